@@ -1,0 +1,1 @@
+//! Every rule that can fail: Document to Pipeline.

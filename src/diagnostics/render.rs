@@ -1,0 +1,1 @@
+//! Problems as text and as JSON.

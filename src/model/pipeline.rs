@@ -1,0 +1,405 @@
+//! The types of a checked pipeline. Ids are distinct also after `-` became `_`; every reference resolves.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::expr::{Expr, ExprKind, Template, Type};
+use crate::syntax::span::Span;
+
+/// A step's place in [`Pipeline::steps`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StepIx(pub usize);
+
+/// A pipeline that passed every check.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// `^[a-z][a-z0-9-]{0,39}$`.
+    pub name: String,
+    /// What the user says it does.
+    pub description: Option<String>,
+    /// The execution's input, in file order.
+    pub params: Vec<Param>,
+    /// Logical buckets, in file order.
+    pub buckets: Vec<Bucket>,
+    /// Secrets' ids, in file order.
+    pub secrets: Vec<String>,
+    /// What starts it, in file order.
+    pub triggers: Vec<Trigger>,
+    /// In file order; a step depends only on steps of this list, without cycles.
+    pub steps: Vec<Step>,
+    /// Runs once when the pipeline failed.
+    pub on_failure: Option<Handler>,
+    /// Evaluated last, in file order.
+    pub outputs: Vec<(String, Template)>,
+    /// What only one cloud needs.
+    pub targets: TargetSettings,
+}
+
+/// A typed parameter of an execution.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// Its name: an identifier.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+    /// The value when none is given; None: required, unless the type is optional (then null).
+    pub default: Option<Value>,
+    /// What the user says of it.
+    pub description: Option<String>,
+    /// The values it may take; empty: all of its type.
+    pub allowed: Vec<Value>,
+    /// Least value of a number.
+    pub minimum: Option<f64>,
+    /// Greatest value of a number.
+    pub maximum: Option<f64>,
+}
+
+/// A bucket by its logical name.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    /// Logical id.
+    pub id: String,
+    /// Keep old versions of objects.
+    pub versioning: bool,
+    /// Delete objects after so many days.
+    pub expire_after_days: Option<u64>,
+    /// Names of buckets that exist already, per cloud (`aws`, `gcp`, `azure`: account/container). A cloud without a name gets a new bucket.
+    pub existing: IndexMap<String, String>,
+}
+
+/// What starts the pipeline.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// The event.
+    pub kind: TriggerKind,
+    /// The execution's params: constants, `trigger.*` references ([`ExprKind::Trigger`]) and text of both; nothing else.
+    pub params: Vec<(String, Template)>,
+}
+
+/// The kinds of trigger.
+#[derive(Clone, Debug)]
+pub enum TriggerKind {
+    /// An object was created or replaced in a bucket.
+    ObjectCreated {
+        /// Logical bucket id.
+        bucket: String,
+        /// Only keys that start so; empty: all.
+        prefix: String,
+        /// Only keys that end so; empty: all.
+        suffix: String,
+    },
+    /// A cron schedule of five fields.
+    Schedule {
+        /// The schedule.
+        cron: Cron,
+        /// IANA name, `UTC` by default.
+        timezone: String,
+    },
+}
+
+/// The five fields of a cron line, normalised: names of days are `SUN`…`SAT`, at most one of the two day fields is restricted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cron {
+    /// `0-59`, `*`, lists, ranges, `/` steps.
+    pub minute: String,
+    /// `0-23`.
+    pub hour: String,
+    /// `1-31` or `*`.
+    pub day_of_month: String,
+    /// `1-12` or names.
+    pub month: String,
+    /// `SUN`…`SAT`, ranges and lists of them, or `*`.
+    pub day_of_week: String,
+}
+
+/// A step.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// `^[a-z][a-z0-9_-]{0,39}$`.
+    pub id: String,
+    /// What the user says it does.
+    pub description: Option<String>,
+    /// What runs.
+    pub kind: Kind,
+    /// Steps whose skip this step follows, in written order.
+    pub needs: Vec<StepIx>,
+    /// How it follows them.
+    pub join: Join,
+    /// Runs only where this is true.
+    pub when: Option<Expr>,
+    /// What the function receives; `Constant(null)` where nothing is written.
+    pub input: Template,
+    /// The declared shape of its output.
+    pub output: Option<Type>,
+    /// Attempts and waits between them.
+    pub retry: Retry,
+    /// Bound of one attempt, in seconds, as written on the step.
+    pub timeout: Option<u64>,
+    /// Expected duration in seconds, for planning.
+    pub expect_seconds: Option<f64>,
+    /// All that must have ended before it starts: `needs` and references, sorted, without repeats.
+    pub after: BTreeSet<StepIx>,
+    /// True where some run may skip it.
+    pub may_skip: bool,
+    /// Steps (among those that may be skipped) that surely ran whenever this one runs.
+    pub implied: BTreeSet<StepIx>,
+    /// Where its id stands.
+    pub span: Span,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// User code.
+    Function(FunctionCall),
+    /// A pause.
+    Wait {
+        /// In seconds.
+        seconds: u64,
+    },
+    /// The end of the pipeline, failed.
+    Fail {
+        /// The error's name: a template of type string.
+        error: Template,
+        /// The error's message: a template of type string.
+        message: Template,
+    },
+}
+
+/// A user's function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FunctionCall {
+    /// Python module path below the source folder, dotted: `validate` or `pkg.validate`.
+    pub module: String,
+    /// The function's name in it.
+    pub function: String,
+    /// Folder of the code, relative to the pipeline file, `/`-separated, as written.
+    pub source: String,
+    /// Folder name in the artifacts: distinct per source, made of its last path component.
+    pub package: String,
+    /// `python3.12`.
+    pub runtime: String,
+    /// In MiB.
+    pub memory_mib: u64,
+    /// The function's own limit, in seconds.
+    pub timeout: u64,
+}
+
+/// How a step follows skips of its needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// Skipped when any of them was.
+    All,
+    /// Skipped when all of them were.
+    Any,
+}
+
+/// Retries of a step: always present; one attempt means none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// Counts the first try; at least 1.
+    pub attempts: u32,
+    /// Seconds before the second try; at least 1.
+    pub delay: u64,
+    /// Factor from one wait to the next; at least 1.
+    pub backoff: f64,
+    /// Cap of one wait in seconds; at least `delay`.
+    pub max_delay: u64,
+    /// Which errors are tried again.
+    pub on: Vec<RetryOn>,
+}
+
+/// A class of errors, or one by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RetryOn {
+    /// Everything but `ExpressionError`.
+    All,
+    /// `WorkerCrashed`, `ServiceUnavailable`.
+    Transient,
+    /// `timeout`.
+    Timeout,
+    /// An error name.
+    Name(String),
+}
+
+/// A function step written in place: `on_failure`.
+#[derive(Clone, Debug)]
+pub struct Handler {
+    /// What runs.
+    pub function: FunctionCall,
+    /// May read `error`, `params`, `buckets`, `run`.
+    pub input: Template,
+    /// Attempts and waits between them.
+    pub retry: Retry,
+    /// Bound of one attempt, in seconds.
+    pub timeout: Option<u64>,
+    /// What the user says it does.
+    pub description: Option<String>,
+}
+
+/// `targets:` of the file.
+#[derive(Clone, Debug, Default)]
+pub struct TargetSettings {
+    /// AWS.
+    pub aws: AwsSettings,
+    /// Google Cloud.
+    pub gcp: GcpSettings,
+    /// Azure.
+    pub azure: AzureSettings,
+    /// The local engine.
+    pub local: LocalSettings,
+}
+
+/// `targets.aws`.
+#[derive(Clone, Debug, Default)]
+pub struct AwsSettings {
+    /// `eu-central-1`.
+    pub region: Option<String>,
+}
+
+/// `targets.gcp`.
+#[derive(Clone, Debug, Default)]
+pub struct GcpSettings {
+    /// Project id.
+    pub project: Option<String>,
+    /// `europe-west6`.
+    pub region: Option<String>,
+}
+
+/// `targets.azure`.
+#[derive(Clone, Debug, Default)]
+pub struct AzureSettings {
+    /// `westeurope`.
+    pub location: Option<String>,
+}
+
+/// `targets.local`.
+#[derive(Clone, Debug, Default)]
+pub struct LocalSettings {
+    /// Folder of each bucket, relative to the pipeline file.
+    pub buckets: IndexMap<String, String>,
+}
+
+impl Pipeline {
+    /// The step at `ix`.
+    pub fn step(&self, ix: StepIx) -> &Step {
+        &self.steps[ix.0]
+    }
+
+    /// All indices, in file order.
+    pub fn indices(&self) -> impl DoubleEndedIterator<Item = StepIx> + use<> {
+        (0..self.steps.len()).map(StepIx)
+    }
+
+    /// Every function in the file with its step's name, `on_failure` last.
+    pub fn functions(&self) -> Vec<FunctionUse<'_>> {
+        let steps = self.steps.iter().filter_map(|step| match &step.kind {
+            Kind::Function(call) => Some(FunctionUse {
+                step: &step.id,
+                call,
+                output: step.output.as_ref(),
+                attempt_timeout: step.attempt_timeout(),
+                description: step.description.as_deref(),
+            }),
+            Kind::Wait { .. } | Kind::Fail { .. } => None,
+        });
+        let handler = self.on_failure.iter().map(|handler| FunctionUse {
+            step: ON_FAILURE,
+            call: &handler.function,
+            output: None,
+            attempt_timeout: handler.attempt_timeout(),
+            description: handler.description.as_deref(),
+        });
+        steps.chain(handler).collect()
+    }
+}
+
+/// The step name of the failure handler.
+pub const ON_FAILURE: &str = "on_failure";
+
+/// A function with the step that runs it.
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionUse<'a> {
+    /// The step's id.
+    pub step: &'a str,
+    /// The code.
+    pub call: &'a FunctionCall,
+    /// The declared shape of the output.
+    pub output: Option<&'a Type>,
+    /// Bound of one attempt in seconds: the lesser of the step's timeout and the function's own.
+    pub attempt_timeout: u64,
+    /// What the user says of the step.
+    pub description: Option<&'a str>,
+}
+
+impl Step {
+    /// Bound of one attempt in seconds: the lesser of the step's timeout and the function's own.
+    pub fn attempt_timeout(&self) -> u64 {
+        match &self.kind {
+            Kind::Function(call) => self.timeout.map_or(call.timeout, |timeout| timeout.min(call.timeout)),
+            Kind::Wait { .. } | Kind::Fail { .. } => self.timeout.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Every expression of the step: `when`, `input`, what `fail` says.
+    pub fn each_expr<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
+        if let Some(when) = &self.when {
+            visit(when);
+        }
+        self.input.each_expr(visit);
+        if let Kind::Fail { error, message } = &self.kind {
+            error.each_expr(visit);
+            message.each_expr(visit);
+        }
+    }
+}
+
+impl Handler {
+    /// Bound of one attempt in seconds.
+    pub fn attempt_timeout(&self) -> u64 {
+        self.timeout
+            .map_or(self.function.timeout, |timeout| timeout.min(self.function.timeout))
+    }
+}
+
+impl Retry {
+    /// No retries.
+    pub const NONE: Self = Self {
+        attempts: 1,
+        delay: 1,
+        backoff: 1.0,
+        max_delay: 1,
+        on: Vec::new(),
+    };
+
+    /// Seconds to wait before try `next`, counted from 1 (`next` is at least 2).
+    pub fn wait_before(&self, next: u32) -> f64 {
+        let exponent = i32::try_from(next.saturating_sub(2)).unwrap_or(i32::MAX);
+        (self.delay as f64 * self.backoff.powi(exponent)).min(self.max_delay as f64)
+    }
+}
+
+/// Which steps' outputs and statuses are read by expressions of others, and by `outputs`.
+pub fn step_reads(expr: &Expr) -> Vec<(&str, StepRead)> {
+    let mut reads = Vec::new();
+    expr.walk(&mut |part| match &part.kind {
+        ExprKind::StepOutput(step) => reads.push((step.as_str(), StepRead::Output)),
+        ExprKind::StepStatus(step) => reads.push((step.as_str(), StepRead::Status)),
+        ExprKind::StepError(step) => reads.push((step.as_str(), StepRead::Error)),
+        _ => {}
+    });
+    reads
+}
+
+/// What of a step an expression reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepRead {
+    /// `steps.X.output`.
+    Output,
+    /// `steps.X.status`.
+    Status,
+    /// `steps.X.error`.
+    Error,
+}
