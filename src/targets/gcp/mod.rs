@@ -1,4 +1,12 @@
-//! The gcp target.
+//! Google Cloud: a Workflows definition, Cloud Run functions, Terraform JSON.
+
+mod calls;
+mod frames;
+mod helpers;
+mod inputs;
+mod names;
+mod steps;
+mod workflow;
 
 use super::{Artifacts, Sources};
 use crate::diagnostics::Problems;
@@ -11,6 +19,9 @@ pub fn check(_pipeline: &Pipeline) -> Problems {
 }
 
 /// The artifacts.
-pub fn compile(_pipeline: &Pipeline, _plan: &Plan, _sources: &Sources) -> Result<Artifacts, Problems> {
-    Ok(Artifacts::default())
+pub fn compile(pipeline: &Pipeline, plan: &Plan, _sources: &Sources) -> Result<Artifacts, Problems> {
+    let mut artifacts = Artifacts::default();
+    let environment = names::environment(pipeline);
+    artifacts.text("workflow.yaml", workflow::workflow(pipeline, plan, &environment));
+    Ok(artifacts)
 }
