@@ -253,7 +253,9 @@ impl<'a> Checker<'a> {
                     base
                 }
                 SyntaxKind::Binary(op, left, right) => {
-                    if let Some(problem) = names::dashed(at) {
+                    // Once for the whole chain.
+                    let first = !spine.iter().any(|step| matches!(step, Spine::Binary(..)));
+                    if let Some(problem) = first.then(|| names::dashed(at)).flatten() {
                         self.problems.push(problem);
                         break None;
                     }
@@ -480,7 +482,12 @@ impl<'a> Checker<'a> {
             self.problems.push(ExprProblem::IndexType {
                 of,
                 expected,
-                help: conversion(&index.ty, kinds),
+                help: match kinds {
+                    Kinds::NUMBER if index.ty.kinds().meets(Kinds::STRING) => {
+                        Some("write `int(…)` round it".to_owned())
+                    }
+                    kinds => conversion(&index.ty, kinds),
+                },
                 found: index.ty,
                 span: index.span,
             });
@@ -650,7 +657,7 @@ impl<'a> Checker<'a> {
         let (of, within) = (left.ty.kinds(), right.ty.kinds());
         let list = within.meets(Kinds::LIST);
         let object = within.meets(Kinds::OBJECT);
-        if !list && !(object && of.meets(Kinds::STRING)) {
+        if !(list || object && of.meets(Kinds::STRING)) {
             self.problems.push(ExprProblem::Operands {
                 operator: "in",
                 left: left.ty.clone(),

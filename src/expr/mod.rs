@@ -30,3 +30,6 @@ pub use parse::{Part, Piece, Place, Syntax, Text, bucket_references, parse, pars
 pub use problems::ExprProblem;
 pub use shape::{Mismatch, matches};
 pub use types::Type;
+
+#[cfg(test)]
+mod tests;

@@ -345,40 +345,38 @@ pub fn parse(text: &str, place: Place) -> Result<Syntax, Vec<ExprProblem>> {
     }
 }
 
-/// Refuses what the language does not have, so that cel never sees it.
+/// Refuses what the language does not have, so that cel never sees it. One problem: the others follow from it.
 fn refuse(text: &str, place: Place, tokens: &[Token]) -> Result<(), Vec<ExprProblem>> {
-    let mut problems = Vec::new();
     for (position, token) in tokens.iter().enumerate() {
         let span = place.span(token.range.clone());
         let written = text.get(token.range.clone()).unwrap_or_default();
-        match token.kind {
-            TokenKind::OpenString => problems.push(open_string(span)),
-            TokenKind::Bytes => problems.push(ExprProblem::Unsupported {
+        let problem = match token.kind {
+            TokenKind::OpenString => open_string(span),
+            TokenKind::Bytes => ExprProblem::Unsupported {
                 what: "bytes",
                 span,
                 help: Some("write a string, without the `b`".to_owned()),
-            }),
-            TokenKind::Unsigned => problems.push(ExprProblem::Unsupported {
+            },
+            TokenKind::Unsigned => ExprProblem::Unsupported {
                 what: "unsigned integers",
                 span,
                 help: Some(format!("write `{}`", written.trim_end_matches(['u', 'U']))),
-            }),
-            TokenKind::Foreign => problems.push(ExprProblem::Unexpected {
+            },
+            TokenKind::Foreign => ExprProblem::Unexpected {
                 found: written.to_owned(),
                 span,
                 help: instead(written),
-            }),
-            TokenKind::Symbol if written == "?" && is_optional(text, tokens, position) => {
-                problems.push(ExprProblem::Unsupported {
-                    what: "optional fields",
-                    span,
-                    help: Some("write `default(path, value)` or `has(path)`".to_owned()),
-                });
-            }
-            _ => {}
-        }
+            },
+            TokenKind::Symbol if written == "?" && is_optional(text, tokens, position) => ExprProblem::Unsupported {
+                what: "optional fields",
+                span,
+                help: Some("write `default(path, value)` or `has(path)`".to_owned()),
+            },
+            _ => continue,
+        };
+        return Err(vec![problem]);
     }
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+    Ok(())
 }
 
 /// `.?field`, `[?index]`, `{?key: …}`.
@@ -402,6 +400,7 @@ fn instead(found: &str) -> Option<String> {
         "$" => "within `${{ }}` write the name only, as in `params.name`",
         ";" => "an expression is a single value",
         "‘" | "’" | "“" | "”" => "quote strings with `'` or `\"`",
+        _ if found.starts_with(char::is_alphabetic) => "names are ASCII; a text stands in quotes: `'…'`",
         _ => return None,
     };
     Some(help.to_owned())
@@ -473,13 +472,32 @@ fn closer(open: &str) -> &'static str {
 
 /// cel's first error in our words: its position tells the token, the text only the kind of literal.
 fn explain(text: &str, place: Place, tokens: &[Token], errors: &cel::ParseErrors) -> ExprProblem {
-    let first = errors.errors.iter().find(|error| error.pos.0 > 0);
-    let message = first.map(|error| error.msg.as_str()).unwrap_or_default();
-    let offset = first.map_or(0, |error| offset(text, error.pos));
+    // What the visitor finds missing in a tree follows from the syntax errors, but sorts before them.
+    let placed = || errors.errors.iter().filter(|error| error.pos.0 > 0);
+    let first = placed()
+        .find(|error| error.msg.starts_with("Syntax error"))
+        .or_else(|| placed().next());
+    // Beyond its own limit of nesting (a choice within a choice within …) the parser stops without a word,
+    // and the visitor only finds the tree unfinished.
+    let unfinished = |message: &str| message.starts_with("Incomplete") || message.starts_with("No `");
+    let Some(first) = first.filter(|error| !unfinished(&error.msg)) else {
+        return ExprProblem::TooLarge {
+            what: "is nested deeper than 32 levels",
+            span: place.whole,
+        };
+    };
+    let message = first.msg.as_str();
+    let offset = offset(text, first.pos);
     let end = text.trim_end().len();
-    let Some(position) = tokens.iter().position(|token| token.range.end > offset) else {
+    let Some(mut position) = tokens.iter().position(|token| token.range.end > offset) else {
         return ends_early(text, place, tokens, end);
     };
+    let before = position.checked_sub(1).and_then(|before| tokens.get(before));
+    let before = before.and_then(|token| text.get(token.range.clone()));
+    // `not x` and `if x` read as a name before something unexpected.
+    if matches!(before, Some("not" | "if")) {
+        position -= 1;
+    }
     let Some(token) = tokens.get(position) else {
         return ends_early(text, place, tokens, end);
     };
@@ -492,7 +510,7 @@ fn explain(text: &str, place: Place, tokens: &[Token], errors: &cel::ParseErrors
             .filter(|before| text.get(before.range.clone()) == Some("-") && before.range.end == token.range.start);
         return ExprProblem::NumberOutOfRange {
             found: if minus.is_some() { format!("-{found}") } else { found },
-            span,
+            span: place.span(minus.map_or(token.range.start, |minus| minus.range.start)..token.range.end),
         };
     }
     if token.kind == TokenKind::String && !message.contains("extraneous") && !message.contains("mismatched") {
@@ -541,15 +559,17 @@ fn hint(text: &str, tokens: &[Token], position: usize, message: &str) -> Option<
     let help = match found {
         "and" => "write `&&`".to_owned(),
         "or" => "write `||`".to_owned(),
+        "not" if after == "in" => "write `!(x in list)`".to_owned(),
         "not" => "write `!`".to_owned(),
         "if" | "else" => "write `condition ? value : other`".to_owned(),
         "is" => "write `==`".to_owned(),
-        "in" if before == "not" => "write `!(x in list)`".to_owned(),
-        _ if before == "not" => "write `!`".to_owned(),
         _ if message.starts_with("reserved identifier") => {
             format!("`{found}` is a reserved word of CEL; write `params['{found}']` for a field of that name")
         }
-        "-" | "+" | "!" if before == "!" || before == "-" => "put the operand in parentheses".to_owned(),
+        _ if matches!(before, "!" | "-") && message.starts_with("Syntax error") => {
+            format!("put the operand of `{before}` in parentheses")
+        }
+        _ if found.starts_with('.') && found.len() > 1 => format!("write `[{}]` for an item", &found.replace('.', "")),
         ":" => "an object is written `{'key': value}`, a choice `condition ? value : other`".to_owned(),
         "=" if after == "=" => "write `==`".to_owned(),
         ")" | "]" | "}" => format!("write a value before `{found}`"),
