@@ -4,9 +4,9 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::ast::{ErrorField, RunField, TriggerField};
-use super::check::Checker;
 use super::parse::{Syntax, SyntaxKind};
 use super::problems::ExprProblem;
+use super::typing::Checker;
 use super::{BinaryOp, Expr, ExprKind, Function, Scope, Type};
 use crate::syntax::span::Span;
 
