@@ -24,11 +24,6 @@ def reads_stdin(input):
     return sys.stdin.read()
 
 
-def closes_stdout(input):
-    sys.stdout.close()
-    return "fine"
-
-
 async def later(input, context):
     await asyncio.sleep(0.01)
     return {"attempt": context.attempt, "input": input}
