@@ -879,7 +879,8 @@ fn pieces(text: &str) -> Vec<String> {
     parts
 }
 
-fn quote(text: &str) -> String {
+/// A string literal of an expression.
+pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::steps::{Action, Body, Call, Retry as RetryBlock, Routine, Step, expression};
-use crate::expr::workflows::Library;
+use crate::expr::workflows::{Library, quote};
 use crate::model::{Retry, RetryOn};
 
 /// The retry policies of a workflow, in order of first use.
@@ -74,7 +74,7 @@ fn predicate_routine(name: &str, on: &[RetryOn]) -> Routine {
     let steps = if on.contains(&RetryOn::All) {
         vec![Step::new("answer", Action::Return(Value::Bool(true)))]
     } else {
-        let names: Vec<Value> = on
+        let names: Vec<&str> = on
             .iter()
             .flat_map(|on| match on {
                 RetryOn::All => vec![],
@@ -82,15 +82,17 @@ fn predicate_routine(name: &str, on: &[RetryOn]) -> Routine {
                 RetryOn::Timeout => vec!["timeout"],
                 RetryOn::Name(name) => vec![name.as_str()],
             })
-            .map(Value::from)
             .collect();
-        let assign = Action::Assign(vec![
-            ("error".to_owned(), expression("call_error(e)")),
-            ("retried".to_owned(), Value::Array(names)),
-        ]);
+        let mut assign = vec![("error".to_owned(), expression("call_error(e)"))];
+        let quoted: Vec<String> = names.iter().map(|name| quote(name)).collect();
+        let mut list = format!("[{}]", quoted.join(", "));
+        if list.len() > 300 {
+            assign.push(("retried".to_owned(), names.into_iter().map(Value::from).collect()));
+            list = "retried".to_owned();
+        }
         vec![
-            Step::new("read", assign),
-            Step::new("answer", Action::Return(expression("error.name in retried"))),
+            Step::new("read", Action::Assign(assign)),
+            Step::new("answer", Action::Return(expression(format!("error.name in {list}")))),
         ]
     };
     Routine {

@@ -7,13 +7,16 @@ use serde_json::{Map, Value, json};
 use super::names::{Taken, environment, identifier};
 use super::steps::{Action, Case, Routine, Step, Then, expression};
 use super::workflow::CONDITIONS;
-use crate::expr::workflows::{Library, Names, Printer};
+use crate::expr::workflows::{Library, Names, Printer, quote};
 use crate::expr::{BinaryOp, Expr, ExprKind, Type, UnaryOp};
 use crate::model::{Param, Pipeline, TriggerKind};
 use crate::syntax::span::Span;
 
 /// The type of event that Cloud Storage sends when an object was written.
 pub const FINALIZED: &str = "google.cloud.storage.object.v1.finalized";
+
+/// Characters of a list that stands in an expression.
+const LISTED: usize = 300;
 
 /// Turns an event into params, and ends the execution where no trigger is meant.
 pub fn trigger_steps(pipeline: &Pipeline, names: &mut Taken) -> Vec<Step> {
@@ -64,7 +67,7 @@ pub fn trigger_routine(pipeline: &Pipeline, names: &Names, library: &mut Library
         for (helper, text) in [("starts_with", prefix), ("ends_with", suffix)] {
             if !text.is_empty() {
                 library.helpers.insert(helper);
-                condition.push_str(&format!(" and {helper}(object.name, {})", Value::from(text.as_str())));
+                condition.push_str(&format!(" and {helper}(object.name, {})", quote(text)));
             }
         }
         let mut printer = Printer::new(names, library);
@@ -156,22 +159,30 @@ pub fn check_steps(pipeline: &Pipeline, names: &Names, library: &mut Library, st
         }
     }
     library.helpers.insert("unknown_param");
-    let known: Vec<Value> = pipeline.params.iter().map(|param| json!(param.name)).collect();
+    let known: Vec<String> = pipeline.params.iter().map(|param| quote(&param.name)).collect();
     let count = known.len();
-    let mut checks = switches("check_params", cases, steps);
-    let message = expression("\"param `\" + unknown_param(params, declared) + \"` is unknown\"");
-    let unknown = Case {
-        condition: format!("len(params) > {count}"),
-        then: Then::Steps(vec![
+    let list = format!("[{}]", known.join(", "));
+    let long = list.len() > LISTED;
+    let declared = if long { "declared" } else { &list };
+    let message = expression(format!("\"param `\" + unknown_param(params, {declared}) + \"` is unknown\""));
+    let raise = mismatch(message);
+    let then = if long {
+        let known = pipeline.params.iter().map(|param| json!(param.name)).collect();
+        Then::Steps(vec![
             Step::new(
                 steps.name("declared_params"),
-                Action::Assign(vec![("declared".to_owned(), Value::Array(known))]),
+                Action::Assign(vec![("declared".to_owned(), known)]),
             ),
-            Step::new(steps.name("unknown_param"), Action::Raise(mismatch(message))),
-        ]),
+            Step::new(steps.name("unknown_param"), Action::Raise(raise)),
+        ])
+    } else {
+        Then::Raise(raise)
     };
-    checks.push(Step::new(steps.name("check_names"), Action::Switch(vec![unknown])));
-    checks
+    cases.push(Case {
+        condition: format!("len(params) > {count}"),
+        then,
+    });
+    switches("check_params", cases, steps)
 }
 
 fn mismatch(message: Value) -> Value {

@@ -116,7 +116,7 @@ pub fn variables(pipeline: &Pipeline, plan: &Plan) -> Variables {
     let mut taken = Taken::new(reserved.chain(helpers::names().map(str::to_owned)));
     let ids: BTreeSet<String> = pipeline.steps.iter().map(|step| identifier(&step.id)).collect();
     // A variable that cannot be named after its step must not take another's name.
-    let mut fresh = |taken: &mut Taken, wanted: String| {
+    let fresh = |taken: &mut Taken, wanted: String| {
         let mut wanted = wanted;
         while ids.contains(&wanted) {
             wanted.push('_');
@@ -238,13 +238,8 @@ fn variable(id: &str, suffix: &str) -> String {
 
 impl Environment {
     /// How many variables it has.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.urls.len() + self.url_maps.len() + self.buckets.len()
-    }
-
-    /// True where the workflow needs none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

@@ -178,11 +178,31 @@ pub fn to_yaml(routine: &Routine) -> Result<String, serde_saphyr::ser::Error> {
         comment_position: CommentPosition::Above,
     };
     let text = serde_saphyr::to_string_with_options(&One(&routine.name, routine), options)?;
-    Ok(if routine.comment.is_empty() {
-        text
-    } else {
-        format!("# {}\n{text}", routine.comment)
-    })
+    let comment = routine.comment.lines().map(|line| format!("# {line}\n"));
+    Ok(comment.chain([above_items(&text)]).collect())
+}
+
+/// The writer puts an item's comment behind its dash; here it goes above. No string spans lines, so a lone dash is never part of one.
+fn above_items(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(indent) = line.strip_suffix("- ").filter(|indent| indent.trim().is_empty()) else {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        };
+        for line in lines.by_ref() {
+            let text = line.trim_start();
+            if text.starts_with('#') {
+                out.push_str(&format!("{indent}{text}\n"));
+            } else {
+                out.push_str(&format!("{indent}- {text}\n"));
+                break;
+            }
+        }
+    }
+    out
 }
 
 /// A value whose strings are quoted where they are expressions.

@@ -105,10 +105,10 @@ impl Writer<'_> {
     }
 
     fn title(&self) -> String {
-        let name = &self.pipeline.name;
-        match self.pipeline.description.as_deref().and_then(|text| text.lines().next()) {
-            Some(text) => format!("{name}: {text} Written by mlpipe from pipeline.yaml."),
-            None => format!("{name}. Written by mlpipe from pipeline.yaml."),
+        let written = "Written by mlpipe from pipeline.yaml.";
+        match &self.pipeline.description {
+            Some(text) => format!("{}\n{written}", one_line(text)),
+            None => written.to_owned(),
         }
     }
 
