@@ -93,7 +93,26 @@ pub struct Printer<'a> {
 struct Code {
     text: String,
     level: Level,
+    number: Number,
 }
+
+/// What a number is at run time. Workflows computes integers in 64 bits, the language in doubles: they differ beyond 2^53.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Number {
+    /// A double for certain.
+    Double,
+    /// Perhaps an integer, of this magnitude at most.
+    Within(u64),
+}
+
+/// A length: what 512 KB of variables can hold.
+const LENGTHS: Number = Number::Within(1_000_000);
+
+/// A number that came in from outside.
+const VALUE: Number = Number::Within(EXACT - 1);
+
+/// 2^53: doubles hold every integer up to it.
+const EXACT: u64 = 1 << 53;
 
 /// Precedence, from loose to tight: Workflows syntax, "Order of operations".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -287,7 +306,7 @@ impl<'a> Printer<'a> {
             ExprKind::Param(None) => self.variable("params"),
             ExprKind::Param(Some(name)) => {
                 let base = self.variable("params");
-                access(base, name)
+                access(base, name).with(VALUE)
             }
             ExprKind::StepOutput(step) => match self.names.outputs.get(step) {
                 Some(variable) => self.variable(&variable.clone()),
@@ -329,7 +348,7 @@ impl<'a> Printer<'a> {
             }
             ExprKind::Field(base, name) => {
                 let base = self.code(base);
-                self.field(base, name)
+                self.field(base, name).with(VALUE)
             }
             ExprKind::Index(base, index) => {
                 let base = self.code(base);
@@ -357,7 +376,7 @@ impl<'a> Printer<'a> {
                 let numeric = operand.ty.is_numeric();
                 let operand = self.code(operand);
                 if numeric {
-                    Code::new(format!("-{}", operand.within(Level::Atom)), Level::Negate)
+                    Code::new(format!("-{}", operand.within(Level::Atom)), Level::Negate).with(operand.number)
                 } else {
                     self.call("minus", &["0".to_owned(), operand.text])
                 }
@@ -390,12 +409,11 @@ impl<'a> Printer<'a> {
         let strings = left.ty == Type::String && right.ty == Type::String;
         match op {
             BinaryOp::And | BinaryOp::Or => self.lazy(op, code, left, right),
-            BinaryOp::Add if numbers || strings => self.infix(code, "+", right, Level::Add),
-            BinaryOp::Subtract if numbers => self.infix(code, "-", right, Level::Add),
-            BinaryOp::Multiply if numbers && (small(left) || small(right)) => {
-                self.infix(code, "*", right, Level::Multiply)
-            }
-            BinaryOp::Divide if numbers => self.infix(code, "/", right, Level::Multiply),
+            BinaryOp::Add if strings => self.infix(code, "+", right, Level::Add),
+            BinaryOp::Add if numbers => self.arithmetic(code, "+", right, Level::Add),
+            BinaryOp::Subtract if numbers => self.arithmetic(code, "-", right, Level::Add),
+            BinaryOp::Multiply if numbers => self.arithmetic(code, "*", right, Level::Multiply),
+            BinaryOp::Divide if numbers => self.infix(code, "/", right, Level::Multiply).with(Number::Double),
             BinaryOp::Equal => self.infix(code, "==", right, Level::Compare),
             BinaryOp::NotEqual => self.infix(code, "!=", right, Level::Compare),
             BinaryOp::Less if numbers || strings => self.infix(code, "<", right, Level::Compare),
@@ -431,8 +449,34 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// `+`, `-` and `*` of two numbers, in doubles where integers would not be exact.
+    fn arithmetic(&mut self, left: Code, op: &str, right: &Expr, level: Level) -> Code {
+        let right = self.code(right);
+        let (left, right, number) = match (left.number, right.number) {
+            (Number::Within(a), Number::Within(b)) => {
+                let most = match op {
+                    "*" => a.saturating_mul(b),
+                    _ => a.saturating_add(b),
+                };
+                if most <= EXACT {
+                    (left, right, Number::Within(most))
+                } else if right.text.bytes().all(|b| b.is_ascii_digit()) {
+                    (left, right.double(), Number::Double)
+                } else {
+                    (left.double(), right, Number::Double)
+                }
+            }
+            _ => (left, right, Number::Double),
+        };
+        Self::joined(&left, op, &right, level).with(number)
+    }
+
     fn infix(&mut self, left: Code, op: &str, right: &Expr, level: Level) -> Code {
         let right = self.code(right);
+        Self::joined(&left, op, &right, level)
+    }
+
+    fn joined(left: &Code, op: &str, right: &Code, level: Level) -> Code {
         // Comparisons do not chain; the others group to the left.
         let left_level = if level == Level::Compare { Level::Add } else { level };
         let right_level = match level {
@@ -547,7 +591,7 @@ impl<'a> Printer<'a> {
             return Code::atom("null");
         };
         match function {
-            Function::Size => self.builtin("len", first),
+            Function::Size => self.builtin("len", first).with(LENGTHS),
             Function::Contains => match (&first.ty, second) {
                 (Type::List(_), Some(item)) => {
                     let item = self.code(item);
@@ -735,10 +779,17 @@ impl<'a> Printer<'a> {
     fn literal(&mut self, value: &Value) -> Code {
         match value {
             Value::Null | Value::Bool(_) => Code::atom(value.to_string()),
-            Value::Number(number) => match number_text(number) {
-                text if text.starts_with('-') => Code::new(text, Level::Negate),
-                text => Code::atom(text),
-            },
+            Value::Number(number) => {
+                let text = number_text(number);
+                let digits = text.strip_prefix('-').unwrap_or(&text);
+                let size = if digits.bytes().all(|b| b.is_ascii_digit()) {
+                    Number::Within(digits.parse().unwrap_or(u64::MAX))
+                } else {
+                    Number::Double
+                };
+                let level = if text.starts_with('-') { Level::Negate } else { Level::Atom };
+                Code::new(text, level).with(size)
+            }
             Value::String(text) => self.string(text),
             Value::Array(items) => {
                 let items: Vec<Expr> = items.iter().cloned().map(literal).collect();
@@ -813,7 +864,7 @@ impl<'a> Printer<'a> {
     /// Where statements are allowed, puts a long text into a variable.
     fn fit(&mut self, code: Code) -> Code {
         if self.block.is_some() && code.text.chars().count() > OPERAND {
-            return self.hoist(Value::String(format!("${{{}}}", code.text)));
+            return self.hoist(Value::String(format!("${{{}}}", code.text))).with(code.number);
         }
         code
     }
@@ -821,7 +872,31 @@ impl<'a> Printer<'a> {
 
 impl Code {
     fn new(text: String, level: Level) -> Self {
-        Self { text, level }
+        Self {
+            text,
+            level,
+            number: Number::Within(EXACT),
+        }
+    }
+
+    fn with(mut self, number: Number) -> Self {
+        self.number = number;
+        self
+    }
+
+    /// The same value as a double.
+    fn double(self) -> Self {
+        match self.number {
+            Number::Double => self,
+            Number::Within(_) if self.text.bytes().all(|b| b.is_ascii_digit()) => {
+                Self::atom(format!("{}.0", self.text)).with(Number::Double)
+            }
+            Number::Within(_) => Self::new(
+                format!("1.0 * {}", self.within(Level::Negate)),
+                Level::Multiply,
+            )
+            .with(Number::Double),
+        }
     }
 
     fn atom(text: impl Into<String>) -> Self {
@@ -946,16 +1021,6 @@ fn text_expr(template: &Template) -> Expr {
         span: left.span,
         kind: ExprKind::Binary(BinaryOp::Add, Box::new(left), Box::new(right)),
     })
-}
-
-/// True for operands that keep a product within 64 bits, or make it a double.
-fn small(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Literal(Value::Number(number)) => number
-            .as_f64()
-            .is_some_and(|value| value.abs() <= 1000.0 || value.fract() != 0.0),
-        _ => false,
-    }
 }
 
 /// True where an integer is surely no double at run time: what a function returned, or a length.

@@ -122,9 +122,6 @@ fn is_optional(param: &Param) -> bool {
 
 /// Checks the params in file order, what is unknown last.
 pub fn check_steps(pipeline: &Pipeline, names: &Names, library: &mut Library, steps: &mut Taken) -> Vec<Step> {
-    if pipeline.params.is_empty() {
-        return Vec::new();
-    }
     let mut cases = Vec::new();
     for param in &pipeline.params {
         let name = &param.name;

@@ -99,6 +99,14 @@ pub fn identifier(id: &str) -> String {
     id.replace('-', "_")
 }
 
+/// The name of a step's workflow step: its id, but for the words that `next` takes.
+pub fn step_name(id: &str) -> String {
+    match id {
+        "end" | "break" | "continue" => format!("{id}_step"),
+        id => identifier(id),
+    }
+}
+
 /// The variables of a workflow.
 #[derive(Clone, Debug)]
 pub struct Variables {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::calls::Calls;
 use super::frames::{self, Frame, Layout, Tree};
-use super::names::{self, Environment, Taken, Variables, identifier};
+use super::names::{self, Environment, Taken, Variables, identifier, step_name};
 use super::steps::{Action, Body, Call, Case, Routine, Step, Then, expression, to_yaml};
 use super::{helpers, inputs};
 use crate::expr::workflows::{Library, Names, Printer, Statement};
@@ -36,7 +36,7 @@ pub fn workflow(pipeline: &Pipeline, plan: &Plan, environment: &Environment) -> 
             .collect(),
         taken: variables.taken.all().clone(),
     };
-    let ids = pipeline.steps.iter().map(|step| identifier(&step.id));
+    let ids = pipeline.steps.iter().map(|step| step_name(&step.id));
     let mut writer = Writer {
         pipeline,
         names: &names,
@@ -200,7 +200,7 @@ impl Writer<'_> {
 
     fn run(&mut self, ix: StepIx, out: &mut Vec<Step>) {
         let step = self.pipeline.step(ix);
-        let id = identifier(&step.id);
+        let id = step_name(&step.id);
         match &step.kind {
             Kind::Function(_) => {
                 let hint = format!("{id}_input");
@@ -261,7 +261,7 @@ impl Writer<'_> {
         } else {
             self.attempt(step, "input", Body::Call(call))
         };
-        Step::new(identifier(step), action)
+        Step::new(step_name(step), action)
     }
 
     /// Tries what evaluates an expression of a step.
