@@ -442,8 +442,13 @@ impl Writer<'_> {
             scope.fails = true;
             parallel.catch = failure::branch_catchers(&first, &scope.failed);
         }
-        let end = last && self.tail_is_safe(&scope.tail);
-        if end {
+        if last {
+            if !self.tail_is_safe(&scope.tail) {
+                scope.fails = true;
+                parallel
+                    .catch
+                    .insert(0, failure::expression_catcher("outputs", "outputs", &scope.failed));
+            }
             parallel.output = Some(self.tail(scope, &own));
             parallel.then.end = true;
         } else {
@@ -457,7 +462,7 @@ impl Writer<'_> {
         scope.states[index] = State::Parallel(parallel);
         Piece {
             entry: Some(name),
-            exits: if end { Vec::new() } else { vec![Exit::Next(index)] },
+            exits: if last { Vec::new() } else { vec![Exit::Next(index)] },
         }
     }
 
