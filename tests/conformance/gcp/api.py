@@ -52,7 +52,7 @@ class ApiRunner:
     ) -> tuple[Any, Any]:
         """Creates a workflow, executes it once and waits for the end."""
         if self.address.startswith("exec:"):
-            with started_server(self.address.removeprefix("exec:"), environment, region) as url:
+            with _started(self.address.removeprefix("exec:"), environment, region) as url:
                 return _execute(url, source, {}, argument, region)
         return _execute(self.address.rstrip("/"), source, user_environment, argument, region)
 
@@ -123,7 +123,7 @@ def _call(method: str, url: str, body: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def started_server(path: str, environment: dict[str, str], region: str) -> Iterator[str]:
+def _started(path: str, environment: dict[str, str], region: str) -> Iterator[str]:
     """Starts a server on free ports; gives its URL and ends it afterwards."""
     ports = _free_ports(2)
     command = [path, "--host", "127.0.0.1", "--port", str(ports[0]), "--grpc-port", str(ports[1])]

@@ -49,6 +49,7 @@ class Case:
     expected: Ending
     waits: list[float] | None
     emulator: Ending | None
+    timed: bool
     shown: str
 
 
@@ -88,6 +89,7 @@ def _case(raw: dict[str, Any]) -> Case:
         _ending(raw),
         raw.get("waits"),
         emulator,
+        raw.get("timed", False),
         f"`{' '.join(raw['expr'].split())}`" if "expr" in raw else raw["name"],
     )
 
