@@ -122,9 +122,17 @@ fn run_prints_outputs_on_stdout_and_progress_on_stderr() {
     let project = Project::demo();
     let output = project.mlpipe(&["run", "pipeline.yaml", "--param", "n=21"]);
     assert_eq!(code(&output), 0);
-    assert_eq!(serde_json::from_str::<Value>(&stdout(&output)).expect("JSON"), json!({ "n": 42 }));
+    assert_eq!(
+        serde_json::from_str::<Value>(&stdout(&output)).expect("JSON"),
+        json!({ "n": 42 })
+    );
     let progress = stderr(&output);
-    for line in ["first   running", "first   succeeded", "second  | second saw 42", "second  succeeded"] {
+    for line in [
+        "first   running",
+        "first   succeeded",
+        "second  | second saw 42",
+        "second  succeeded",
+    ] {
         assert!(progress.contains(line), "no `{line}` in\n{progress}");
     }
 }
@@ -133,7 +141,10 @@ fn run_prints_outputs_on_stdout_and_progress_on_stderr() {
 fn params_come_from_a_file_and_from_arguments() {
     let project = Project::demo();
     project.write("params.json", r#"{"n": 1}"#);
-    assert_eq!(project.outcome(&["--params", "params.json"], 0)["outputs"], json!({ "n": 2 }));
+    assert_eq!(
+        project.outcome(&["--params", "params.json"], 0)["outputs"],
+        json!({ "n": 2 })
+    );
     assert_eq!(
         project.outcome(&["--params", "params.json", "--param", "n=5"], 0)["outputs"],
         json!({ "n": 10 })
@@ -150,15 +161,29 @@ fn params_that_do_not_fit_are_the_users_mistake() {
     );
     let output = project.mlpipe(&["run", "pipeline.yaml", "--param", "n"]);
     assert_eq!(code(&output), 1);
-    assert!(stderr(&output).contains("`--param n` is not `NAME=VALUE`"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("`--param n` is not `NAME=VALUE`"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 /// What a handler does, the error that it is, and a line of its stderr that the user must see.
 #[test]
 fn handlers_fail_without_taking_the_engine_down() {
     let cases = [
-        ("def a(input):\n    raise ValueError('bad rows')\n", "ValueError", "bad rows", "ValueError: bad rows"),
-        ("import sys\ndef a(input):\n    sys.exit('gone')\n", "SystemExit", "gone", ""),
+        (
+            "def a(input):\n    raise ValueError('bad rows')\n",
+            "ValueError",
+            "bad rows",
+            "ValueError: bad rows",
+        ),
+        (
+            "import sys\ndef a(input):\n    sys.exit('gone')\n",
+            "SystemExit",
+            "gone",
+            "",
+        ),
         (
             "import os, sys\ndef a(input):\n    print('last words', file=sys.stderr, flush=True)\n    os._exit(3)\n",
             "WorkerCrashed",
@@ -171,8 +196,18 @@ fn handlers_fail_without_taking_the_engine_down() {
             "output is not JSON",
             "rubbish on stdout",
         ),
-        ("def a(input):\n    return 'x' * 300_000\n", "PayloadTooLarge", "output is larger than 256 KiB", ""),
-        ("import time\ndef a(input):\n    time.sleep(30)\n", "timeout", "the attempt ran longer than its timeout", ""),
+        (
+            "def a(input):\n    return 'x' * 300_000\n",
+            "PayloadTooLarge",
+            "output is larger than 256 KiB",
+            "",
+        ),
+        (
+            "import time\ndef a(input):\n    time.sleep(30)\n",
+            "timeout",
+            "the attempt ran longer than its timeout",
+            "",
+        ),
     ];
     for (work, name, message, line) in cases {
         let project = Project::new(&single("a"), work);
@@ -183,7 +218,11 @@ fn handlers_fail_without_taking_the_engine_down() {
         assert_eq!(outcome["error"]["step"], "a");
         let said = outcome["error"]["message"].as_str().expect("a message");
         assert!(said.contains(message), "{name}: {said}");
-        assert!(stderr(&output).contains(line), "{name}: no `{line}` in\n{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(line),
+            "{name}: no `{line}` in\n{}",
+            stderr(&output)
+        );
     }
 }
 
@@ -207,7 +246,11 @@ fn secrets_do_not_reach_the_progress() {
 #[test]
 fn compile_writes_what_check_then_accepts() {
     let project = Project::demo();
-    assert_eq!(code(&project.mlpipe(&["compile", "pipeline.yaml", "--check"])), 1, "nothing is on disk yet");
+    assert_eq!(
+        code(&project.mlpipe(&["compile", "pipeline.yaml", "--check"])),
+        1,
+        "nothing is on disk yet"
+    );
     assert_eq!(code(&project.mlpipe(&["compile", "pipeline.yaml"])), 0);
     let written = files(&project.path("build"));
     for file in [
@@ -229,7 +272,10 @@ fn compile_writes_what_check_then_accepts() {
     assert_eq!(code(&output), 1);
     let diff = stdout(&output);
     assert!(diff.contains("--- build/aws/functions/functions/work.py"), "{diff}");
-    assert!(diff.contains("-    return {'n': input['n'] * 2}\n+    return {'n': input['n'] * 3}"), "{diff}");
+    assert!(
+        diff.contains("-    return {'n': input['n'] * 2}\n+    return {'n': input['n'] * 3}"),
+        "{diff}"
+    );
 }
 
 #[test]
@@ -240,8 +286,15 @@ fn compile_leaves_files_of_the_users_alone() {
     let output = project.mlpipe(&["compile", "pipeline.yaml", "--target", "aws"]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("build/aws/README.md"), "{}", stderr(&output));
-    assert_eq!(files(&project.path("build/aws")), ["README.md", "notes.txt"], "nothing is written beside it");
-    assert_eq!(code(&project.mlpipe(&["compile", "pipeline.yaml", "--target", "aws", "--force"])), 0);
+    assert_eq!(
+        files(&project.path("build/aws")),
+        ["README.md", "notes.txt"],
+        "nothing is written beside it"
+    );
+    assert_eq!(
+        code(&project.mlpipe(&["compile", "pipeline.yaml", "--target", "aws", "--force"])),
+        0
+    );
     assert_ne!(project.read("build/aws/README.md"), "mine\n");
     assert_eq!(project.read("build/aws/notes.txt"), "mine too\n");
 }
@@ -250,11 +303,17 @@ fn compile_leaves_files_of_the_users_alone() {
 fn compile_removes_what_it_wrote_before_and_nothing_else() {
     let project = Project::demo();
     project.write("functions/extra/helper.py", "X = 1\n");
-    assert_eq!(code(&project.mlpipe(&["compile", "pipeline.yaml", "--target", "aws"])), 0);
+    assert_eq!(
+        code(&project.mlpipe(&["compile", "pipeline.yaml", "--target", "aws"])),
+        0
+    );
     project.write("build/aws/functions/mine.txt", "mine\n");
     assert!(project.path("build/aws/functions/functions/extra/helper.py").is_file());
     std::fs::remove_dir_all(project.path("functions/extra")).expect("removed");
-    assert_eq!(code(&project.mlpipe(&["compile", "pipeline.yaml", "--target", "aws"])), 0);
+    assert_eq!(
+        code(&project.mlpipe(&["compile", "pipeline.yaml", "--target", "aws"])),
+        0
+    );
     assert!(!project.path("build/aws/functions/functions/extra").exists());
     assert_eq!(project.read("build/aws/functions/mine.txt"), "mine\n");
 }
@@ -267,8 +326,15 @@ fn compile_prints_one_file() {
     let definition: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
     assert_eq!(definition["QueryLanguage"], "JSONata");
     assert!(!project.path("build").exists());
-    assert_eq!(code(&project.mlpipe(&["compile", "pipeline.yaml", "--stdout", "README.md"])), 2, "three targets have one");
-    assert_eq!(code(&project.mlpipe(&["compile", "pipeline.yaml", "--stdout", "aws/README.md"])), 0);
+    assert_eq!(
+        code(&project.mlpipe(&["compile", "pipeline.yaml", "--stdout", "README.md"])),
+        2,
+        "three targets have one"
+    );
+    assert_eq!(
+        code(&project.mlpipe(&["compile", "pipeline.yaml", "--stdout", "aws/README.md"])),
+        0
+    );
 }
 
 #[test]
@@ -280,7 +346,11 @@ fn the_same_bytes_come_out_twice() {
     let names = files(&project.path("one"));
     assert_eq!(names, files(&project.path("two")));
     for name in names {
-        assert_eq!(project.read(&format!("one/{name}")), project.read(&format!("two/{name}")), "{name}");
+        assert_eq!(
+            project.read(&format!("one/{name}")),
+            project.read(&format!("two/{name}")),
+            "{name}"
+        );
     }
 }
 
@@ -289,7 +359,14 @@ fn a_chain_of_functions_is_as_many_states() {
     let project = Project::demo();
     let chain = "mlpipe: v1\nname: chain\nsteps:\n  a: { function: { handler: work.second } }\n  b: { function: { handler: work.second }, input: \"${{ steps.a.output }}\" }\n  c: { function: { handler: work.second }, input: \"${{ steps.b.output }}\" }\n";
     project.write("pipeline.yaml", chain);
-    let output = project.mlpipe(&["compile", "pipeline.yaml", "--target", "aws", "--stdout", "workflow.asl.json"]);
+    let output = project.mlpipe(&[
+        "compile",
+        "pipeline.yaml",
+        "--target",
+        "aws",
+        "--stdout",
+        "workflow.asl.json",
+    ]);
     let definition: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
     let mut passed = Vec::new();
     let mut state = definition["StartAt"].as_str();
@@ -303,7 +380,12 @@ fn a_chain_of_functions_is_as_many_states() {
 #[test]
 fn problems_come_as_data_too() {
     let project = Project::demo();
-    project.write("pipeline.yaml", &PIPELINE.replace("work.second", "work.secnd").replace("params.n }", "params.m }"));
+    project.write(
+        "pipeline.yaml",
+        &PIPELINE
+            .replace("work.second", "work.secnd")
+            .replace("params.n }", "params.m }"),
+    );
     let output = project.mlpipe(&["validate", "pipeline.yaml", "--format", "json"]);
     assert_eq!(code(&output), 1);
     let report: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
@@ -318,9 +400,16 @@ fn problems_come_as_data_too() {
 fn the_small_commands_work() {
     let project = Project::demo();
     let valid = project.mlpipe(&["validate", "pipeline.yaml"]);
-    assert_eq!(stdout(&valid), "pipeline.yaml is valid: 2 steps, checked for aws, gcp, azure\n");
+    assert_eq!(
+        stdout(&valid),
+        "pipeline.yaml is valid: 2 steps, checked for aws, gcp, azure\n"
+    );
     let mermaid = project.mlpipe(&["graph", "pipeline.yaml"]);
-    assert!(stdout(&mermaid).contains("step_first -.-> step_second"), "{}", stdout(&mermaid));
+    assert!(
+        stdout(&mermaid).contains("step_first -.-> step_second"),
+        "{}",
+        stdout(&mermaid)
+    );
     let dot = project.mlpipe(&["graph", "pipeline.yaml", "--syntax", "dot"]);
     assert!(stdout(&dot).contains("\"first\" -> \"second\""), "{}", stdout(&dot));
     let page = project.mlpipe(&["explain", "mlp0401"]);
