@@ -1,14 +1,32 @@
 //! Expressions: parsed by cel, typed, evaluated and printed by us.
 
 pub mod ast;
+mod calls;
+pub mod check;
+mod convert;
 pub mod eval;
 pub mod functions;
+mod guards;
 pub mod jsonata;
+mod lex;
+mod lookup;
+mod names;
 pub mod parse;
+pub mod problems;
 pub mod python;
+pub mod shape;
 pub mod types;
 pub mod workflows;
 
 pub use ast::{BinaryOp, Expr, ExprKind, Template, UnaryOp};
+pub use check::{
+    Scope, StepScope, check, check_condition, check_string, check_text, list_template, object_template, status_guards,
+    template_type,
+};
+pub use eval::{Env, EvalError, eval, eval_template};
 pub use functions::Function;
+pub use guards::{ran_if_evaluated, ran_if_true};
+pub use parse::{Part, Piece, Place, Syntax, Text, bucket_references, parse, parse_text, references, scan};
+pub use problems::ExprProblem;
+pub use shape::{Mismatch, matches};
 pub use types::Type;

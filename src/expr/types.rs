@@ -124,3 +124,70 @@ impl fmt::Display for Type {
         }
     }
 }
+
+/// The kinds of JSON value that a type admits, as a set of bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// null
+    pub const NULL: Self = Self(1);
+    /// booleans
+    pub const BOOLEAN: Self = Self(2);
+    /// numbers
+    pub const NUMBER: Self = Self(4);
+    /// strings
+    pub const STRING: Self = Self(8);
+    /// lists
+    pub const LIST: Self = Self(16);
+    /// objects
+    pub const OBJECT: Self = Self(32);
+    /// What `string()` takes.
+    pub const SCALAR: Self = Self(2 | 4 | 8);
+    /// every value
+    pub const ALL: Self = Self(63);
+
+    /// Those of either.
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those of both.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// True where they share one.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// True where `other` has them all.
+    pub const fn within(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+}
+
+impl Type {
+    /// The kinds of value it admits.
+    pub fn kinds(&self) -> Kinds {
+        match self {
+            Self::Any => Kinds::ALL,
+            Self::Null => Kinds::NULL,
+            Self::Boolean => Kinds::BOOLEAN,
+            Self::Integer | Self::Number => Kinds::NUMBER,
+            Self::String => Kinds::STRING,
+            Self::List(_) => Kinds::LIST,
+            Self::Object(_) => Kinds::OBJECT,
+            Self::Optional(inner) => inner.kinds().or(Kinds::NULL),
+        }
+    }
+
+    /// The type of a list's items; `Any` for all that is not a list.
+    pub fn item(&self) -> Type {
+        match self.unwrapped() {
+            Self::List(item) => (**item).clone(),
+            _ => Self::Any,
+        }
+    }
+}

@@ -1,6 +1,72 @@
 //! The DAG turned into structured control flow, for the clouds that only have nested branches (AWS, Google).
 
-use crate::model::{Join, StepIx};
+mod guard;
+pub mod structure;
+
+use crate::check::graph;
+use crate::expr::Expr;
+use crate::model::{Join, Kind, Pipeline, StepIx, StepRead, step_reads};
+
+/// What a function is expected to take where nothing is written, in seconds.
+const FUNCTION_SECONDS: f64 = 10.0;
+
+/// The plan of a checked pipeline.
+pub fn plan(pipeline: &Pipeline) -> Plan {
+    let after: Vec<_> = pipeline.steps.iter().map(|step| step.after.clone()).collect();
+    // A checked pipeline has no cycle; without one there is an order.
+    let order = graph::order(&after).unwrap_or_default();
+    let seconds: Vec<f64> = pipeline.indices().map(|ix| expected_seconds(pipeline, ix)).collect();
+    let (tree, notes) = structure::structure(pipeline, &order, &seconds);
+    let root = guard::guarded(pipeline, tree);
+    let reads = reads(pipeline, &root);
+    Plan { root, notes, reads }
+}
+
+/// How long a step is expected to take.
+pub fn expected_seconds(pipeline: &Pipeline, ix: StepIx) -> f64 {
+    let step = pipeline.step(ix);
+    step.expect_seconds.unwrap_or(match step.kind {
+        Kind::Function(_) => FUNCTION_SECONDS,
+        Kind::Wait { seconds } => seconds as f64,
+        Kind::Fail { .. } => 0.0,
+    })
+}
+
+fn reads(pipeline: &Pipeline, root: &Node) -> Vec<Reads> {
+    let mut reads = vec![Reads::default(); pipeline.steps.len()];
+    let index: std::collections::BTreeMap<&str, usize> =
+        pipeline.steps.iter().enumerate().map(|(i, step)| (step.id.as_str(), i)).collect();
+    let mut note = |expr: &Expr| {
+        for (id, what) in step_reads(expr) {
+            let Some(&i) = index.get(id) else { continue };
+            match what {
+                StepRead::Output => reads[i].output = true,
+                StepRead::Status => reads[i].status |= pipeline.steps[i].may_skip,
+                StepRead::Error => {}
+            }
+        }
+    };
+    for step in &pipeline.steps {
+        step.each_expr(&mut note);
+    }
+    for (_, template) in &pipeline.outputs {
+        template.each_expr(&mut note);
+    }
+    let mut stack = vec![root];
+    while let Some(node) = stack.pop() {
+        match node {
+            Node::Run(_) => {}
+            Node::Seq(nodes) | Node::Par(nodes) => stack.extend(nodes),
+            Node::If { guard, then } => {
+                for step in &guard.ran {
+                    reads[step.0].status = true;
+                }
+                stack.push(then);
+            }
+        }
+    }
+    reads
+}
 
 /// Structured control flow over all steps of a pipeline, in an order that honours every edge.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,65 @@
+//! Ids: their form, reserved ones, and those that collide where a cloud knows no `-`.
+
+use std::collections::BTreeMap;
+
+use crate::diagnostics::Problems;
+use crate::model::ON_FAILURE;
+use crate::syntax::document::Document;
+use crate::syntax::scalars::Spanned;
+
+use super::problems::CheckProblem;
+
+const RESERVED: [&str; 3] = ["params", "outputs", ON_FAILURE];
+const MAX_LENGTH: usize = 40;
+
+/// Checks every id of the file.
+pub fn check(document: &Document, problems: &mut Problems) {
+    ids(document.steps.keys(), "step", problems);
+    ids(document.buckets.keys(), "bucket", problems);
+    ids(document.secrets.keys(), "secret", problems);
+    for param in document.params.keys().filter(|param| !is_identifier(param)) {
+        problems.push(CheckProblem::BadId {
+            id: param.value.clone(),
+            what: "param",
+            span: param.span,
+            help: "lower-case letters, digits and `_`, not a digit first, at most 40 characters",
+        });
+    }
+    for step in document.steps.keys().filter(|step| RESERVED.contains(&step.as_str())) {
+        problems.push(CheckProblem::ReservedId { id: step.value.clone(), span: step.span });
+    }
+}
+
+fn ids<'a>(ids: impl Iterator<Item = &'a Spanned<String>>, what: &'static str, problems: &mut Problems) {
+    let mut seen: BTreeMap<String, &Spanned<String>> = BTreeMap::new();
+    for id in ids {
+        if !is_id(id) {
+            problems.push(CheckProblem::BadId {
+                id: id.value.clone(),
+                what,
+                span: id.span,
+                help: "lower-case letters, digits, `_` and `-`, from a letter on, at most 40 characters",
+            });
+        }
+        if let Some(first) = seen.insert(id.replace('-', "_"), id) {
+            problems.push(CheckProblem::IdsCollide {
+                id: id.value.clone(),
+                other: first.value.clone(),
+                span: id.span,
+                first: first.span,
+            });
+        }
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    id.len() <= MAX_LENGTH
+        && id.starts_with(|c: char| c.is_ascii_lowercase())
+        && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
+}
+
+fn is_identifier(id: &str) -> bool {
+    id.len() <= MAX_LENGTH
+        && id.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}

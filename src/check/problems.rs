@@ -1,0 +1,306 @@
+//! What can be wrong with the meaning of a well-formed file.
+
+// The derive reads some fields only through their labels.
+#![allow(unused_assignments)]
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use crate::syntax::span::Span;
+
+/// Problems of names, types, the graph, triggers and handlers.
+#[derive(Debug, Error, Diagnostic)]
+pub enum CheckProblem {
+    /// An id that not every cloud could carry.
+    #[error("`{id}` is not a {what} name")]
+    #[diagnostic(code(MLP0201))]
+    BadId {
+        /// The id.
+        id: String,
+        /// `step`, `bucket`, `secret`, `param`.
+        what: &'static str,
+        /// Its place.
+        #[label("not a {what} name")]
+        span: Span,
+        /// What form it has.
+        #[help]
+        help: &'static str,
+    },
+
+    /// Two ids that are one where `-` is not allowed.
+    #[error("`{id}` and `{other}` are the same name where a cloud turns `-` into `_`")]
+    #[diagnostic(code(MLP0202), help("rename one of them"))]
+    IdsCollide {
+        /// The second id.
+        id: String,
+        /// The first one.
+        other: String,
+        /// The second's place.
+        #[label("this one")]
+        span: Span,
+        /// The first's place.
+        #[label("collides with this")]
+        first: Span,
+    },
+
+    /// `needs` names no step.
+    #[error("no step is named `{name}`")]
+    #[diagnostic(code(MLP0203))]
+    UnknownStep {
+        /// What was written.
+        name: String,
+        /// Its place.
+        #[label("no such step")]
+        span: Span,
+        /// What there is.
+        #[help]
+        help: String,
+    },
+
+    /// `needs` names the step itself.
+    #[error("step `{name}` needs itself")]
+    #[diagnostic(code(MLP0204), help("remove it from `needs`"))]
+    NeedsItself {
+        /// The step.
+        name: String,
+        /// Its place.
+        #[label("this is the step itself")]
+        span: Span,
+    },
+
+    /// `needs` names a step twice.
+    #[error("step `{name}` is needed twice")]
+    #[diagnostic(code(MLP0205), help("remove one of the two"))]
+    NeededTwice {
+        /// The step.
+        name: String,
+        /// Its second place.
+        #[label("again here")]
+        span: Span,
+    },
+
+    /// A trigger or a target setting names no bucket.
+    #[error("no bucket is named `{name}`")]
+    #[diagnostic(code(MLP0206))]
+    UnknownBucket {
+        /// What was written.
+        name: String,
+        /// Its place.
+        #[label("no such bucket")]
+        span: Span,
+        /// What there is.
+        #[help]
+        help: String,
+    },
+
+    /// A step with the name of something else.
+    #[error("`{id}` is a reserved name")]
+    #[diagnostic(code(MLP0207), help("rename the step: errors use `params`, `outputs` and `on_failure` as step names"))]
+    ReservedId {
+        /// The id.
+        id: String,
+        /// Its place.
+        #[label("reserved")]
+        span: Span,
+    },
+
+    /// A name that is no type.
+    #[error("`{name}` is not a type")]
+    #[diagnostic(code(MLP0210))]
+    UnknownType {
+        /// What was written.
+        name: String,
+        /// Its place.
+        #[label("not a type")]
+        span: Span,
+        /// What there is.
+        #[help]
+        help: String,
+    },
+
+    /// A param's settings contradict each other.
+    #[error("param `{param}`: {detail}")]
+    #[diagnostic(code(MLP0211))]
+    BadParam {
+        /// The param.
+        param: String,
+        /// What is wrong.
+        detail: String,
+        /// Its place.
+        #[label("here")]
+        span: Span,
+        /// What to type.
+        #[help]
+        help: String,
+    },
+
+    /// A modifier that the kind does not take.
+    #[error("a `{kind}` step takes no `{modifier}`")]
+    #[diagnostic(code(MLP0220), help("remove `{modifier}`, or make it a `function` step"))]
+    ModifierOfOtherKind {
+        /// The step's kind.
+        kind: &'static str,
+        /// The modifier.
+        modifier: &'static str,
+        /// The step.
+        #[label("a `{kind}` step")]
+        span: Span,
+    },
+
+    /// The longest wait is shorter than the first.
+    #[error("`max_delay` ({max_delay} s) is shorter than `delay` ({delay} s)")]
+    #[diagnostic(code(MLP0221), help("raise `max_delay` or lower `delay`"))]
+    MaxDelayBelowDelay {
+        /// In seconds.
+        max_delay: u64,
+        /// In seconds.
+        delay: u64,
+        /// The retry.
+        #[label("this retry")]
+        span: Span,
+    },
+
+    /// `join` without anything to join.
+    #[error("step `{step}` has `join` but no `needs`")]
+    #[diagnostic(code(MLP0222), help("add `needs: [...]`, or remove `join`"))]
+    JoinWithoutNeeds {
+        /// The step.
+        step: String,
+        /// Its place.
+        #[label("nothing to join")]
+        span: Span,
+    },
+
+    /// `when` without an expression.
+    #[error("`when` of step `{step}` is not an expression")]
+    #[diagnostic(code(MLP0223), help("write `when: ${{{{ … }}}}`"))]
+    WhenWithoutExpression {
+        /// The step.
+        step: String,
+        /// Its place.
+        #[label("not an expression")]
+        span: Span,
+    },
+
+    /// A pipeline without steps.
+    #[error("the pipeline has no steps")]
+    #[diagnostic(code(MLP0224), help("add a step below `steps:`"))]
+    NoSteps {
+        /// The pipeline's name.
+        #[label("this pipeline")]
+        span: Span,
+    },
+
+    /// Steps that wait for each other.
+    #[error("steps wait for each other: {path}")]
+    #[diagnostic(code(MLP0401), help("remove one of these `needs` or references"))]
+    Cycle {
+        /// `a → b → a`.
+        path: String,
+        /// The steps of the cycle.
+        #[label(collection, "in the cycle")]
+        spans: Vec<miette::LabeledSpan>,
+    },
+
+    /// A cron line that cannot be read.
+    #[error("`{cron}` is not a cron schedule: {detail}")]
+    #[diagnostic(
+        code(MLP0501),
+        help("five fields: minute hour day-of-month month day-of-week, such as `0 3 * * MON-FRI`")
+    )]
+    BadCron {
+        /// What was written.
+        cron: String,
+        /// What is wrong.
+        detail: String,
+        /// Its place.
+        #[label("here")]
+        span: Span,
+    },
+
+    /// Both day fields restricted: every cloud reads that differently.
+    #[error("`{cron}` restricts both the day of the month and the day of the week")]
+    #[diagnostic(
+        code(MLP0502),
+        help("leave one of them `*`: Unix reads both as `or`, Azure as `and`, AWS refuses it; write two triggers for `or`")
+    )]
+    BothDays {
+        /// What was written.
+        cron: String,
+        /// Its place.
+        #[label("both day fields")]
+        span: Span,
+    },
+
+    /// A time zone that does not exist.
+    #[error("`{zone}` is not a time zone")]
+    #[diagnostic(code(MLP0503))]
+    UnknownTimeZone {
+        /// What was written.
+        zone: String,
+        /// Its place.
+        #[label("no such zone")]
+        span: Span,
+        /// What to type.
+        #[help]
+        help: String,
+    },
+
+    /// A trigger's params do not fit the pipeline's.
+    #[error("{detail}")]
+    #[diagnostic(code(MLP0504))]
+    TriggerParam {
+        /// What is wrong.
+        detail: String,
+        /// Its place.
+        #[label("here")]
+        span: Span,
+        /// What to type.
+        #[help]
+        help: String,
+    },
+
+    /// A source folder that is not there.
+    #[error("the source folder `{source_folder}` does not exist")]
+    #[diagnostic(
+        code(MLP0601),
+        help("create it beside the pipeline file, or set `source` on the function or below `defaults.function`")
+    )]
+    NoSource {
+        /// As written.
+        source_folder: String,
+        /// Its place.
+        #[label("no such folder")]
+        span: Span,
+    },
+
+    /// A handler's file that is not there.
+    #[error("the handler's file `{file}` does not exist")]
+    #[diagnostic(code(MLP0602))]
+    NoHandlerFile {
+        /// Path relative to the pipeline file.
+        file: String,
+        /// Its place.
+        #[label("looked for `{file}`")]
+        span: Span,
+        /// What there is.
+        #[help]
+        help: String,
+    },
+
+    /// A handler's function that its file does not define.
+    #[error("`{file}` has no function `{function}`")]
+    #[diagnostic(code(MLP0603))]
+    NoHandlerFunction {
+        /// Path relative to the pipeline file.
+        file: String,
+        /// The function's name.
+        function: String,
+        /// Its place.
+        #[label("no such function")]
+        span: Span,
+        /// What there is.
+        #[help]
+        help: String,
+    },
+}

@@ -1,0 +1,324 @@
+//! Steps: from the document to a draft (expressions parsed), and from the draft to the model (expressions typed).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::diagnostics::Problems;
+use crate::expr::check::{Scope, check_condition, check_string, ran_if_true};
+use crate::expr::parse::{Syntax, Text, references, status_guards};
+use crate::expr::{Expr, ExprKind, Type};
+use crate::model::{FunctionCall, Join, Kind, Pipeline, Retry, RetryOn, Step};
+use crate::syntax::document::{self, Document};
+use crate::syntax::scalars::Spanned;
+use crate::syntax::span::Span;
+use crate::syntax::{Node, NodeValue};
+
+use super::declared;
+use super::problems::CheckProblem;
+use super::templates::{Parsed, Source, collect};
+
+const DEFAULT_SOURCE: &str = "functions";
+const DEFAULT_RUNTIME: &str = "python3.12";
+const DEFAULT_MEMORY_MIB: u64 = 512;
+const DEFAULT_TIMEOUT: u64 = 60;
+const DEFAULT_DELAY: u64 = 1;
+const DEFAULT_BACKOFF: f64 = 2.0;
+const DEFAULT_MAX_DELAY: u64 = 60;
+
+/// A step whose expressions were parsed but not typed. A part that could not be parsed is None and was reported.
+pub struct Draft {
+    /// Its id.
+    pub id: String,
+    /// What it does.
+    pub kind: DraftKind,
+    /// How it follows skips.
+    pub join: Join,
+    /// Its condition.
+    pub when: Option<When>,
+    input: Option<Parsed>,
+    output: Option<Type>,
+    retry: Retry,
+    timeout: Option<u64>,
+    expect_seconds: Option<f64>,
+    description: Option<String>,
+    span: Span,
+}
+
+/// A parsed `when`.
+pub enum When {
+    /// An expression.
+    Expr(Box<Syntax>),
+    /// A constant.
+    Constant(bool, Span),
+    /// Reported already.
+    Broken,
+}
+
+/// What a draft does.
+pub enum DraftKind {
+    /// User code.
+    Function(FunctionCall),
+    /// A pause of so many seconds.
+    Wait(u64),
+    /// The end; None was reported.
+    Fail(Option<(Text, Text)>),
+}
+
+impl Draft {
+    /// Names of the steps that it reads.
+    pub fn references(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut add = |syntax: &Syntax| found.extend(references(syntax).into_iter().map(|(step, _)| step));
+        if let Some(When::Expr(when)) = &self.when {
+            add(when);
+        }
+        if let DraftKind::Fail(Some((error, message))) = &self.kind {
+            error.exprs().chain(message.exprs()).for_each(&mut add);
+        }
+        if let Some(input) = &self.input {
+            input.each(&mut add);
+        }
+        found
+    }
+
+    /// Steps that its `when` proves to have run.
+    pub fn proven_by_when(&self) -> BTreeSet<String> {
+        match &self.when {
+            Some(When::Expr(when)) => status_guards(when),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// The static type of its output when it ran.
+    pub fn output_type(&self) -> Type {
+        match &self.kind {
+            DraftKind::Function(_) => self.output.clone().unwrap_or(Type::Any),
+            DraftKind::Wait(_) | DraftKind::Fail(_) => Type::Null,
+        }
+    }
+}
+
+/// Reads a step of the document.
+pub fn draft(
+    document: &Document,
+    source: &Source<'_>,
+    id: &Spanned<String>,
+    step: &document::Step,
+    problems: &mut Problems,
+) -> Draft {
+    let kind = if let Some(function) = &step.function {
+        DraftKind::Function(function_call(document, function))
+    } else if let Some(wait) = &step.wait {
+        DraftKind::Wait(wait.duration.seconds)
+    } else if let Some(fail) = &step.fail {
+        let error = fail_text(source, &fail.error, problems);
+        let message = fail_text(source, &fail.message, problems);
+        DraftKind::Fail(error.zip(message))
+    } else {
+        // The shape check saw to it that there is a kind.
+        DraftKind::Fail(None)
+    };
+    if !matches!(kind, DraftKind::Function(_)) {
+        other_kind(id, step, problems);
+    }
+    if step.join.is_some() && step.needs.is_empty() {
+        problems.push(CheckProblem::JoinWithoutNeeds { step: id.value.clone(), span: id.span });
+    }
+    let inherited = matches!(kind, DraftKind::Function(_)).then_some(document.defaults.retry.as_ref()).flatten();
+    let own = step.retry.as_ref();
+    Draft {
+        id: id.value.clone(),
+        when: step.when.as_ref().map(|node| when(source, id, node, problems)),
+        input: match &step.input {
+            Some(node) => source.parse(&node.value, problems),
+            None => Some(Parsed::Constant(Value::Null)),
+        },
+        output: step.output.as_ref().map(|node| declared::read_type(&node.0, problems)),
+        retry: retry(own.map(|retry| &retry.value).or(inherited), own.map(|retry| retry.span), problems),
+        timeout: step.timeout.as_ref().map(|timeout| timeout.seconds),
+        expect_seconds: step.expect.as_ref().map(|expect| expect.duration.seconds as f64),
+        description: step.description.clone(),
+        join: match step.join {
+            Some(document::Join::Any) => Join::Any,
+            Some(document::Join::All) | None => Join::All,
+        },
+        span: id.span,
+        kind,
+    }
+}
+
+fn other_kind(id: &Spanned<String>, step: &document::Step, problems: &mut Problems) {
+    let kind = if step.wait.is_some() { "wait" } else { "fail" };
+    let modifiers = [
+        ("input", step.input.is_some()),
+        ("output", step.output.is_some()),
+        ("retry", step.retry.is_some()),
+        ("timeout", step.timeout.is_some()),
+    ];
+    for (modifier, _) in modifiers.into_iter().filter(|(_, present)| *present) {
+        problems.push(CheckProblem::ModifierOfOtherKind { kind, modifier, span: id.span });
+    }
+}
+
+fn when(source: &Source<'_>, id: &Spanned<String>, node: &Node, problems: &mut Problems) -> When {
+    match &node.value {
+        NodeValue::Bool(value) => return When::Constant(*value, node.span),
+        NodeValue::String(text) => {
+            let Some(parsed) = source.parse_string(text, node.span, problems) else { return When::Broken };
+            if let Some(syntax) = parsed.single() {
+                return When::Expr(Box::new(syntax.clone()));
+            }
+        }
+        _ => {}
+    }
+    problems.push(CheckProblem::WhenWithoutExpression { step: id.value.clone(), span: node.span });
+    When::Broken
+}
+
+fn fail_text(source: &Source<'_>, node: &Node, problems: &mut Problems) -> Option<Text> {
+    let NodeValue::String(text) = &node.value else {
+        problems.push(crate::syntax::problems::SyntaxProblem::WrongType {
+            place: "fail".to_owned(),
+            expected: "a string".to_owned(),
+            found: node.kind().to_owned(),
+            span: node.span,
+            help: Some("put it in quotes to make it a string".to_owned()),
+        });
+        return None;
+    };
+    source.parse_string(text, node.span, problems)
+}
+
+/// The function with the document's defaults filled in; its package is set by [`with_packages`].
+pub fn function_call(document: &Document, function: &document::Function) -> FunctionCall {
+    let defaults = &document.defaults.function;
+    let (module, name) = function.handler.rsplit_once('.').unwrap_or((&function.handler, "handler"));
+    let source = function.source.as_ref().or(defaults.source.as_ref());
+    FunctionCall {
+        module: module.to_owned(),
+        function: name.to_owned(),
+        source: source.map_or(DEFAULT_SOURCE, |source| source.trim_end_matches('/')).to_owned(),
+        package: String::new(),
+        runtime: function.runtime.or(defaults.runtime).map_or(DEFAULT_RUNTIME, document::Runtime::name).to_owned(),
+        memory_mib: function.memory.or(defaults.memory).map_or(DEFAULT_MEMORY_MIB, |memory| memory.mib),
+        timeout: function.timeout.or(defaults.timeout).map_or(DEFAULT_TIMEOUT, |timeout| timeout.seconds),
+    }
+}
+
+/// Where the source folder of a function is written, else where its handler is.
+pub fn source_span(document: &Document, function: &document::Function) -> Span {
+    let source = function.source.as_ref().or(document.defaults.function.source.as_ref());
+    source.map_or(function.handler.span, |source| source.span)
+}
+
+/// A retry with the language's defaults filled in.
+pub fn retry(retry: Option<&document::Retry>, at: Option<Span>, problems: &mut Problems) -> Retry {
+    let Some(retry) = retry else { return Retry::NONE };
+    let delay = retry.delay.map_or(DEFAULT_DELAY, |delay| delay.seconds);
+    let max_delay = retry.max_delay.map_or(DEFAULT_MAX_DELAY.max(delay), |max_delay| max_delay.seconds);
+    if let Some(span) = at.filter(|_| max_delay < delay) {
+        problems.push(CheckProblem::MaxDelayBelowDelay { max_delay, delay, span });
+    }
+    let on = match &retry.on {
+        None => vec![RetryOn::Transient],
+        Some(names) => names
+            .iter()
+            .map(|name| match name.as_str() {
+                "all" => RetryOn::All,
+                "transient" => RetryOn::Transient,
+                "timeout" => RetryOn::Timeout,
+                _ => RetryOn::Name(name.clone()),
+            })
+            .collect(),
+    };
+    Retry {
+        attempts: retry.attempts,
+        delay,
+        backoff: retry.backoff.unwrap_or(DEFAULT_BACKOFF),
+        max_delay: max_delay.max(delay),
+        on,
+    }
+}
+
+/// Types a draft. The graph's part of the step (`needs`, `after`, `may_skip`, `implied`) is the caller's.
+pub fn finish(draft: &Draft, scope: &Scope<'_>, problems: &mut Problems) -> Option<Step> {
+    let mut scope = scope.clone();
+    let when = match &draft.when {
+        None => Some(None),
+        Some(When::Broken) => None,
+        Some(When::Constant(value, span)) => Some(Some(Expr {
+            kind: ExprKind::Literal(Value::Bool(*value)),
+            ty: Type::Boolean,
+            safe: true,
+            span: *span,
+        })),
+        Some(When::Expr(syntax)) => {
+            let checked = collect(problems, |found| check_condition(syntax, &scope, found));
+            if let Some(when) = &checked {
+                scope.ran.extend(ran_if_true(when));
+            }
+            checked.map(Some)
+        }
+    };
+    let input = draft.input.as_ref().and_then(|input| input.check(&scope, problems));
+    let kind = match &draft.kind {
+        DraftKind::Function(call) => Some(Kind::Function(call.clone())),
+        DraftKind::Wait(seconds) => Some(Kind::Wait { seconds: *seconds }),
+        DraftKind::Fail(None) => None,
+        DraftKind::Fail(Some((error, message))) => {
+            let error = collect(problems, |found| check_string(error, "`error`", &scope, found));
+            let message = collect(problems, |found| check_string(message, "`message`", &scope, found));
+            error.zip(message).map(|(error, message)| Kind::Fail { error, message })
+        }
+    };
+    Some(Step {
+        id: draft.id.clone(),
+        description: draft.description.clone(),
+        kind: kind?,
+        needs: Vec::new(),
+        join: draft.join,
+        when: when?,
+        input: input?,
+        output: draft.output.clone(),
+        retry: draft.retry.clone(),
+        timeout: draft.timeout,
+        expect_seconds: draft.expect_seconds,
+        after: BTreeSet::new(),
+        may_skip: false,
+        implied: BTreeSet::new(),
+        span: draft.span,
+    })
+}
+
+/// Gives each source folder a package name of its own: its last path component, numbered where two agree.
+pub fn with_packages(mut pipeline: Pipeline) -> Pipeline {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let calls = pipeline.steps.iter_mut().filter_map(|step| match &mut step.kind {
+        Kind::Function(call) => Some(call),
+        Kind::Wait { .. } | Kind::Fail { .. } => None,
+    });
+    for call in calls.chain(pipeline.on_failure.iter_mut().map(|handler| &mut handler.function)) {
+        if let Some(name) = names.get(&call.source) {
+            call.package.clone_from(name);
+            continue;
+        }
+        let base = package_name(&call.source);
+        let taken = |name: &str| names.values().any(|other| other == name);
+        let mut name = base.clone();
+        let mut number = 2;
+        while taken(&name) {
+            name = format!("{base}_{number}");
+            number += 1;
+        }
+        names.insert(call.source.clone(), name.clone());
+        call.package = name;
+    }
+    pipeline
+}
+
+fn package_name(source: &str) -> String {
+    let last = source.rsplit('/').find(|part| !matches!(*part, "" | "." | "..")).unwrap_or(DEFAULT_SOURCE);
+    let name: String = last.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
+}

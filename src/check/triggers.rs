@@ -1,0 +1,106 @@
+//! Triggers: cron lines, time zones, and the params that an event gives.
+
+use std::str::FromStr;
+
+use crate::model::Cron;
+use crate::syntax::scalars::Spanned;
+use crate::syntax::suggest;
+
+use super::problems::CheckProblem;
+
+const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+
+/// A cron line of five fields in the form that every cloud's own dialect can be made of.
+pub fn read_cron(text: &Spanned<String>) -> Result<Cron, CheckProblem> {
+    let bad = |detail: String| CheckProblem::BadCron { cron: text.value.clone(), detail, span: text.span };
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let [minute, hour, day_of_month, month, day_of_week] = fields[..] else {
+        return Err(bad(format!("it has {} fields, not five", fields.len())));
+    };
+    if let Some(extra) = text.chars().find(|c| "?LW#@+".contains(*c) && !text.contains("JUL")) {
+        return Err(bad(format!("`{extra}` is not understood by every cloud")));
+    }
+    croner::Cron::from_str(&text.value).map_err(|error| bad(error.to_string()))?;
+    if day_of_month != "*" && day_of_week != "*" {
+        return Err(CheckProblem::BothDays { cron: text.value.clone(), span: text.span });
+    }
+    Ok(Cron {
+        minute: minute.to_owned(),
+        hour: hour.to_owned(),
+        day_of_month: day_of_month.to_owned(),
+        month: month.to_ascii_uppercase(),
+        day_of_week: days_by_name(day_of_week).ok_or_else(|| bad(format!("`{day_of_week}` is no day of the week")))?,
+    })
+}
+
+/// Days of the week are numbered differently on each cloud, so they go by name; a range that wraps is written out.
+fn days_by_name(field: &str) -> Option<String> {
+    if field == "*" {
+        return Some(field.to_owned());
+    }
+    let mut parts = Vec::new();
+    for item in field.split(',') {
+        let (range, step) = match item.split_once('/') {
+            Some((range, step)) => (range, step.parse::<usize>().ok().filter(|step| *step > 0)?),
+            None => (item, 1),
+        };
+        let (first, last) = match range.split_once('-') {
+            Some((first, last)) => (day_number(first)?, day_number(last)?),
+            None if range == "*" => (0, 6),
+            None => (day_number(range)?, day_number(range)?),
+        };
+        let last = if last < first || (last == 0 && range.contains('-')) { last + 7 } else { last };
+        if step == 1 && last > first && last <= 6 {
+            parts.push(format!("{}-{}", DAYS[first], DAYS[last]));
+        } else {
+            parts.extend((first..=last).step_by(step).map(|day| DAYS[day % 7].to_owned()));
+        }
+    }
+    Some(parts.join(","))
+}
+
+fn day_number(text: &str) -> Option<usize> {
+    match text.parse::<usize>() {
+        Ok(7) => Some(0),
+        Ok(day @ 0..=6) => Some(day),
+        Ok(_) => None,
+        Err(_) => DAYS.iter().position(|day| day.eq_ignore_ascii_case(text)),
+    }
+}
+
+/// The IANA name, checked against the bundled database.
+pub fn read_zone(zone: Option<&Spanned<String>>) -> Result<String, CheckProblem> {
+    let Some(zone) = zone else { return Ok("UTC".to_owned()) };
+    let database = jiff::tz::db();
+    if database.get(&zone.value).is_ok() {
+        return Ok(zone.value.clone());
+    }
+    let names: Vec<String> = database.available().map(|name| name.to_string()).collect();
+    let help = match suggest::nearest(&zone.value, names.iter().map(String::as_str)) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "write an IANA name such as `Europe/Zurich`, or `UTC`".to_owned(),
+    };
+    Err(CheckProblem::UnknownTimeZone { zone: zone.value.clone(), span: zone.span, help })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::days_by_name;
+
+    #[test]
+    fn days_go_by_name() {
+        for (field, expected) in [
+            ("*", "*"),
+            ("1-5", "MON-FRI"),
+            ("0", "SUN"),
+            ("7", "SUN"),
+            ("mon,3", "MON,WED"),
+            ("5-7", "FRI,SAT,SUN"),
+            ("FRI-MON", "FRI,SAT,SUN,MON"),
+            ("*/2", "SUN,TUE,THU,SAT"),
+        ] {
+            assert_eq!(days_by_name(field).as_deref(), Some(expected), "{field}");
+        }
+        assert_eq!(days_by_name("8"), None);
+    }
+}

@@ -1,0 +1,441 @@
+//! The names of the language: `params`, `steps`, `buckets`, `run`, `error`, `trigger`, and what stands behind each.
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::ast::{ErrorField, RunField, TriggerField};
+use super::check::Checker;
+use super::parse::{Syntax, SyntaxKind};
+use super::problems::ExprProblem;
+use super::{BinaryOp, Expr, ExprKind, Function, Scope, Type};
+use crate::syntax::span::Span;
+
+/// A name with at most two constant fields behind it.
+pub(super) struct Path<'s> {
+    name: &'s str,
+    members: Vec<(&'s str, Span)>,
+    span: Span,
+}
+
+impl<'s> Path<'s> {
+    /// The path that an expression is; None for all that is longer or something else.
+    pub(super) fn of(syntax: &'s Syntax) -> Option<Self> {
+        let mut members = Vec::new();
+        let mut at = syntax;
+        loop {
+            match &at.kind {
+                SyntaxKind::Name(name) => {
+                    members.reverse();
+                    return Some(Self {
+                        name,
+                        members,
+                        span: syntax.span,
+                    });
+                }
+                _ if members.len() == 2 => return None,
+                SyntaxKind::Select(base, field, span) => {
+                    members.push((field.as_str(), *span));
+                    at = base;
+                }
+                SyntaxKind::Index(base, index) => match &index.kind {
+                    SyntaxKind::Literal(Value::String(field)) => {
+                        members.push((field.as_str(), index.span));
+                        at = base;
+                    }
+                    _ => return None,
+                },
+                _ => return None,
+            }
+        }
+    }
+
+    fn written(&self) -> String {
+        match self.members.split_first() {
+            Some(((member, _), rest)) => rest.iter().fold(reference(self.name, member), |text, (field, _)| {
+                format!("{text}.{field}")
+            }),
+            None => self.name.to_owned(),
+        }
+    }
+}
+
+/// `steps.train`, `steps['my-step']`.
+pub(super) fn reference(namespace: &str, member: &str) -> String {
+    let plain = member.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !member.starts_with(|c: char| c.is_ascii_digit())
+        && !member.is_empty();
+    if plain {
+        format!("{namespace}.{member}")
+    } else {
+        format!("{namespace}['{member}']")
+    }
+}
+
+/// What a path names. The outer None: nothing by itself, but something of it may be; the inner None: a problem was added.
+pub(super) fn resolve(checker: &mut Checker, path: &Path) -> Option<Option<Expr>> {
+    match (path.name, path.members.as_slice()) {
+        ("params", []) => Some(params(checker, path)),
+        ("params", [(name, _)]) => Some(param(checker, path, name)),
+        ("steps", [(step, _), (field, span)]) => Some(step_field(checker, path, step, field, *span)),
+        ("steps", [(step, _)]) => Some(if known_step(checker, step, path.span) {
+            not_a_value(checker, path, format!("write `{}.output`", reference("steps", step)))
+        } else {
+            None
+        }),
+        ("steps", []) => Some(not_a_value(checker, path, "write `steps.name.output`".to_owned())),
+        ("buckets", [(bucket, _), (field, span)]) => Some(bucket_field(checker, path, bucket, field, *span)),
+        ("buckets", [(bucket, _)]) => Some(if known_bucket(checker, bucket, path.span) {
+            not_a_value(checker, path, format!("write `{}.uri`", reference("buckets", bucket)))
+        } else {
+            None
+        }),
+        ("buckets", []) => Some(not_a_value(checker, path, "write `buckets.name.uri`".to_owned())),
+        ("run" | "error" | "trigger", []) => {
+            let (_, fields) = fields_of(path.name);
+            Some(if here(checker, path) {
+                let help = format!("write `{}.{}`", path.name, fields.first().copied().unwrap_or_default());
+                not_a_value(checker, path, help)
+            } else {
+                None
+            })
+        }
+        ("run" | "error" | "trigger", [(field, span)]) => Some(own_field(checker, path, field, *span)),
+        _ => None,
+    }
+}
+
+fn expr(kind: ExprKind, ty: Type, span: Span) -> Option<Expr> {
+    Some(Expr {
+        kind,
+        ty,
+        safe: true,
+        span,
+    })
+}
+
+fn not_a_value(checker: &mut Checker, path: &Path, help: String) -> Option<Expr> {
+    checker.problems.push(ExprProblem::NotAValue {
+        name: path.written(),
+        span: path.span,
+        help: Some(help),
+    });
+    None
+}
+
+fn params(checker: &mut Checker, path: &Path) -> Option<Expr> {
+    let Some(params) = checker.scope.params else {
+        if checker.open {
+            return expr(ExprKind::Param(None), Type::Any, path.span);
+        }
+        return not_here(checker, path, "a trigger sets the params: there are none yet");
+    };
+    expr(ExprKind::Param(None), Type::Object(params.clone()), path.span)
+}
+
+fn param(checker: &mut Checker, path: &Path, name: &str) -> Option<Expr> {
+    let kind = ExprKind::Param(Some(name.to_owned()));
+    let Some(params) = checker.scope.params else {
+        if checker.open {
+            return expr(kind, Type::Any, path.span);
+        }
+        return not_here(checker, path, "a trigger sets the params: there are none yet");
+    };
+    match params.get(name) {
+        Some(ty) => expr(kind, ty.clone(), path.span),
+        None => {
+            let help = did_you_mean(name, params.keys().map(String::as_str))
+                .unwrap_or_else(|| format!("declare it: `params: {{ {name}: {{ type: string }} }}`"));
+            undeclared(checker, "param", name, path.span, help)
+        }
+    }
+}
+
+fn undeclared(checker: &mut Checker, what: &'static str, name: &str, span: Span, help: String) -> Option<Expr> {
+    checker.problems.push(ExprProblem::Undeclared {
+        what,
+        name: name.to_owned(),
+        span,
+        help: Some(help),
+    });
+    None
+}
+
+fn not_here(checker: &mut Checker, path: &Path, help: &str) -> Option<Expr> {
+    checker.problems.push(ExprProblem::NotHere {
+        name: path.name.to_owned(),
+        span: path.span,
+        help: Some(help.to_owned()).filter(|help| !help.is_empty()),
+    });
+    None
+}
+
+/// True where the step can be read here.
+fn known_step(checker: &mut Checker, step: &str, span: Span) -> bool {
+    if checker.open {
+        return true;
+    }
+    let scope = checker.scope;
+    let Some(steps) = scope.steps else {
+        checker.problems.push(ExprProblem::NotHere {
+            name: "steps".to_owned(),
+            span,
+            help: Some(scope.no_steps.to_owned()).filter(|help| !help.is_empty()),
+        });
+        return false;
+    };
+    let reason = if !steps.contains_key(step) {
+        let help = did_you_mean(step, steps.keys().map(String::as_str))
+            .unwrap_or_else(|| listed("the steps are", steps.keys().map(String::as_str)));
+        undeclared(checker, "step", step, span, help);
+        return false;
+    } else if scope.own == Some(step) {
+        "it is the step itself"
+    } else {
+        match scope.unreachable.get(step) {
+            Some(reason) => reason,
+            None => return true,
+        }
+    };
+    checker.problems.push(ExprProblem::StepOutOfReach {
+        step: step.to_owned(),
+        reason,
+        span,
+        help: Some("read a step that ends before".to_owned()),
+    });
+    false
+}
+
+fn step_field(checker: &mut Checker, path: &Path, step: &str, field: &str, field_span: Span) -> Option<Expr> {
+    if !known_step(checker, step, path.span) {
+        return None;
+    }
+    match field {
+        "output" => {
+            let declared = checker.scope.steps.and_then(|steps| steps.get(step));
+            let ty = declared.map_or(Type::Any, |step| step.output.clone());
+            let may_skip = declared.is_none_or(|step| step.may_skip);
+            let ty = if may_skip && !checker.ran.contains(step) {
+                ty.optional()
+            } else {
+                ty
+            };
+            expr(ExprKind::StepOutput(step.to_owned()), ty, path.span)
+        }
+        "status" => expr(ExprKind::StepStatus(step.to_owned()), Type::String, path.span),
+        "error" => {
+            let fields = ["name", "message"].map(|name| (name.to_owned(), Type::String));
+            let ty = Type::Object(IndexMap::from(fields)).optional();
+            expr(ExprKind::StepError(step.to_owned()), ty, path.span)
+        }
+        _ => {
+            let names = ["output", "status", "error"];
+            let help = match did_you_mean(field, names.into_iter()) {
+                Some(help) => help,
+                None => format!(
+                    "write `{}.output.{field}` for a field of its output",
+                    reference("steps", step)
+                ),
+            };
+            unknown_field(checker, reference("steps", step), field, field_span, help)
+        }
+    }
+}
+
+fn unknown_field(checker: &mut Checker, of: String, field: &str, span: Span, help: String) -> Option<Expr> {
+    checker.problems.push(ExprProblem::UnknownField {
+        of,
+        name: field.to_owned(),
+        span,
+        help: Some(help),
+    });
+    None
+}
+
+fn known_bucket(checker: &mut Checker, bucket: &str, span: Span) -> bool {
+    let buckets = checker.scope.buckets;
+    if checker.open || buckets.contains(&bucket) {
+        return true;
+    }
+    let help = did_you_mean(bucket, buckets.iter().copied())
+        .unwrap_or_else(|| format!("declare it: `buckets: {{ {bucket}: {{}} }}`"));
+    undeclared(checker, "bucket", bucket, span, help);
+    false
+}
+
+fn bucket_field(checker: &mut Checker, path: &Path, bucket: &str, field: &str, field_span: Span) -> Option<Expr> {
+    if !known_bucket(checker, bucket, path.span) {
+        return None;
+    }
+    match field {
+        "uri" => expr(ExprKind::BucketUri(bucket.to_owned()), Type::String, path.span),
+        "name" => expr(ExprKind::BucketName(bucket.to_owned()), Type::String, path.span),
+        _ => {
+            let help = "a bucket has `uri` and `name`".to_owned();
+            unknown_field(checker, reference("buckets", bucket), field, field_span, help)
+        }
+    }
+}
+
+/// Where `run`, `error` and `trigger` are known, and their fields.
+fn fields_of(name: &str) -> (&'static str, &'static [&'static str]) {
+    match name {
+        "run" => (
+            "a trigger fires before the run: there is none yet",
+            &["id", "name", "started_at"],
+        ),
+        "error" => (
+            "`error` is known in `on_failure`; `steps.name.error` tells of a caught one",
+            &["name", "message", "step"],
+        ),
+        _ => (
+            "`trigger` is known in the `params` of an `object_created` trigger",
+            &["key", "bucket", "uri"],
+        ),
+    }
+}
+
+/// True where `run`, `error` or `trigger` is known here.
+fn here(checker: &mut Checker, path: &Path) -> bool {
+    let scope = checker.scope;
+    let known = match path.name {
+        "run" => scope.run,
+        "error" => scope.error,
+        _ => scope.trigger,
+    };
+    if !known && !checker.open {
+        not_here(checker, path, fields_of(path.name).0);
+        return false;
+    }
+    true
+}
+
+fn own_field(checker: &mut Checker, path: &Path, field: &str, field_span: Span) -> Option<Expr> {
+    if !here(checker, path) {
+        return None;
+    }
+    let kind = match (path.name, field) {
+        ("run", "id") => ExprKind::Run(RunField::Id),
+        ("run", "name") => ExprKind::Run(RunField::Name),
+        ("run", "started_at") => ExprKind::Run(RunField::StartedAt),
+        ("error", "name") => ExprKind::Error(ErrorField::Name),
+        ("error", "message") => ExprKind::Error(ErrorField::Message),
+        ("error", "step") => ExprKind::Error(ErrorField::Step),
+        ("trigger", "key") => ExprKind::Trigger(TriggerField::Key),
+        ("trigger", "bucket") => ExprKind::Trigger(TriggerField::Bucket),
+        ("trigger", "uri") => ExprKind::Trigger(TriggerField::Uri),
+        _ => {
+            let (_, fields) = fields_of(path.name);
+            let help = did_you_mean(field, fields.iter().copied())
+                .unwrap_or_else(|| listed(&format!("`{}` has", path.name), fields.iter().copied()));
+            return unknown_field(checker, path.name.to_owned(), field, field_span, help);
+        }
+    };
+    expr(kind, Type::String, path.span)
+}
+
+/// The problem with a name that is none of the language's.
+pub(super) fn unknown(scope: &Scope, name: &str, span: Span) -> ExprProblem {
+    let known = [
+        ("params", scope.params.is_some()),
+        ("steps", scope.steps.is_some()),
+        ("buckets", !scope.trigger),
+        ("run", scope.run),
+        ("error", scope.error),
+        ("trigger", scope.trigger),
+    ];
+    let known = || known.iter().filter(|(_, here)| *here).map(|(name, _)| *name);
+    let help = if scope.params.is_some_and(|params| params.contains_key(name)) {
+        format!("write `params.{name}`")
+    } else if scope.steps.is_some_and(|steps| steps.contains_key(name)) {
+        format!("write `{}.output`", reference("steps", name))
+    } else if scope.buckets.contains(&name) {
+        format!("write `{}.uri`", reference("buckets", name))
+    } else {
+        match name {
+            "True" | "TRUE" => "write `true`".to_owned(),
+            "False" | "FALSE" => "write `false`".to_owned(),
+            "None" | "nil" | "undefined" | "Null" | "NULL" => "write `null`".to_owned(),
+            "secrets" => "secrets never reach an expression: a function reads `context.secrets`".to_owned(),
+            _ if Function::from_name(name).is_some() => format!("call it: `{name}(…)`"),
+            _ => did_you_mean(name, known()).unwrap_or_else(|| {
+                format!(
+                    "{}; a text stands in quotes: `'{name}'`",
+                    listed("the names are", known())
+                )
+            }),
+        }
+    };
+    ExprProblem::UnknownName {
+        name: name.to_owned(),
+        span,
+        help: Some(help),
+    }
+}
+
+/// `steps.my-step.output`, which cel reads as `steps.my - step.output`.
+pub(super) fn dashed(syntax: &Syntax) -> Option<ExprProblem> {
+    let mut tail = Vec::new();
+    let mut at = syntax;
+    while let SyntaxKind::Binary(BinaryOp::Subtract, left, right) = &at.kind {
+        tail.push(&**right);
+        at = left;
+    }
+    let (what, namespace, (first, _)) = match (at.member_of("steps"), at.member_of("buckets")) {
+        (Some(member), _) => ("step", "steps", member),
+        (_, Some(member)) => ("bucket", "buckets", member),
+        _ => return None,
+    };
+    let mut name = first.to_owned();
+    let mut fields = String::new();
+    while let Some(part) = tail.pop() {
+        let mut below = part;
+        let mut reversed = Vec::new();
+        while let SyntaxKind::Select(base, field, _) = &below.kind {
+            reversed.push(field.as_str());
+            below = base;
+        }
+        name.push('-');
+        match &below.kind {
+            SyntaxKind::Name(text) => name.push_str(text),
+            SyntaxKind::Literal(Value::Number(number)) => name.push_str(&number.to_string()),
+            _ => return None,
+        }
+        for field in reversed.into_iter().rev() {
+            fields.push('.');
+            fields.push_str(field);
+        }
+        if !fields.is_empty() {
+            break;
+        }
+    }
+    if name == first {
+        return None;
+    }
+    Some(ExprProblem::DashedName {
+        what,
+        fixed: format!("{namespace}['{name}']{fields}"),
+        span: syntax.span,
+    })
+}
+
+/// ``did you mean `train`?``, where a known name is near.
+pub(super) fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+    let bound = (name.chars().count() / 3).max(1);
+    known
+        .map(|other| (strsim::osa_distance(name, other), other))
+        .filter(|(distance, other)| *distance <= bound || other.eq_ignore_ascii_case(name))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, other)| format!("did you mean `{other}`?"))
+}
+
+/// ``the steps are `a`, `b` ``, the first eight.
+pub(super) fn listed<'n>(what: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    let more = if names.len() > 8 { ", …" } else { "" };
+    let shown: Vec<&str> = names.iter().take(8).map(String::as_str).collect();
+    if shown.is_empty() {
+        "there are none here".to_owned()
+    } else {
+        format!("{what} {}{more}", shown.join(", "))
+    }
+}

@@ -1,0 +1,409 @@
+//! The language as the user writes it. The JSON Schema in `schemas/` comes from these types and their comments.
+
+use std::borrow::Cow;
+
+use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use super::node::Node;
+use super::scalars::{Duration, Memory, Spanned};
+
+/// A mlpipe pipeline.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// The version of the language.
+    pub mlpipe: Version,
+    /// The pipeline's name. Names of cloud resources derive from it.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9-]{0,39}$"))]
+    pub name: Spanned<String>,
+    /// What the pipeline does.
+    pub description: Option<String>,
+    /// An execution's typed input, by name.
+    #[serde(default)]
+    pub params: IndexMap<Spanned<String>, ParamNode>,
+    /// Buckets by logical name.
+    #[serde(default)]
+    pub buckets: IndexMap<Spanned<String>, Bucket>,
+    /// Secrets by name. Values live in the cloud's secret store, locally in `MLPIPE_SECRET_<NAME>`.
+    #[serde(default)]
+    pub secrets: IndexMap<Spanned<String>, Secret>,
+    /// What starts the pipeline.
+    #[serde(default)]
+    pub triggers: Vec<Spanned<Trigger>>,
+    /// Settings that steps inherit.
+    #[serde(default)]
+    pub defaults: Defaults,
+    /// The steps: a directed acyclic graph, by id.
+    pub steps: IndexMap<Spanned<String>, Spanned<Step>>,
+    /// Runs once when the pipeline failed; its `input` may read `error.name`, `error.message` and `error.step`.
+    pub on_failure: Option<Spanned<Handler>>,
+    /// What a successful execution gives, by name.
+    #[serde(default)]
+    pub outputs: IndexMap<Spanned<String>, Node>,
+    /// What only one target needs.
+    #[serde(default)]
+    pub targets: Targets,
+}
+
+/// The version of the language.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Version {
+    /// The first.
+    #[serde(rename = "v1")]
+    V1,
+}
+
+/// A param: a type, or `{ type, default, description, enum, minimum, maximum }`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct ParamNode(pub Node);
+
+impl JsonSchema for ParamNode {
+    fn schema_name() -> Cow<'static, str> {
+        "Param".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "array", "object"],
+            "description": "A type (`string`, `number`, `integer`, `boolean`, `any`, `[T]`, `{ field: T }`, `optional T`), or `{ type, default, description, enum, minimum, maximum }`.",
+            "examples": ["string", { "type": "number", "default": 0.85 }]
+        })
+    }
+}
+
+/// A type: `string`, `number`, `integer`, `boolean`, `any`, `[T]`, `{ field: T }`, `optional T`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct TypeNode(pub Node);
+
+impl JsonSchema for TypeNode {
+    fn schema_name() -> Cow<'static, str> {
+        "Type".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "array", "object"],
+            "description": "`string`, `number`, `integer`, `boolean`, `any`, `[T]`, `{ field: T }`, `optional T`.",
+            "examples": ["string", ["string"], { "rows": "integer" }]
+        })
+    }
+}
+
+impl JsonSchema for Node {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Value".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({})
+    }
+}
+
+/// A bucket.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// Keep old versions of objects.
+    #[serde(default)]
+    pub versioning: bool,
+    /// Delete objects so long after they were written; whole days.
+    pub expire_after: Option<Duration>,
+    /// Names of buckets that exist already, by cloud.
+    pub existing: Option<Existing>,
+}
+
+/// Names of buckets that exist already.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Existing {
+    /// S3 bucket.
+    pub aws: Option<String>,
+    /// Cloud Storage bucket.
+    pub gcp: Option<String>,
+    /// `account/container`.
+    #[schemars(regex(pattern = r"^[a-z0-9]{3,24}/[a-z0-9-]{3,63}$"))]
+    pub azure: Option<String>,
+}
+
+/// A secret. It has no settings.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {}
+
+/// What starts the pipeline: exactly one event, and the params it gives.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::one_trigger)]
+pub struct Trigger {
+    /// An object was created or replaced in a bucket.
+    pub object_created: Option<ObjectCreated>,
+    /// A time, again and again.
+    pub schedule: Option<Schedule>,
+    /// The execution's params. May read `trigger.key`, `trigger.bucket` and `trigger.uri` of an object.
+    #[serde(default)]
+    pub params: IndexMap<Spanned<String>, Node>,
+}
+
+/// An object was created or replaced in a bucket.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectCreated {
+    /// The bucket's logical name.
+    pub bucket: Spanned<String>,
+    /// Only keys that start with this.
+    #[serde(default)]
+    pub prefix: String,
+    /// Only keys that end with this.
+    #[serde(default)]
+    pub suffix: String,
+}
+
+/// A cron schedule.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Minute, hour, day of month, month, day of week. At most one of the two day fields may be restricted.
+    #[schemars(extend("examples" = ["0 3 * * MON-FRI"]))]
+    pub cron: Spanned<String>,
+    /// An IANA time zone; `UTC` where nothing is written.
+    #[schemars(extend("examples" = ["Europe/Zurich"]))]
+    pub timezone: Option<Spanned<String>>,
+}
+
+/// Settings that steps inherit.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    /// For every function.
+    #[serde(default)]
+    pub function: FunctionDefaults,
+    /// For every step.
+    pub retry: Option<Retry>,
+}
+
+/// Settings of every function that does not have its own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionDefaults {
+    /// The language runtime; `python3.12` where nothing is written.
+    pub runtime: Option<Runtime>,
+    /// Memory; `512MB` where nothing is written.
+    pub memory: Option<Memory>,
+    /// Longest run of the function; `60s` where nothing is written.
+    pub timeout: Option<Duration>,
+    /// Folder of the code, relative to this file; `functions` where nothing is written.
+    pub source: Option<Spanned<String>>,
+}
+
+/// A language runtime.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[schemars(inline)]
+pub enum Runtime {
+    /// Python 3.10.
+    #[serde(rename = "python3.10")]
+    Python310,
+    /// Python 3.11.
+    #[serde(rename = "python3.11")]
+    Python311,
+    /// Python 3.12.
+    #[serde(rename = "python3.12")]
+    Python312,
+    /// Python 3.13.
+    #[serde(rename = "python3.13")]
+    Python313,
+}
+
+impl Runtime {
+    /// As written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Python310 => "python3.10",
+            Self::Python311 => "python3.11",
+            Self::Python312 => "python3.12",
+            Self::Python313 => "python3.13",
+        }
+    }
+}
+
+/// A step: exactly one kind, and how it runs.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::one_kind)]
+pub struct Step {
+    /// What the step does.
+    pub description: Option<String>,
+    /// Runs your code: one JSON value in, one out.
+    pub function: Option<Function>,
+    /// Pauses.
+    pub wait: Option<Wait>,
+    /// Ends the pipeline, failed.
+    pub fail: Option<Fail>,
+    /// Steps that must have ended before; the step is skipped where they were.
+    #[serde(default)]
+    pub needs: Vec<Spanned<String>>,
+    /// Skipped when any of `needs` was skipped (`all`, the default), or only when all were (`any`).
+    pub join: Option<Join>,
+    /// The step is skipped where this expression is false.
+    pub when: Option<Node>,
+    /// What the function receives: any value, with `${{ … }}` expressions.
+    pub input: Option<Spanned<Node>>,
+    /// The shape of what the function gives; checked when it ran.
+    pub output: Option<TypeNode>,
+    /// More attempts after a failure.
+    pub retry: Option<Spanned<Retry>>,
+    /// Longest time of one attempt.
+    pub timeout: Option<Spanned<Duration>>,
+    /// What to expect of a run, for planning.
+    pub expect: Option<Expect>,
+}
+
+/// Runs your code.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Function {
+    /// `file.function`, below the source folder: `train.handler` is `handler` in `train.py`.
+    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"))]
+    pub handler: Spanned<String>,
+    /// The language runtime.
+    pub runtime: Option<Runtime>,
+    /// Memory.
+    pub memory: Option<Memory>,
+    /// Longest run of the function.
+    pub timeout: Option<Duration>,
+    /// Folder of the code, relative to this file.
+    pub source: Option<Spanned<String>>,
+}
+
+/// Pauses.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    /// How long.
+    pub duration: Duration,
+}
+
+/// Ends the pipeline, failed.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fail {
+    /// The error's name.
+    pub error: Node,
+    /// The error's message.
+    pub message: Node,
+}
+
+/// How a step follows skips of what it needs.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Join {
+    /// Skipped when any was.
+    All,
+    /// Skipped when all were.
+    Any,
+}
+
+/// More attempts after a failure.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// How often the step is tried, the first try included.
+    #[schemars(range(min = 1, max = 1000))]
+    pub attempts: u32,
+    /// Wait before the second try; `1s` where nothing is written.
+    pub delay: Option<Duration>,
+    /// Factor from one wait to the next; 2 where nothing is written.
+    #[schemars(range(min = 1, max = 100))]
+    pub backoff: Option<f64>,
+    /// Longest wait; `60s` where nothing is written.
+    pub max_delay: Option<Duration>,
+    /// Which errors are tried again: names of errors, `transient`, `timeout`, `all`; `[transient]` where nothing is written.
+    pub on: Option<Vec<String>>,
+}
+
+/// What to expect of a run.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// How long the step usually takes.
+    pub duration: Duration,
+}
+
+/// A function written in place.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Handler {
+    /// What it does.
+    pub description: Option<String>,
+    /// Runs your code.
+    pub function: Function,
+    /// What the function receives.
+    pub input: Option<Spanned<Node>>,
+    /// More attempts after a failure.
+    pub retry: Option<Spanned<Retry>>,
+    /// Longest time of one attempt.
+    pub timeout: Option<Spanned<Duration>>,
+}
+
+/// What only one target needs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Targets {
+    /// AWS.
+    #[serde(default)]
+    pub aws: Aws,
+    /// Google Cloud.
+    #[serde(default)]
+    pub gcp: Gcp,
+    /// Azure.
+    #[serde(default)]
+    pub azure: Azure,
+    /// `mlpipe run`.
+    #[serde(default)]
+    pub local: Local,
+}
+
+/// What only AWS needs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Aws {
+    /// The region, such as `eu-central-1`.
+    #[schemars(regex(pattern = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"))]
+    pub region: Option<String>,
+}
+
+/// What only Google Cloud needs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gcp {
+    /// The project's id.
+    pub project: Option<String>,
+    /// The region, such as `europe-west6`.
+    pub region: Option<String>,
+}
+
+/// What only Azure needs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Azure {
+    /// The location, such as `westeurope`.
+    pub location: Option<String>,
+}
+
+/// What only `mlpipe run` needs.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Local {
+    /// The folder that stands for a bucket, relative to this file; `.mlpipe/buckets/<name>` where nothing is written.
+    #[serde(default)]
+    pub buckets: IndexMap<Spanned<String>, String>,
+}

@@ -1,0 +1,1 @@
+"""The conformance harness: compiles pipelines, runs their cases on each engine, compares."""

@@ -1,0 +1,138 @@
+"""Finds pipelines and their cases."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator
+
+import yaml
+
+REFERENCE = re.compile(r"""\bsteps\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_]*)|\[\s*(?:'([^']*)'|"([^"]*)")\s*\])""")
+FIELDS = {"name", "params", "status", "outputs", "error", "attempts", "waits", "skipped"}
+
+
+class CaseError(Exception):
+    """A pipeline or a cases.json that the harness cannot use."""
+
+
+@dataclass
+class Case:
+    """One run of a pipeline and what it must come to. Keys that `expected` lacks are compared between engines only."""
+
+    name: str
+    params: dict[str, Any]
+    expected: dict[str, Any]
+
+
+@dataclass
+class Pipeline:
+    """What the harness needs to know of a pipeline file."""
+
+    path: Path
+    label: str
+    name: str
+    steps: list[str]
+    functions: set[str]
+    """Ids of the steps that run a function, `on_failure` among them: only these have attempts."""
+    needs: dict[str, set[str]]
+    """For each step all that it waits for, directly or not."""
+    buckets: list[str]
+    seeds: dict[str, Path]
+    cases: list[Case] = field(default_factory=list)
+
+    def descendants(self, step: str) -> set[str]:
+        return {other for other in self.steps if step in self.needs[other]}
+
+
+def pipelines(roots: list[Path]) -> Iterator[Path | tuple[Path, str]]:
+    """Every (pipeline.yaml, label) under the folders, each once, in the order of paths."""
+    seen: set[Path] = set()
+    for root in roots:
+        for path in sorted(root.resolve().rglob("pipeline.yaml")):
+            if path not in seen and not any(part in ("build", "target", "node_modules") for part in path.relative_to(root.resolve()).parts):
+                seen.add(path)
+                folder = path.parent.relative_to(root.resolve())
+                yield path, str(folder) if folder.parts else root.resolve().name
+
+
+def load(path: Path, label: str) -> Pipeline:
+    """Reads a pipeline and its cases; raises CaseError."""
+    try:
+        document = yaml.load(path.read_text(), yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
+        steps = document.get("steps") or {}
+        local = ((document.get("targets") or {}).get("local") or {}).get("buckets") or {}
+        pipeline = Pipeline(
+            path=path,
+            label=label,
+            name=document["name"],
+            steps=list(steps),
+            functions={step for step, body in {**steps, "on_failure": document.get("on_failure") or {}}.items() if "function" in body},
+            needs=closure({step: depends_on(body, steps) for step, body in steps.items()}),
+            buckets=list(document.get("buckets") or {}),
+            seeds={bucket: path.parent / folder for bucket, folder in local.items() if isinstance(folder, str)},
+        )
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, OSError) as error:
+        raise CaseError(f"cannot read the pipeline: {type(error).__name__}: {error}") from None
+    pipeline.cases = load_cases(path.parent / "cases.json")
+    return pipeline
+
+
+def load_cases(path: Path) -> list[Case]:
+    if not path.is_file():
+        raise CaseError("has no cases.json")
+    try:
+        entries = json.loads(path.read_text())
+    except ValueError as error:
+        raise CaseError(f"cases.json is not JSON: {error}") from None
+    if not isinstance(entries, list) or not entries:
+        raise CaseError("cases.json has no cases")
+    return [as_case(index, entry) for index, entry in enumerate(entries, 1)]
+
+
+def as_case(index: int, entry: Any) -> Case:
+    if not isinstance(entry, dict):
+        raise CaseError(f"cases.json: case {index} is not an object")
+    unknown = sorted(set(entry) - FIELDS)
+    if unknown:
+        raise CaseError(f"cases.json: case {index} has an unknown key `{unknown[0]}`")
+    if entry.get("status") not in ("succeeded", "failed"):
+        raise CaseError(f"cases.json: case {index} needs a status, succeeded or failed")
+    expected = {key: value for key, value in entry.items() if key not in ("name", "params")}
+    return Case(str(entry.get("name") or index), entry.get("params") or {}, expected)
+
+
+def depends_on(body: Any, steps: dict[str, Any]) -> set[str]:
+    named = set(body.get("needs") or [])
+    for text in strings(body):
+        for start in text.split("${{")[1:]:
+            named.update(next(filter(None, groups)) for groups in REFERENCE.findall(start.split("}}")[0]) if any(groups))
+    return named & set(steps)
+
+
+def strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item)
+
+
+def closure(direct: dict[str, set[str]]) -> dict[str, set[str]]:
+    """All that each step waits for; a cycle, which the compiler refuses, does no harm here."""
+    whole: dict[str, set[str]] = {}
+    for step in direct:
+        reached: set[str] = set()
+        todo = list(direct[step])
+        while todo:
+            other = todo.pop()
+            if other not in reached:
+                reached.add(other)
+                todo += direct[other]
+        whole[step] = reached
+    return whole
