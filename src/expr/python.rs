@@ -396,22 +396,30 @@ fn text_of(expr: &Expr) -> Printed {
     }
 }
 
-/// The path of `default` and `has`: what is missing along it is forgiven, what is missing inside an index or below the path is not.
+/// The path of `default` and `has`: what is missing along it is forgiven, what has no value inside an index or at its root is not.
 fn print_path(path: &Expr) -> String {
-    match &path.kind {
-        ExprKind::Field(base, name) => format!("{}[{}]", print_path_base(base), string_literal(name)),
-        ExprKind::Index(base, index) if is_string(index) => format!("{}[{}]", print_path_base(base), strict(index)),
-        ExprKind::Index(base, index) => format!("expr.item({}, {})", print_path(base), strict(index)),
-        _ => strict(path),
+    let mut spine = Vec::new();
+    let mut root = path;
+    while let ExprKind::Field(base, _) | ExprKind::Index(base, _) = &root.kind {
+        spine.push(root);
+        root = base;
     }
-}
-
-fn print_path_base(base: &Expr) -> String {
-    match &base.kind {
-        ExprKind::Field(..) | ExprKind::Index(..) => print_path(base),
-        _ if may_miss(base) => strict(base),
-        _ => printed(base).at(PRIMARY),
+    spine.reverse();
+    let indexes_hold = spine.iter().all(|expr| match &expr.kind {
+        ExprKind::Index(_, index) => index.safe,
+        _ => true,
+    });
+    if indexes_hold && !may_miss(root) {
+        return print(path);
     }
+    // The indexes are evaluated in any case, as arguments are.
+    let keys = spine.iter().filter_map(|expr| match &expr.kind {
+        ExprKind::Field(_, name) => Some(string_literal(name)),
+        ExprKind::Index(_, index) => Some(strict(index)),
+        _ => None,
+    });
+    let arguments: Vec<String> = std::iter::once(strict(root)).chain(keys).collect();
+    format!("expr.walk({})", arguments.join(", "))
 }
 
 fn strict(expr: &Expr) -> String {

@@ -307,6 +307,13 @@ def has(path):
     return look(path) is not None
 
 
+def walk(value, *keys):
+    """`value[key]`, key after key."""
+    for key in keys:
+        value = item(value, key)
+    return value
+
+
 def look(path):
     try:
         return path()
