@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use super::problems::CheckProblem;
 use crate::diagnostics::Problems;
 use crate::expr::Type;
-use crate::expr::eval::matches;
+use crate::expr::matches;
 use crate::model::Param;
 use crate::syntax::scalars::Spanned;
 use crate::syntax::{Node, NodeValue, suggest};
@@ -26,7 +26,12 @@ pub fn read_type(node: &Node, problems: &mut Problems) -> Type {
         NodeValue::String(text) => read_name(text.trim(), node, problems),
         NodeValue::List(items) => match items.as_slice() {
             [item] => Type::List(Box::new(read_type(item, problems))),
-            _ => unknown("a list of several types", node, problems, "write the one type of its items: `[string]`"),
+            _ => unknown(
+                "a list of several types",
+                node,
+                problems,
+                "write the one type of its items: `[string]`",
+            ),
         },
         NodeValue::Map(entries) => Type::Object(
             entries
@@ -36,7 +41,12 @@ pub fn read_type(node: &Node, problems: &mut Problems) -> Type {
         ),
         NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) => {
             let shown = node.to_json().to_string();
-            unknown(&shown, node, problems, "types: `string`, `number`, `integer`, `boolean`, `any`, `[T]`, `{ field: T }`")
+            unknown(
+                &shown,
+                node,
+                problems,
+                "types: `string`, `number`, `integer`, `boolean`, `any`, `[T]`, `{ field: T }`",
+            )
         }
     }
 }
@@ -58,13 +68,23 @@ fn read_name(name: &str, node: &Node, problems: &mut Problems) -> Type {
 }
 
 fn unknown(name: &str, node: &Node, problems: &mut Problems, help: &str) -> Type {
-    problems.push(CheckProblem::UnknownType { name: name.to_owned(), span: node.span, help: help.to_owned() });
+    problems.push(CheckProblem::UnknownType {
+        name: name.to_owned(),
+        span: node.span,
+        help: help.to_owned(),
+    });
     Type::Any
 }
 
 /// The params of the file.
-pub fn read_params(params: &IndexMap<Spanned<String>, crate::syntax::document::ParamNode>, problems: &mut Problems) -> Vec<Param> {
-    params.iter().map(|(name, node)| read_param(name, &node.0, problems)).collect()
+pub fn read_params(
+    params: &IndexMap<Spanned<String>, crate::syntax::document::ParamNode>,
+    problems: &mut Problems,
+) -> Vec<Param> {
+    params
+        .iter()
+        .map(|(name, node)| read_param(name, &node.0, problems))
+        .collect()
 }
 
 fn read_param(name: &Spanned<String>, node: &Node, problems: &mut Problems) -> Param {
@@ -87,7 +107,12 @@ fn read_param(name: &Spanned<String>, node: &Node, problems: &mut Problems) -> P
     };
     param.ty = read_type(ty, problems);
     let mut bad = |detail: String, at: &Node, help: &str| {
-        problems.push(CheckProblem::BadParam { param: name.value.clone(), detail, span: at.span, help: help.to_owned() });
+        problems.push(CheckProblem::BadParam {
+            param: name.value.clone(),
+            detail,
+            span: at.span,
+            help: help.to_owned(),
+        });
     };
     for (key, value) in entries {
         match (key.text.as_str(), &value.value) {
@@ -107,15 +132,34 @@ fn read_param(name: &Spanned<String>, node: &Node, problems: &mut Problems) -> P
             }
             ("minimum" | "maximum", NodeValue::Number(number)) => {
                 if !param.ty.unwrapped().is_numeric() {
-                    bad(format!("`{}` needs a number type, this is {}", key.text, param.ty), value, "remove it, or change the type");
+                    bad(
+                        format!("`{}` needs a number type, this is {}", key.text, param.ty),
+                        value,
+                        "remove it, or change the type",
+                    );
                 }
                 let bound = number.as_f64();
-                if key.text == "minimum" { param.minimum = bound } else { param.maximum = bound }
+                if key.text == "minimum" {
+                    param.minimum = bound
+                } else {
+                    param.maximum = bound
+                }
             }
-            (known, _) if LONG_FORM.contains(&known) => bad(format!("`{known}` cannot be {}", value.kind()), value, "see `mlpipe schema`"),
+            (known, _) if LONG_FORM.contains(&known) => bad(
+                format!("`{known}` cannot be {}", value.kind()),
+                value,
+                "see `mlpipe schema`",
+            ),
             (other, _) => {
                 let help = suggest::help(other, LONG_FORM, "keys of a param");
-                bad(format!("unknown key `{other}`"), &Node { span: key.span, value: NodeValue::Null }, &help);
+                bad(
+                    format!("unknown key `{other}`"),
+                    &Node {
+                        span: key.span,
+                        value: NodeValue::Null,
+                    },
+                    &help,
+                );
             }
         }
     }
@@ -123,7 +167,7 @@ fn read_param(name: &Spanned<String>, node: &Node, problems: &mut Problems) -> P
         let number = default.as_f64();
         let low = number.zip(param.minimum).is_some_and(|(n, minimum)| n < minimum);
         let high = number.zip(param.maximum).is_some_and(|(n, maximum)| n > maximum);
-        let other = !param.allowed.is_empty() && !param.allowed.iter().any(|value| crate::expr::eval::equal(value, default));
+        let other = !param.allowed.is_empty() && !param.allowed.iter().any(|value| crate::expr::equal(value, default));
         if low || high || other {
             let at = node.get("default").unwrap_or(node);
             problems.push(CheckProblem::BadParam {

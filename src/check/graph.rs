@@ -28,7 +28,11 @@ pub fn order(after: &[BTreeSet<StepIx>]) -> Result<Vec<StepIx>, Vec<Vec<StepIx>>
             }
         }
     }
-    if order.len() == after.len() { Ok(order) } else { Err(cycles(after)) }
+    if order.len() == after.len() {
+        Ok(order)
+    } else {
+        Err(cycles(after))
+    }
 }
 
 fn cycles(after: &[BTreeSet<StepIx>]) -> Vec<Vec<StepIx>> {

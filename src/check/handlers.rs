@@ -30,7 +30,11 @@ pub struct Handlers<'a> {
 impl<'a> Handlers<'a> {
     /// Over these files.
     pub fn new(files: &'a dyn Files) -> Self {
-        Self { files, sources: BTreeMap::new(), modules: BTreeMap::new() }
+        Self {
+            files,
+            sources: BTreeMap::new(),
+            modules: BTreeMap::new(),
+        }
     }
 
     /// Reports what is missing of `module.function` below `source`.
@@ -44,25 +48,43 @@ impl<'a> Handlers<'a> {
             let found = files.is_folder(source);
             self.sources.insert(source.to_owned(), found);
             if !found {
-                problems.push(CheckProblem::NoSource { source_folder: source.to_owned(), span: source_span });
+                problems.push(CheckProblem::NoSource {
+                    source_folder: source.to_owned(),
+                    span: source_span,
+                });
                 return;
             }
         }
-        let Some((module, function)) = handler.rsplit_once('.') else { return };
+        let Some((module, function)) = handler.rsplit_once('.') else {
+            return;
+        };
         let file = format!("{source}/{}.py", module.replace('.', "/"));
-        let names = self.modules.entry((source.to_owned(), module.to_owned())).or_insert_with(|| {
-            let package = format!("{source}/{}/__init__.py", module.replace('.', "/"));
-            files.read(&file).or_else(|| files.read(&package)).map(|text| top_level_names(&text))
-        });
+        let names = self
+            .modules
+            .entry((source.to_owned(), module.to_owned()))
+            .or_insert_with(|| {
+                let package = format!("{source}/{}/__init__.py", module.replace('.', "/"));
+                files
+                    .read(&file)
+                    .or_else(|| files.read(&package))
+                    .map(|text| top_level_names(&text))
+            });
         match names {
             None => {
-                let stems: Vec<String> =
-                    files.python_files(source).into_iter().map(|name| name.trim_end_matches(".py").to_owned()).collect();
+                let stems: Vec<String> = files
+                    .python_files(source)
+                    .into_iter()
+                    .map(|name| name.trim_end_matches(".py").to_owned())
+                    .collect();
                 let help = match suggest::nearest(module, stems.iter().map(String::as_str)) {
                     Some(stem) => format!("did you mean `{stem}.{function}`?"),
                     None => format!("create it, with `def {function}(input, context):` in it"),
                 };
-                problems.push(CheckProblem::NoHandlerFile { file, span: handler.span, help });
+                problems.push(CheckProblem::NoHandlerFile {
+                    file,
+                    span: handler.span,
+                    help,
+                });
             }
             Some(names) if names.iter().any(|name| name == function || name == "*") => {}
             Some(names) => {
@@ -71,7 +93,12 @@ impl<'a> Handlers<'a> {
                     None => format!("add `def {function}(input, context):` to it"),
                 };
                 let span = Span::new(handler.span.end.saturating_sub(function.len()), handler.span.end);
-                problems.push(CheckProblem::NoHandlerFunction { file, function: function.to_owned(), span, help });
+                problems.push(CheckProblem::NoHandlerFunction {
+                    file,
+                    function: function.to_owned(),
+                    span,
+                    help,
+                });
             }
         }
     }
@@ -79,8 +106,9 @@ impl<'a> Handlers<'a> {
 
 /// Names that a Python module binds at its top level; `*` where it imports all of another. Reading it as text keeps the compiler free of Python.
 fn top_level_names(text: &str) -> Vec<String> {
-    let Ok(binding) = Regex::new(r"(?m)^(?:(?:async\s+)?def|class)\s+(\w+)|^(\w+)\s*(?::[^=\n]+)?=[^=]|^(?:from\s+\S+\s+)?import\s+(.+)$")
-    else {
+    let Ok(binding) = Regex::new(
+        r"(?m)^(?:(?:async\s+)?def|class)\s+(\w+)|^(\w+)\s*(?::[^=\n]+)?=[^=]|^(?:from\s+\S+\s+)?import\s+(.+)$",
+    ) else {
         return vec!["*".to_owned()];
     };
     let mut names = Vec::new();
@@ -92,7 +120,12 @@ fn top_level_names(text: &str) -> Vec<String> {
             if imported.contains(['(', '*']) {
                 names.push("*".to_owned());
             }
-            names.extend(imported.split(',').filter_map(|item| item.split_whitespace().last()).map(str::to_owned));
+            names.extend(
+                imported
+                    .split(',')
+                    .filter_map(|item| item.split_whitespace().last())
+                    .map(str::to_owned),
+            );
         }
     }
     names

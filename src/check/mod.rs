@@ -33,7 +33,12 @@ use templates::{Parsed, Source};
 
 /// Checks a document. `text` is the file's own text, `files` the disk beside it. None where any problem is an error.
 pub fn check(document: &Document, text: &str, files: &dyn Files, problems: &mut Problems) -> Option<Pipeline> {
-    let mut checker = Checker { document, source: Source { text }, handlers: Handlers::new(files), problems };
+    let mut checker = Checker {
+        document,
+        source: Source { text },
+        handlers: Handlers::new(files),
+        problems,
+    };
     let pipeline = checker.pipeline();
     if problems.has_errors() { None } else { pipeline }
 }
@@ -79,12 +84,17 @@ impl Checker<'_> {
         names::check(self.document, self.problems);
         let document = self.document;
         if document.steps.is_empty() {
-            self.problems.push(CheckProblem::NoSteps { span: document.name.span });
+            self.problems.push(CheckProblem::NoSteps {
+                span: document.name.span,
+            });
         }
         let params = declared::read_params(&document.params, self.problems);
         let buckets = self.buckets();
-        let drafts: Vec<Draft> =
-            document.steps.iter().map(|(id, step)| steps::draft(document, &self.source, id, step, self.problems)).collect();
+        let drafts: Vec<Draft> = document
+            .steps
+            .iter()
+            .map(|(id, step)| steps::draft(document, &self.source, id, step, self.problems))
+            .collect();
         let outputs: Vec<(String, Option<Parsed>)> = document
             .outputs
             .iter()
@@ -92,17 +102,29 @@ impl Checker<'_> {
             .collect();
         self.functions(&drafts);
 
-        let index: BTreeMap<&str, StepIx> =
-            document.steps.keys().enumerate().map(|(i, id)| (id.value.as_str(), StepIx(i))).collect();
-        let needs: Vec<Vec<StepIx>> =
-            document.steps.iter().map(|(id, step)| self.needs(id, step, &index)).collect();
+        let index: BTreeMap<&str, StepIx> = document
+            .steps
+            .keys()
+            .enumerate()
+            .map(|(i, id)| (id.value.as_str(), StepIx(i)))
+            .collect();
+        let needs: Vec<Vec<StepIx>> = document
+            .steps
+            .iter()
+            .map(|(id, step)| self.needs(id, step, &index))
+            .collect();
         let after: Vec<BTreeSet<StepIx>> = drafts
             .iter()
             .enumerate()
             .map(|(i, draft)| {
-                let read = draft.references().into_iter().filter_map(|name| index.get(name.as_str()).copied());
+                let read = draft
+                    .references()
+                    .into_iter()
+                    .filter_map(|name| index.get(name.as_str()).copied());
                 // A step that reads itself is the expressions' problem, with its own span.
-                read.filter(|step| step.0 != i).chain(needs[i].iter().copied()).collect()
+                read.filter(|step| step.0 != i)
+                    .chain(needs[i].iter().copied())
+                    .collect()
             })
             .collect();
         let order = match graph::order(&after) {
@@ -119,25 +141,44 @@ impl Checker<'_> {
                 needs,
                 join: draft.join,
                 conditional: draft.when.is_some(),
-                proven: draft.proven_by_when().iter().filter_map(|name| index.get(name.as_str()).copied()).collect(),
+                proven: draft
+                    .proven_by_when()
+                    .iter()
+                    .filter_map(|name| index.get(name.as_str()).copied())
+                    .collect(),
             })
             .collect();
         let (may_skip, implied) = graph::skips(&order, &rules);
 
         let known = Known {
-            params: params.iter().map(|param| (param.name.clone(), param.ty.clone())).collect(),
+            params: params
+                .iter()
+                .map(|param| (param.name.clone(), param.ty.clone()))
+                .collect(),
             buckets: buckets.iter().map(|bucket| bucket.id.clone()).collect(),
             steps: drafts
                 .iter()
                 .zip(&may_skip)
-                .map(|(draft, &may_skip)| (draft.id.clone(), StepScope { output: draft.output_type(), may_skip }))
+                .map(|(draft, &may_skip)| {
+                    (
+                        draft.id.clone(),
+                        StepScope {
+                            output: draft.output_type(),
+                            may_skip,
+                        },
+                    )
+                })
                 .collect(),
         };
         let bucket_ids = known.bucket_ids();
         let mut checked = Vec::with_capacity(drafts.len());
         for (i, draft) in drafts.iter().enumerate() {
             let ran = implied[i].iter().map(|step| drafts[step.0].id.clone()).collect();
-            let scope = Scope { ran, own: Some(&draft.id), ..known.scope(&bucket_ids) };
+            let scope = Scope {
+                ran,
+                own: Some(&draft.id),
+                ..known.scope(&bucket_ids)
+            };
             let step = steps::finish(draft, &scope, self.problems);
             checked.push(step.map(|mut step| {
                 step.needs.clone_from(&needs[i]);
@@ -149,12 +190,13 @@ impl Checker<'_> {
         }
         let outputs: Vec<Option<(String, Template)>> = outputs
             .into_iter()
-            .map(|(name, parsed)| {
-                Some((name, parsed?.check(&known.scope(&bucket_ids), self.problems)?))
-            })
+            .map(|(name, parsed)| Some((name, parsed?.check(&known.scope(&bucket_ids), self.problems)?)))
             .collect();
-        let triggers: Vec<Option<Trigger>> =
-            document.triggers.iter().map(|trigger| self.trigger(trigger, &known, &params)).collect();
+        let triggers: Vec<Option<Trigger>> = document
+            .triggers
+            .iter()
+            .map(|trigger| self.trigger(trigger, &known, &params))
+            .collect();
         let on_failure = match &document.on_failure {
             Some(handler) => Some(self.handler(handler, &known)?),
             None => None,
@@ -180,9 +222,13 @@ impl Checker<'_> {
             .iter()
             .map(|(id, bucket)| {
                 let existing = bucket.existing.iter().flat_map(|existing| {
-                    [("aws", &existing.aws), ("gcp", &existing.gcp), ("azure", &existing.azure)]
-                        .into_iter()
-                        .filter_map(|(cloud, name)| Some((cloud.to_owned(), name.clone()?)))
+                    [
+                        ("aws", &existing.aws),
+                        ("gcp", &existing.gcp),
+                        ("azure", &existing.azure),
+                    ]
+                    .into_iter()
+                    .filter_map(|(cloud, name)| Some((cloud.to_owned(), name.clone()?)))
                 });
                 Bucket {
                     id: id.value.clone(),
@@ -204,7 +250,8 @@ impl Checker<'_> {
         if let Some(handler) = &self.document.on_failure {
             let call = steps::function_call(self.document, &handler.function);
             let at = steps::source_span(self.document, &handler.function);
-            self.handlers.check(&call.source, at, &handler.function.handler, self.problems);
+            self.handlers
+                .check(&call.source, at, &handler.function.handler, self.problems);
         }
     }
 
@@ -213,16 +260,26 @@ impl Checker<'_> {
         for need in &step.needs {
             match index.get(need.value.as_str()) {
                 _ if need.value == id.value => {
-                    self.problems.push(CheckProblem::NeedsItself { name: need.value.clone(), span: need.span });
+                    self.problems.push(CheckProblem::NeedsItself {
+                        name: need.value.clone(),
+                        span: need.span,
+                    });
                 }
                 Some(step) if found.contains(step) => {
-                    self.problems.push(CheckProblem::NeededTwice { name: need.value.clone(), span: need.span });
+                    self.problems.push(CheckProblem::NeededTwice {
+                        name: need.value.clone(),
+                        span: need.span,
+                    });
                 }
                 Some(step) => found.push(*step),
                 None => self.problems.push(CheckProblem::UnknownStep {
                     name: need.value.clone(),
                     span: need.span,
-                    help: suggest::help(&need.value, index.keys().copied().filter(|name| *name != id.value), "steps"),
+                    help: suggest::help(
+                        &need.value,
+                        index.keys().copied().filter(|name| *name != id.value),
+                        "steps",
+                    ),
                 }),
             }
         }
@@ -232,13 +289,19 @@ impl Checker<'_> {
     fn cycles(&mut self, cycles: &[Vec<StepIx>]) {
         let ids: Vec<&Spanned<String>> = self.document.steps.keys().collect();
         for cycle in cycles {
-            let names: Vec<&str> =
-                cycle.iter().chain(cycle.first()).map(|step| ids[step.0].value.as_str()).collect();
+            let names: Vec<&str> = cycle
+                .iter()
+                .chain(cycle.first())
+                .map(|step| ids[step.0].value.as_str())
+                .collect();
             let spans = cycle
                 .iter()
                 .map(|step| LabeledSpan::new_with_span(Some("in the cycle".to_owned()), ids[step.0].span))
                 .collect();
-            self.problems.push(CheckProblem::Cycle { path: names.join(" → "), spans });
+            self.problems.push(CheckProblem::Cycle {
+                path: names.join(" → "),
+                spans,
+            });
         }
     }
 
@@ -290,7 +353,11 @@ impl Checker<'_> {
                 });
                 continue;
             };
-            let Some(template) = self.source.parse(node, self.problems).and_then(|p| p.check(&scope, self.problems)) else {
+            let Some(template) = self
+                .source
+                .parse(node, self.problems)
+                .and_then(|p| p.check(&scope, self.problems))
+            else {
                 continue;
             };
             if let Err(detail) = triggers_fit(&template, param) {
@@ -308,7 +375,10 @@ impl Checker<'_> {
                 self.problems.push(CheckProblem::TriggerParam {
                     detail: format!("this trigger gives no `{}`, which has no default", param.name),
                     span: trigger.span,
-                    help: format!("add `{}` below the trigger's `params:`, or give the param a default", param.name),
+                    help: format!(
+                        "add `{}` below the trigger's `params:`, or give the param a default",
+                        param.name
+                    ),
                 });
             }
         }
@@ -320,7 +390,11 @@ impl Checker<'_> {
             self.problems.push(CheckProblem::UnknownBucket {
                 name: bucket.value.clone(),
                 span: bucket.span,
-                help: suggest::help(&bucket.value, self.document.buckets.keys().map(|id| id.value.as_str()), "buckets"),
+                help: suggest::help(
+                    &bucket.value,
+                    self.document.buckets.keys().map(|id| id.value.as_str()),
+                    "buckets",
+                ),
             });
         }
     }
@@ -334,10 +408,17 @@ impl Checker<'_> {
             ..known.scope(&bucket_ids)
         };
         let input = match &handler.input {
-            Some(node) => self.source.parse(&node.value, self.problems)?.check(&scope, self.problems)?,
+            Some(node) => self
+                .source
+                .parse(&node.value, self.problems)?
+                .check(&scope, self.problems)?,
             None => Template::Constant(serde_json::Value::Null),
         };
-        let retry = handler.retry.as_ref().map(|retry| &retry.value).or(self.document.defaults.retry.as_ref());
+        let retry = handler
+            .retry
+            .as_ref()
+            .map(|retry| &retry.value)
+            .or(self.document.defaults.retry.as_ref());
         Some(Handler {
             function: steps::function_call(self.document, &handler.function),
             input,
@@ -353,11 +434,23 @@ impl Checker<'_> {
             self.known_bucket(bucket);
         }
         TargetSettings {
-            aws: AwsSettings { region: targets.aws.region.clone() },
-            gcp: GcpSettings { project: targets.gcp.project.clone(), region: targets.gcp.region.clone() },
-            azure: AzureSettings { location: targets.azure.location.clone() },
+            aws: AwsSettings {
+                region: targets.aws.region.clone(),
+            },
+            gcp: GcpSettings {
+                project: targets.gcp.project.clone(),
+                region: targets.gcp.region.clone(),
+            },
+            azure: AzureSettings {
+                location: targets.azure.location.clone(),
+            },
             local: LocalSettings {
-                buckets: targets.local.buckets.iter().map(|(id, folder)| (id.value.clone(), folder.clone())).collect(),
+                buckets: targets
+                    .local
+                    .buckets
+                    .iter()
+                    .map(|(id, folder)| (id.value.clone(), folder.clone()))
+                    .collect(),
             },
         }
     }
@@ -367,7 +460,7 @@ impl Checker<'_> {
 fn triggers_fit(template: &Template, param: &crate::model::Param) -> Result<(), String> {
     match template {
         Template::Constant(value) => {
-            crate::expr::eval::matches(value, &param.ty, &param.name).map_err(|mismatch| mismatch.to_string())
+            crate::expr::matches(value, &param.ty, &param.name).map_err(|mismatch| mismatch.to_string())
         }
         _ => match param.ty.unwrapped() {
             Type::String | Type::Any => Ok(()),

@@ -26,7 +26,10 @@ pub fn check(document: &Document, problems: &mut Problems) {
         });
     }
     for step in document.steps.keys().filter(|step| RESERVED.contains(&step.as_str())) {
-        problems.push(CheckProblem::ReservedId { id: step.value.clone(), span: step.span });
+        problems.push(CheckProblem::ReservedId {
+            id: step.value.clone(),
+            span: step.span,
+        });
     }
 }
 
@@ -55,11 +58,15 @@ fn ids<'a>(ids: impl Iterator<Item = &'a Spanned<String>>, what: &'static str, p
 fn is_id(id: &str) -> bool {
     id.len() <= MAX_LENGTH
         && id.starts_with(|c: char| c.is_ascii_lowercase())
-        && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
+        && id
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
 }
 
 fn is_identifier(id: &str) -> bool {
     id.len() <= MAX_LENGTH
         && id.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && id
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }

@@ -95,7 +95,10 @@ pub enum CheckProblem {
 
     /// A step with the name of something else.
     #[error("`{id}` is a reserved name")]
-    #[diagnostic(code(MLP0207), help("rename the step: errors use `params`, `outputs` and `on_failure` as step names"))]
+    #[diagnostic(
+        code(MLP0207),
+        help("rename the step: errors use `params`, `outputs` and `on_failure` as step names")
+    )]
     ReservedId {
         /// The id.
         id: String,
@@ -222,7 +225,9 @@ pub enum CheckProblem {
     #[error("`{cron}` restricts both the day of the month and the day of the week")]
     #[diagnostic(
         code(MLP0502),
-        help("leave one of them `*`: Unix reads both as `or`, Azure as `and`, AWS refuses it; write two triggers for `or`")
+        help(
+            "leave one of them `*`: Unix reads both as `or`, Azure as `and`, AWS refuses it; write two triggers for `or`"
+        )
     )]
     BothDays {
         /// What was written.

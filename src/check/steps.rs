@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::diagnostics::Problems;
-use crate::expr::check::{Scope, check_condition, check_string, ran_if_true};
-use crate::expr::parse::{Syntax, Text, references, status_guards};
+use crate::expr::check::{Scope, check_condition, check_string};
+use crate::expr::parse::{Syntax, Text, references};
 use crate::expr::{Expr, ExprKind, Type};
+use crate::expr::{ran_if_true, status_guards};
 use crate::model::{FunctionCall, Join, Kind, Pipeline, Retry, RetryOn, Step};
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::Spanned;
@@ -123,9 +124,14 @@ pub fn draft(
         other_kind(id, step, problems);
     }
     if step.join.is_some() && step.needs.is_empty() {
-        problems.push(CheckProblem::JoinWithoutNeeds { step: id.value.clone(), span: id.span });
+        problems.push(CheckProblem::JoinWithoutNeeds {
+            step: id.value.clone(),
+            span: id.span,
+        });
     }
-    let inherited = matches!(kind, DraftKind::Function(_)).then_some(document.defaults.retry.as_ref()).flatten();
+    let inherited = matches!(kind, DraftKind::Function(_))
+        .then_some(document.defaults.retry.as_ref())
+        .flatten();
     let own = step.retry.as_ref();
     Draft {
         id: id.value.clone(),
@@ -135,7 +141,11 @@ pub fn draft(
             None => Some(Parsed::Constant(Value::Null)),
         },
         output: step.output.as_ref().map(|node| declared::read_type(&node.0, problems)),
-        retry: retry(own.map(|retry| &retry.value).or(inherited), own.map(|retry| retry.span), problems),
+        retry: retry(
+            own.map(|retry| &retry.value).or(inherited),
+            own.map(|retry| retry.span),
+            problems,
+        ),
         timeout: step.timeout.as_ref().map(|timeout| timeout.seconds),
         expect_seconds: step.expect.as_ref().map(|expect| expect.duration.seconds as f64),
         description: step.description.clone(),
@@ -157,7 +167,11 @@ fn other_kind(id: &Spanned<String>, step: &document::Step, problems: &mut Proble
         ("timeout", step.timeout.is_some()),
     ];
     for (modifier, _) in modifiers.into_iter().filter(|(_, present)| *present) {
-        problems.push(CheckProblem::ModifierOfOtherKind { kind, modifier, span: id.span });
+        problems.push(CheckProblem::ModifierOfOtherKind {
+            kind,
+            modifier,
+            span: id.span,
+        });
     }
 }
 
@@ -165,14 +179,19 @@ fn when(source: &Source<'_>, id: &Spanned<String>, node: &Node, problems: &mut P
     match &node.value {
         NodeValue::Bool(value) => return When::Constant(*value, node.span),
         NodeValue::String(text) => {
-            let Some(parsed) = source.parse_string(text, node.span, problems) else { return When::Broken };
+            let Some(parsed) = source.parse_string(text, node.span, problems) else {
+                return When::Broken;
+            };
             if let Some(syntax) = parsed.single() {
                 return When::Expr(Box::new(syntax.clone()));
             }
         }
         _ => {}
     }
-    problems.push(CheckProblem::WhenWithoutExpression { step: id.value.clone(), span: node.span });
+    problems.push(CheckProblem::WhenWithoutExpression {
+        step: id.value.clone(),
+        span: node.span,
+    });
     When::Broken
 }
 
@@ -193,16 +212,31 @@ fn fail_text(source: &Source<'_>, node: &Node, problems: &mut Problems) -> Optio
 /// The function with the document's defaults filled in; its package is set by [`with_packages`].
 pub fn function_call(document: &Document, function: &document::Function) -> FunctionCall {
     let defaults = &document.defaults.function;
-    let (module, name) = function.handler.rsplit_once('.').unwrap_or((&function.handler, "handler"));
+    let (module, name) = function
+        .handler
+        .rsplit_once('.')
+        .unwrap_or((&function.handler, "handler"));
     let source = function.source.as_ref().or(defaults.source.as_ref());
     FunctionCall {
         module: module.to_owned(),
         function: name.to_owned(),
-        source: source.map_or(DEFAULT_SOURCE, |source| source.trim_end_matches('/')).to_owned(),
+        source: source
+            .map_or(DEFAULT_SOURCE, |source| source.trim_end_matches('/'))
+            .to_owned(),
         package: String::new(),
-        runtime: function.runtime.or(defaults.runtime).map_or(DEFAULT_RUNTIME, document::Runtime::name).to_owned(),
-        memory_mib: function.memory.or(defaults.memory).map_or(DEFAULT_MEMORY_MIB, |memory| memory.mib),
-        timeout: function.timeout.or(defaults.timeout).map_or(DEFAULT_TIMEOUT, |timeout| timeout.seconds),
+        runtime: function
+            .runtime
+            .or(defaults.runtime)
+            .map_or(DEFAULT_RUNTIME, document::Runtime::name)
+            .to_owned(),
+        memory_mib: function
+            .memory
+            .or(defaults.memory)
+            .map_or(DEFAULT_MEMORY_MIB, |memory| memory.mib),
+        timeout: function
+            .timeout
+            .or(defaults.timeout)
+            .map_or(DEFAULT_TIMEOUT, |timeout| timeout.seconds),
     }
 }
 
@@ -216,7 +250,9 @@ pub fn source_span(document: &Document, function: &document::Function) -> Span {
 pub fn retry(retry: Option<&document::Retry>, at: Option<Span>, problems: &mut Problems) -> Retry {
     let Some(retry) = retry else { return Retry::NONE };
     let delay = retry.delay.map_or(DEFAULT_DELAY, |delay| delay.seconds);
-    let max_delay = retry.max_delay.map_or(DEFAULT_MAX_DELAY.max(delay), |max_delay| max_delay.seconds);
+    let max_delay = retry
+        .max_delay
+        .map_or(DEFAULT_MAX_DELAY.max(delay), |max_delay| max_delay.seconds);
     if let Some(span) = at.filter(|_| max_delay < delay) {
         problems.push(CheckProblem::MaxDelayBelowDelay { max_delay, delay, span });
     }
@@ -318,7 +354,17 @@ pub fn with_packages(mut pipeline: Pipeline) -> Pipeline {
 }
 
 fn package_name(source: &str) -> String {
-    let last = source.rsplit('/').find(|part| !matches!(*part, "" | "." | "..")).unwrap_or(DEFAULT_SOURCE);
-    let name: String = last.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
+    let last = source
+        .rsplit('/')
+        .find(|part| !matches!(*part, "" | "." | ".."))
+        .unwrap_or(DEFAULT_SOURCE);
+    let name: String = last
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("_{name}")
+    } else {
+        name
+    }
 }

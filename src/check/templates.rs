@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use crate::diagnostics::Problems;
+use crate::expr::Template;
 use crate::expr::check::{Scope, check_text, list_template, object_template};
 use crate::expr::parse::{Place, Syntax, Text, parse_text, references};
-use crate::expr::Template;
 use crate::syntax::span::Span;
 use crate::syntax::{Node, NodeValue};
 
@@ -39,7 +39,11 @@ impl Source<'_> {
         let unquoted = written
             .strip_prefix(['"', '\''])
             .and_then(|rest| rest.strip_suffix(['"', '\'']));
-        if unquoted == Some(text) { Place::exact(span.start + 1, text.len()) } else { Place::whole(span) }
+        if unquoted == Some(text) {
+            Place::exact(span.start + 1, text.len())
+        } else {
+            Place::whole(span)
+        }
     }
 
     /// Parses every string of a value; None with problems.

@@ -12,7 +12,11 @@ const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// A cron line of five fields in the form that every cloud's own dialect can be made of.
 pub fn read_cron(text: &Spanned<String>) -> Result<Cron, CheckProblem> {
-    let bad = |detail: String| CheckProblem::BadCron { cron: text.value.clone(), detail, span: text.span };
+    let bad = |detail: String| CheckProblem::BadCron {
+        cron: text.value.clone(),
+        detail,
+        span: text.span,
+    };
     let fields: Vec<&str> = text.split_whitespace().collect();
     let [minute, hour, day_of_month, month, day_of_week] = fields[..] else {
         return Err(bad(format!("it has {} fields, not five", fields.len())));
@@ -22,7 +26,10 @@ pub fn read_cron(text: &Spanned<String>) -> Result<Cron, CheckProblem> {
     }
     croner::Cron::from_str(&text.value).map_err(|error| bad(error.to_string()))?;
     if day_of_month != "*" && day_of_week != "*" {
-        return Err(CheckProblem::BothDays { cron: text.value.clone(), span: text.span });
+        return Err(CheckProblem::BothDays {
+            cron: text.value.clone(),
+            span: text.span,
+        });
     }
     Ok(Cron {
         minute: minute.to_owned(),
@@ -49,7 +56,11 @@ fn days_by_name(field: &str) -> Option<String> {
             None if range == "*" => (0, 6),
             None => (day_number(range)?, day_number(range)?),
         };
-        let last = if last < first || (last == 0 && range.contains('-')) { last + 7 } else { last };
+        let last = if last < first || (last == 0 && range.contains('-')) {
+            last + 7
+        } else {
+            last
+        };
         if step == 1 && last > first && last <= 6 {
             parts.push(format!("{}-{}", DAYS[first], DAYS[last]));
         } else {
@@ -80,7 +91,11 @@ pub fn read_zone(zone: Option<&Spanned<String>>) -> Result<String, CheckProblem>
         Some(name) => format!("did you mean `{name}`?"),
         None => "write an IANA name such as `Europe/Zurich`, or `UTC`".to_owned(),
     };
-    Err(CheckProblem::UnknownTimeZone { zone: zone.value.clone(), span: zone.span, help })
+    Err(CheckProblem::UnknownTimeZone {
+        zone: zone.value.clone(),
+        span: zone.span,
+        help,
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::shape::kind_of;
 use super::{Expr, ExprKind};
 
 /// Deep equality: numbers by their double, objects whatever their order.
-pub(super) fn equal(left: &Value, right: &Value) -> bool {
+pub fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(a), Value::Number(b)) => double(a) == double(b),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),

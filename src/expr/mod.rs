@@ -26,6 +26,7 @@ pub use check::{
 pub use eval::{Env, EvalError, eval, eval_template};
 pub use functions::Function;
 pub use guards::{ran_if_evaluated, ran_if_true};
+pub use lookup::equal;
 pub use parse::{Part, Piece, Place, Syntax, Text, bucket_references, parse, parse_text, references, scan};
 pub use problems::ExprProblem;
 pub use shape::{Mismatch, matches};

@@ -56,7 +56,10 @@ fn one(pipeline: &Pipeline, step: StepIx, ran: &BTreeSet<StepIx>, followers: Vec
         nodes.extend(sequence(pipeline, followers, &known));
         Node::Seq(nodes)
     };
-    Node::If { guard, then: Box::new(then) }
+    Node::If {
+        guard,
+        then: Box::new(then),
+    }
 }
 
 /// The condition under which a step runs, where the steps of `ran` surely ran; None where it always does.
@@ -69,7 +72,12 @@ fn guard(pipeline: &Pipeline, step: StepIx, ran: &BTreeSet<StepIx>) -> Option<Gu
         Join::Any => Vec::new(),
     };
     let when = this.when.is_some();
-    (when || !needs.is_empty()).then_some(Guard { step, ran: needs, join: this.join, when })
+    (when || !needs.is_empty()).then_some(Guard {
+        step,
+        ran: needs,
+        join: this.join,
+        when,
+    })
 }
 
 /// True where every step of the tree is skipped whenever `step` is.

@@ -34,8 +34,12 @@ pub fn expected_seconds(pipeline: &Pipeline, ix: StepIx) -> f64 {
 
 fn reads(pipeline: &Pipeline, root: &Node) -> Vec<Reads> {
     let mut reads = vec![Reads::default(); pipeline.steps.len()];
-    let index: std::collections::BTreeMap<&str, usize> =
-        pipeline.steps.iter().enumerate().map(|(i, step)| (step.id.as_str(), i)).collect();
+    let index: std::collections::BTreeMap<&str, usize> = pipeline
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(i, step)| (step.id.as_str(), i))
+        .collect();
     let mut note = |expr: &Expr| {
         for (id, what) in step_reads(expr) {
             let Some(&i) = index.get(id) else { continue };

@@ -22,7 +22,11 @@ pub enum Tree {
 /// The tree over all steps, and the waits that it adds. `order` honours every edge; `seconds` are expected durations.
 pub fn structure(pipeline: &Pipeline, order: &[StepIx], seconds: &[f64]) -> (Tree, Vec<Note>) {
     let count = pipeline.steps.len();
-    let before: Vec<Vec<usize>> = pipeline.steps.iter().map(|step| step.after.iter().map(|ix| ix.0).collect()).collect();
+    let before: Vec<Vec<usize>> = pipeline
+        .steps
+        .iter()
+        .map(|step| step.after.iter().map(|ix| ix.0).collect())
+        .collect();
     let mut after = vec![Vec::new(); count];
     for (step, earlier) in before.iter().enumerate() {
         for &from in earlier {
@@ -33,7 +37,16 @@ pub fn structure(pipeline: &Pipeline, order: &[StepIx], seconds: &[f64]) -> (Tre
     for (at, step) in order.iter().enumerate() {
         position[step.0] = at;
     }
-    let mut planner = Planner { before, after, position, seconds, member: vec![0; count], slot: vec![0; count], sets: 0, notes: Vec::new() };
+    let mut planner = Planner {
+        before,
+        after,
+        position,
+        seconds,
+        member: vec![0; count],
+        slot: vec![0; count],
+        sets: 0,
+        notes: Vec::new(),
+    };
     let tree = planner.set(order.iter().map(|step| step.0).collect());
     let mut notes = planner.notes;
     measure(pipeline, &tree, seconds, &mut notes);
@@ -145,7 +158,10 @@ impl Planner<'_> {
                 if is_last[at(earlier)] {
                     is_last[at(earlier)] = false;
                     lasts -= 1;
-                    links -= inside(&self.after[earlier], &self.member).iter().filter(|&&next| is_first[at(next)]).count();
+                    links -= inside(&self.after[earlier], &self.member)
+                        .iter()
+                        .filter(|&&next| is_first[at(next)])
+                        .count();
                 }
             }
             for &next in &after {
@@ -153,7 +169,10 @@ impl Planner<'_> {
                 if open[at(next)] == 0 {
                     is_first[at(next)] = true;
                     firsts += 1;
-                    links += inside(&self.before[next], &self.member).iter().filter(|&&from| is_last[at(from)]).count();
+                    links += inside(&self.before[next], &self.member)
+                        .iter()
+                        .filter(|&&from| is_last[at(from)])
+                        .count();
                 }
             }
             is_last[at(step)] = true;
@@ -185,7 +204,9 @@ impl Planner<'_> {
         }
         let mut by_start = steps.to_vec();
         by_start.sort_by(|&a, &b| {
-            start[at(a)].total_cmp(&start[at(b)]).then(self.position[a].cmp(&self.position[b]))
+            start[at(a)]
+                .total_cmp(&start[at(b)])
+                .then(self.position[a].cmp(&self.position[b]))
         });
         let mut longest_after = vec![0.0_f64; by_start.len() + 1];
         for (i, &step) in by_start.iter().enumerate().rev() {
@@ -221,13 +242,24 @@ impl Planner<'_> {
             .filter(|&step| !self.after[step].iter().any(|&next| self.member[next] == set))
             .collect();
         for &step in second {
-            if self.before[step].iter().any(|&earlier| self.member[earlier] == in_second) {
+            if self.before[step]
+                .iter()
+                .any(|&earlier| self.member[earlier] == in_second)
+            {
                 continue;
             }
-            let waits_for: Vec<StepIx> =
-                lasts.iter().copied().filter(|last| !self.before[step].contains(last)).map(StepIx).collect();
+            let waits_for: Vec<StepIx> = lasts
+                .iter()
+                .copied()
+                .filter(|last| !self.before[step].contains(last))
+                .map(StepIx)
+                .collect();
             if !waits_for.is_empty() {
-                self.notes.push(Note { step: StepIx(step), waits_for, seconds: 0.0 });
+                self.notes.push(Note {
+                    step: StepIx(step),
+                    waits_for,
+                    seconds: 0.0,
+                });
             }
         }
     }
@@ -248,7 +280,12 @@ fn measure(pipeline: &Pipeline, tree: &Tree, seconds: &[f64], notes: &mut [Note]
     let mut start = vec![0.0; seconds.len()];
     schedule(tree, 0.0, seconds, &mut start);
     for note in notes {
-        let own = pipeline.step(note.step).after.iter().map(|ix| start[ix.0] + seconds[ix.0]).fold(0.0, f64::max);
+        let own = pipeline
+            .step(note.step)
+            .after
+            .iter()
+            .map(|ix| start[ix.0] + seconds[ix.0])
+            .fold(0.0, f64::max);
         note.seconds = (start[note.step.0] - own).max(0.0);
     }
 }
@@ -261,6 +298,9 @@ pub fn schedule(tree: &Tree, at: f64, seconds: &[f64], start: &mut [f64]) -> f64
             at + seconds[*step]
         }
         Tree::Seq(items) => items.iter().fold(at, |at, item| schedule(item, at, seconds, start)),
-        Tree::Par(items) => items.iter().map(|item| schedule(item, at, seconds, start)).fold(at, f64::max),
+        Tree::Par(items) => items
+            .iter()
+            .map(|item| schedule(item, at, seconds, start))
+            .fold(at, f64::max),
     }
 }

@@ -77,15 +77,17 @@ class Engine:
         threading.Thread(target=self.read_log, args=(self.process,), daemon=True).start()
 
     def read_answers(self, process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
-        for line in process.stdout:
-            lines.put(line)
+        with process.stdout:
+            for line in process.stdout:
+                lines.put(line)
         lines.put(None)
 
     def read_log(self, process: subprocess.Popen[str]) -> None:
-        for line in process.stderr:
-            self.said.append(line.rstrip("\n"))
-            if self.verbose:
-                print(line, end="", flush=True)
+        with process.stderr:
+            for line in process.stderr:
+                self.said.append(line.rstrip("\n"))
+                if self.verbose:
+                    print(line, end="", flush=True)
 
     def stop(self) -> None:
         """Ends the process and all that it started."""

@@ -1,0 +1,134 @@
+//! Reads a pipeline file and all that lies beside it.
+
+use std::path::{Path, PathBuf};
+
+use ignore::WalkBuilder;
+use indexmap::IndexMap;
+
+use crate::check::handlers::Files;
+use crate::diagnostics::Problems;
+use crate::diagnostics::render::SourceFile;
+use crate::model::Pipeline;
+use crate::targets::Sources;
+use crate::{check, syntax};
+
+use super::{Exit, Format, output};
+
+/// A pipeline file that passed every check of its own; `problems` holds warnings only.
+pub struct Loaded {
+    /// The file.
+    pub file: SourceFile,
+    /// The folder that it lies in.
+    pub folder: PathBuf,
+    /// What it means.
+    pub pipeline: Pipeline,
+    /// Warnings.
+    pub problems: Problems,
+}
+
+/// Loads a pipeline, or prints what is wrong.
+pub fn load(path: &Path, format: Format) -> Result<Loaded, Exit> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        output::failure(&format!("cannot read `{}`: {error}", path.display()), format);
+        Exit::BadInput
+    })?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            output::failure(
+                &format!("`{}` is not UTF-8: byte {at} begins no character", path.display()),
+                format,
+            );
+            return Err(Exit::BadInput);
+        }
+    };
+    let file = SourceFile::new(path.display().to_string(), text);
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let mut problems = Problems::new();
+    let disk = Disk { folder: &folder };
+    let pipeline = syntax::read(file.text(), &mut problems)
+        .and_then(|document| check::check(&document, file.text(), &disk, &mut problems));
+    match pipeline {
+        Some(pipeline) if !problems.has_errors() => Ok(Loaded {
+            file,
+            folder,
+            pipeline,
+            problems,
+        }),
+        _ => {
+            output::problems(&problems, &file, format);
+            Err(Exit::BadInput)
+        }
+    }
+}
+
+/// The disk beside the pipeline file.
+struct Disk<'a> {
+    folder: &'a Path,
+}
+
+impl Files for Disk<'_> {
+    fn is_folder(&self, path: &str) -> bool {
+        self.folder.join(path).is_dir()
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        let bytes = std::fs::read(self.folder.join(path)).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn python_files(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.join(folder))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| name.ends_with(".py"))
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+/// Reads every source folder of the pipeline: what git and `.mlpipeignore` ignore, hidden files and byte code stay out.
+pub fn sources(loaded: &Loaded) -> Result<Sources, String> {
+    let mut folders = IndexMap::new();
+    for function in loaded.pipeline.functions() {
+        let source = &function.call.source;
+        if !folders.contains_key(source) {
+            folders.insert(source.clone(), source_files(&loaded.folder.join(source))?);
+        }
+    }
+    Ok(Sources { folders })
+}
+
+fn source_files(folder: &Path) -> Result<IndexMap<String, Vec<u8>>, String> {
+    let mut walk = WalkBuilder::new(folder);
+    walk.add_custom_ignore_filename(".mlpipeignore")
+        .git_global(false)
+        .require_git(false)
+        .filter_entry(|entry| entry.file_name() != "__pycache__");
+    let mut files = IndexMap::new();
+    for entry in walk.build() {
+        let entry = entry.map_err(|error| error.to_string())?;
+        if !entry.file_type().is_some_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let path = entry.path();
+        let relative = path.strip_prefix(folder).unwrap_or(path);
+        let name = relative
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy())
+            .collect::<Vec<_>>()
+            .join("/");
+        let bytes = std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+        files.insert(name, bytes);
+    }
+    files.sort_keys();
+    Ok(files)
+}

@@ -1,0 +1,483 @@
+"""Where moto's Step Functions interpreter departs from AWS's documentation, it is put right here.
+
+moto 5.2.5 carries LocalStack's interpreter. Each patch names the page and sentence that it follows; pages are those of the
+Step Functions Developer Guide. Only JSONata definitions are run. `install()` is called once in a process, `use(run)` before
+each execution.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from moto.stepfunctions.parser import quotas
+from moto.stepfunctions.parser.api import ExecutionFailedEventDetails, HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.assign.assign_decl import AssignDecl
+from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
+from moto.stepfunctions.parser.asl.component.common.outputdecl import Output
+from moto.stepfunctions.parser.asl.component.common.retry.jitter_strategy_decl import JitterStrategy
+from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import RetrierDecl
+from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError, TimeoutSecondsJSONata
+from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
+from moto.stepfunctions.parser.asl.component.program.program import Program
+from moto.stepfunctions.parser.asl.component.state import state as state_module
+from moto.stepfunctions.parser.asl.component.state.choice.state_choice import StateChoice
+from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
+from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_parallel import StateParallel
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
+from moto.stepfunctions.parser.asl.component.state.fail.state_fail import StateFail
+from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
+from moto.stepfunctions.parser.asl.component.state.state_pass.state_pass import StatePass
+from moto.stepfunctions.parser.asl.component.state.wait.state_wait import StateWait
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.seconds import SecondsJSONata
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.eval.program_state import ProgramError
+from moto.stepfunctions.parser.asl.eval.states import States
+
+from functions import FunctionFailed, TaskTimedOut
+from query import QueryError
+
+if TYPE_CHECKING:
+    from machine import Run
+
+QUERY_ERROR = "States.QueryEvaluationError"
+DATA_LIMIT = "States.DataLimitExceeded"
+RUNTIME = "States.Runtime"
+TIMEOUT = "States.Timeout"
+NO_CHOICE = "States.NoChoiceMatched"
+PAYLOAD_BYTES = 256 * 1024
+STORE_BYTES = 10 * 1024 * 1024
+MAX_CAUSE = 32768
+MAX_ERROR = 256
+
+run: Run
+
+
+class HarnessFault(BaseException):
+    """The definition does what AWS's documentation does not define, or what this harness does not know."""
+
+
+class Name(ErrorName):
+    """An error's name, whatever it is."""
+
+
+def use(current: Run) -> None:
+    """Sets the execution that the patches serve."""
+    global run
+    run = current
+
+
+def failure(env: Environment, name: str, cause: str | None) -> FailureEventException:
+    details = ExecutionFailedEventDetails(error=name)
+    if cause is not None:
+        details["cause"] = cause
+    event = EventDetails(executionFailedEventDetails=details)
+    return FailureEventException(FailureEvent(env, Name(name), HistoryEventType.ExecutionFailed, event))
+
+
+def install() -> None:
+    """Replaces moto's methods by those below."""
+    quotas.is_within_size_quota = within_quota
+    state_module.is_within_size_quota = within_quota
+    state_task_service.is_within_size_quota = within_quota
+    StringJSONata._eval_body = evaluate_string
+    States.reset = reset_states
+    States.set_result = set_result
+    AssignDecl._eval_body = refuse
+    Output._eval_body = refuse
+    Program.eval = run_program
+    CommonStateField._eval_body = run_state
+    CommonStateField._eval_state_output = finish_state
+    StatePass._eval_state = nothing
+    StateWait._eval_state = wait
+    SecondsJSONata._get_wait_seconds = wait_seconds
+    TimeoutSecondsJSONata._eval_seconds = timeout_seconds
+    StateChoice._eval_state = choose
+    StateChoice._eval_state_output = nothing
+    StateFail._eval_state = fail
+    ExecutionState._eval_state = run_with_retries
+    ExecutionState._eval_state_output = nothing
+    StateParallel._eval_state = run_with_retries
+    StateParallel._eval_execution = run_parallel
+    StateMap._eval_state = run_with_retries
+    StateMap._eval_execution = run_map
+    StateTaskServiceLambda._eval_service_task = invoke_lambda
+
+
+def nothing(self: Any, env: Environment) -> None:
+    """The work is done elsewhere."""
+
+
+def refuse(self: Any, env: Environment) -> None:
+    raise HarnessFault(f"{type(self).__name__} is evaluated outside `complete`")
+
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+
+def size_of(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+
+
+def within_quota(value: Any) -> bool:
+    """Service quotas: "Maximum input or output size for a task, state, or execution: 256 KiB of data as a UTF-8 encoded string".
+
+    moto counts `\\uXXXX` escapes and spaces after separators, and refuses the limit itself.
+    """
+    return size_of(value) <= PAYLOAD_BYTES
+
+
+def check_payload(env: Environment, value: Any, what: str) -> None:
+    """Handling errors, States.DataLimitExceeded: "When the output of a state is larger than payload size quota", "When, after
+    Parameters processing, the input of a state is larger than the payload size quota"."""
+    if not within_quota(value):
+        cause = f"The state/task '{env.next_state_name}' {what} with a size exceeding the maximum number of bytes service limit."
+        raise failure(env, DATA_LIMIT, cause)
+
+
+# --- JSONata ---------------------------------------------------------------------------------------------------------
+
+
+def evaluate_string(self: StringJSONata, env: Environment) -> None:
+    """Evaluates with npm's jsonata; the variables are data, not text spliced into the expression as moto does.
+
+    Transforming data with JSONata: "a JSONata expression … cannot be undefined … will result in a
+    States.QueryEvaluationError". Variables: "All variable references … use the values as they were on state entry".
+    """
+    store = env.variable_store
+    bindings = {**store._outer_scope, **store._inner_scope, "states": env.states._states_data}
+    try:
+        env.stack.append(run.jsonata.evaluate(self.expression, bindings))
+    except QueryError as error:
+        raise failure(env, QUERY_ERROR, f"The JSONata expression '{self.expression}' failed: {error}") from None
+
+
+def reset_states(self: States, input_value: Any) -> None:
+    """Variables, "Reserved variable: $states": result "if successful", errorOutput "only available in a Catch": else undefined."""
+    self._states_data["input"] = copy.deepcopy(input_value)
+    self._states_data.pop("result", None)
+    self._states_data.pop("errorOutput", None)
+
+
+def set_result(self: States, result: Any) -> None:
+    self._states_data.pop("errorOutput", None)
+    self._states_data["result"] = copy.deepcopy(result)
+
+
+def set_error_output(env: Environment, error_output: dict[str, Any]) -> None:
+    env.states._states_data.pop("result", None)
+    env.states._states_data["errorOutput"] = error_output
+
+
+def evaluate(component: EvalComponent, env: Environment) -> Any:
+    component.eval(env)
+    return env.stack.pop()
+
+
+def evaluate_assign(assign: AssignDecl | None, env: Environment) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for binding in assign.declaration_bindings if assign else ():
+        values.update(evaluate(binding, env))
+    return values
+
+
+def complete(env: Environment, assign: AssignDecl | None, output: Output | None, default: Any) -> None:
+    """Ends a state: its output, then its variables.
+
+    Variables: "Assign and Output fields are processed in parallel … assigning variable values will not affect state Output";
+    "Step Functions evaluates all expressions and then makes assignments". Limits: "The maximum size of a single variable is
+    256Kib", "The maximum combined size for all variables in a single Assign field is also 256Kib", "The total size of all
+    stored variables cannot exceed 10MiB". Which error that is, is not written: it is taken to be States.DataLimitExceeded.
+    """
+    values = evaluate_assign(assign, env)
+    result = evaluate(output.jsonata_template_value, env) if output else default
+    check_payload(env, result, "returned a result")
+    if sum(map(size_of, values.values())) > PAYLOAD_BYTES:
+        raise failure(env, DATA_LIMIT, f"The variables of the state '{env.next_state_name}' exceed 256 KiB.")
+    for name, value in values.items():
+        env.variable_store.set(variable_identifier=name, variable_value=value)
+    store = env.variable_store
+    if values and size_of({**store._outer_scope, **store._inner_scope}) > STORE_BYTES:
+        raise failure(env, DATA_LIMIT, "The variables of the execution exceed 10 MiB.")
+    env.states.reset(result)
+
+
+# --- states ----------------------------------------------------------------------------------------------------------
+
+
+def run_program(self: Program, env: Environment) -> None:
+    """In the caller's thread, where moto starts a new one. What is no failure of the state machine is a fault of the harness, where moto
+    makes States.Runtime of it. An execution's own TimeoutSeconds is looked at by `machine`."""
+    env.next_state_name = self.start_at.start_at_name
+    try:
+        while env.is_running():
+            self._get_state(env.next_state_name).eval(env)
+            env.stack.clear()
+    except FailureEventException as error:
+        env.set_error(error=error.get_execution_failed_event_details())
+
+
+def run_state(self: CommonStateField, env: Environment) -> None:
+    """Enters a state, runs it and goes on, by the virtual clock."""
+    run.enter(self.name)
+    entered = (run.started + timedelta(seconds=run.clock.now)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    env.states.context_object.context_object_data["State"] = {"EnteredTime": entered, "Name": self.name}
+    env.stack.append(env.states.get_input())
+    env.goto = None
+    self._eval_state(env)
+    self._eval_state_output(env)
+    if env.goto is not None:
+        env.next_state_name = env.goto
+    else:
+        self._set_next(env)
+
+
+def finish_state(self: CommonStateField, env: Environment) -> None:
+    complete(env, self.assign_decl, self.output, env.states.get_input())
+
+
+def wait(self: StateWait, env: Environment) -> None:
+    """Recorded, not slept."""
+    run.clock.sleep(self.wait_function._get_wait_seconds(env))
+
+
+def wait_seconds(self: SecondsJSONata, env: Environment) -> int:
+    """Wait state, Seconds: "a JSONata expression … must evaluate to an integer from 0 to 99999999"."""
+    return whole_number(evaluate(self.string_jsonata, env), env, "Seconds", 0)
+
+
+def timeout_seconds(self: TimeoutSecondsJSONata, env: Environment) -> int:
+    """Task state, TimeoutSeconds: "must evaluate to an integer" that is positive."""
+    return whole_number(evaluate(self.string_jsonata, env), env, "TimeoutSeconds", 1)
+
+
+def whole_number(value: Any, env: Environment, field: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or not least <= value <= 99999999:
+        raise failure(env, QUERY_ERROR, f"'{field}' must be an integer from {least} to 99999999, got {json.dumps(value)}")
+    return int(value)
+
+
+def choose(self: StateChoice, env: Environment) -> None:
+    """Choice state: "Condition … must evaluate to a boolean"; a rule's Assign and Output are used when it matches, the state's
+    own when none does ("If no rule matches … Default"). moto raises States.Runtime for a Condition that is no boolean, and uses the
+    state's own Assign after a rule that leads where Default does. Handling errors: States.NoChoiceMatched, "A Choice state failed to match the
+    input with the conditions defined in the Choice Rule and a Default transition is not specified"."""
+    default = env.states.get_input()
+    for rule in self.choices_decl.rules:
+        if condition(evaluate_raw(rule.comparison, env), env):
+            complete(env, rule.assign, rule.output, default)
+            env.goto = rule.next_stmt.name
+            return
+    if self.default_state is None:
+        raise failure(env, NO_CHOICE, "No choice rule matched and there is no Default.")
+    complete(env, self.assign_decl, self.output, default)
+    env.goto = self.default_state.state_name
+
+
+def evaluate_raw(comparison: Any, env: Environment) -> Any:
+    inner = getattr(comparison, "string_jsonata", None)
+    return evaluate(inner, env) if inner is not None else comparison.literal
+
+
+def condition(value: Any, env: Environment) -> bool:
+    if not isinstance(value, bool):
+        raise failure(env, QUERY_ERROR, f"The Condition must give a boolean, got {json.dumps(value)}")
+    return value
+
+
+def fail(self: StateFail, env: Environment) -> None:
+    """Fail state: Error and Cause are strings or "a JSONata expression that must evaluate to a string value".
+    API reference, ExecutionFailedEventDetails: error of at most 256 characters, cause of at most 32768."""
+    values: dict[str, Any] = {}
+    for field, component in (("Error", self.error), ("Cause", self.cause)):
+        if component is not None:
+            values[field] = evaluate(component.string_expression, env)
+            if not isinstance(values[field], str):
+                raise failure(env, QUERY_ERROR, f"'{field}' must be a string, got {json.dumps(values[field])}")
+    if len(values.get("Error", "")) > MAX_ERROR or len(values.get("Cause", "")) > MAX_CAUSE:
+        raise HarnessFault(f"the state '{self.name}' fails with more than {MAX_ERROR} characters of Error or {MAX_CAUSE} of Cause")
+    raise failure(env, values.get("Error", ""), values.get("Cause"))
+
+
+# --- retry and catch -------------------------------------------------------------------------------------------------
+
+
+def matches(names: list[ErrorName], error: str) -> bool:
+    """Handling errors.
+
+    States.ALL: "This error type can't catch the States.DataLimitExceeded terminal error type and runtime error types".
+    States.Runtime: "… is not retriable, and will always cause the execution to fail. A retry or catch on States.ALL will not
+    catch States.Runtime errors". States.TaskFailed: "When used in a retry or catch, States.TaskFailed acts as a wildcard that
+    matches any known error name except for States.Timeout". States.Timeout covers a heartbeat's end too (States.HeartbeatTimeout).
+    """
+    if error == RUNTIME:
+        return False
+    for name in (item.error_name for item in names):
+        if name == error or (name == TIMEOUT and error == "States.HeartbeatTimeout"):
+            return True
+        if name == "States.ALL" and error != DATA_LIMIT:
+            return True
+        if name == "States.TaskFailed" and error not in (TIMEOUT, "States.HeartbeatTimeout", DATA_LIMIT):
+            return True
+    return False
+
+
+class Retries:
+    """Handling errors, "Retrying after an error": each Retrier counts its own attempts; when the one that matches is used up,
+    the state fails (a Catch follows). "MaxDelaySeconds … the maximum value, in seconds, up to which a retry interval can increase"."""
+
+    def __init__(self, state: ExecutionState) -> None:
+        self.retriers: list[RetrierDecl] = state.retry.retriers if state.retry else []
+        self.counts = [0] * len(self.retriers)
+
+    def interval(self, error: str) -> float | None:
+        """Seconds to wait before the next attempt; None where there is none."""
+        for index, retrier in enumerate(self.retriers):
+            if not matches(retrier.error_equals.error_names, error):
+                continue
+            if self.counts[index] >= retrier.max_attempts.attempts:
+                return None
+            seconds = retrier.interval_seconds.seconds * retrier.backoff_rate.rate ** self.counts[index]
+            self.counts[index] += 1
+            seconds = min(seconds, retrier.max_delay_seconds.max_delays_seconds)
+            if retrier.jitter_strategy.jitter_strategy == JitterStrategy.FULL:
+                seconds = random.Random(self.counts[index]).uniform(0, seconds)
+            return seconds
+        return None
+
+
+def run_with_retries(self: ExecutionState, env: Environment) -> None:
+    """Runs a Task, Parallel or Map state.
+
+    Transforming data with JSONata, "Handling JSONata errors at runtime": "Your Task, Map, and Parallel states can include a Catch
+    field to catch the error, and a Retry field to retry on the error": so errors in Arguments, Output and Assign are retried and caught, not
+    those of the call alone. Context object: State.RetryCount counts the retries.
+    """
+    context = env.states.context_object.context_object_data["State"]
+    context["RetryCount"] = 0
+    retries = Retries(self)
+    stack = list(env.stack)
+    input_value = env.states.get_input()
+    while True:
+        env.stack[:] = copy.deepcopy(stack)
+        try:
+            self._eval_execution(env)
+            env.states.set_result(env.stack.pop())
+            complete(env, self.assign_decl, self.output, env.states._states_data["result"])
+            return
+        except (FailureEventException, lambda_eval_utils.LambdaFunctionErrorException, EvalTimeoutError) as error:
+            event = self._from_error(env=env, ex=error)
+        env.states.reset(input_value)
+        name = event.error_name.error_name if event.error_name else ""
+        delay = retries.interval(name)
+        if delay is not None:
+            run.clock.sleep(delay)
+            context["RetryCount"] += 1
+            continue
+        if not catch(self, env, name, event):
+            raise FailureEventException(event)
+        return
+
+
+def catch(state: ExecutionState, env: Environment, name: str, event: FailureEvent) -> bool:
+    """Handling errors, "Fallback states": the first catcher that matches; its Output is the next state's input, by default the
+    Error Output, an object with the strings Error and Cause."""
+    details: dict[str, Any] = next(iter(event.event_details.values()))
+    error_output = {"Error": name, "Cause": str(details.get("cause") or "")[:MAX_CAUSE]}
+    for catcher in state.catch.catchers if state.catch else ():
+        if matches(catcher.error_equals.error_names, name):
+            set_error_output(env, error_output)
+            complete(env, catcher.assign, catcher.output, error_output)
+            env.goto = catcher.next_decl.name
+            return True
+    return False
+
+
+# --- Task, Parallel, Map ---------------------------------------------------------------------------------------------
+
+
+def invoke_lambda(
+    self: StateTaskServiceLambda, env: Environment, resource_runtime_part: Any, normalised_parameters: dict[str, Any], state_credentials: Any
+) -> None:
+    """Calls the function in its process. Call an AWS Lambda function with Step Functions: the result's fields are below, Payload is
+    "parsed from an escaped JSON string to JSON"."""
+    event = json.loads(normalised_parameters["Payload"]) if "Payload" in normalised_parameters else {}
+    check_payload(env, {**normalised_parameters, "Payload": event}, "has Arguments")
+    limit = None if self.timeout.is_default_value() else float(evaluate(self.timeout, env))
+    run.clock.check()
+    try:
+        payload = run.invoke(normalised_parameters["FunctionName"], event, limit)
+    except FunctionFailed as failed:
+        raise lambda_eval_utils.LambdaFunctionErrorException("Unhandled", failed.payload) from None
+    except TaskTimedOut:
+        raise EvalTimeoutError from None
+    env.stack.append(
+        {
+            "ExecutedVersion": "$LATEST",
+            "Payload": payload,
+            "SdkHttpMetadata": {"HttpStatusCode": 200},
+            "SdkResponseMetadata": {"RequestId": "00000000-0000-0000-0000-000000000000"},
+            "StatusCode": 200,
+        }
+    )
+
+
+def branch(env: Environment, program: Program, input_value: Any, prepare: Callable[[Environment], None] = lambda frame: None) -> Callable[[], Any]:
+    """A job that runs a program in a scope of its own and gives its output, or raises its failure."""
+    frame = env.open_inner_frame()
+    frame.states.reset(input_value=input_value)
+    prepare(frame)
+
+    def job() -> Any:
+        program.eval(frame)
+        end = frame.program_state()
+        if isinstance(end, ProgramError):
+            error = end.error or {}
+            raise failure(env, error.get("error", ""), error.get("cause"))
+        return frame.states.get_input()
+
+    return job
+
+
+def run_parallel(self: StateParallel, env: Environment) -> None:
+    """Parallel state: "If any branch fails, because of an unhandled error or by transitioning to a Fail state, the entire Parallel state is
+    considered to have failed and all its branches are stopped". Arguments are evaluated at each attempt, inside the reach of Catch."""
+    value = env.states.get_input()
+    if self.parargs is not None:
+        value = evaluate(self.parargs, env)
+        check_payload(env, value, "has Arguments")
+    env.stack.append(run.clock.run_all([branch(env, program, value) for program in self.branches.programs]))
+
+
+def run_map(self: StateMap, env: Environment) -> None:
+    """Map state, inline mode: one iteration an item, at most MaxConcurrency (0: 40) at once; the first failure fails the state."""
+    if self.item_reader or self.result_writer or not hasattr(self.iteration_component, "_get_iteration_program"):
+        raise HarnessFault(f"the state '{self.name}': only inline Map states are run")
+    items = evaluate(self.items, env) if self.items else env.states.get_input()
+    if not isinstance(items, list):
+        raise failure(env, QUERY_ERROR, f"Items must be an array, got {json.dumps(items)[:100]}")
+    at_once = evaluate(self.max_concurrency_decl, env)
+    program = self.iteration_component._get_iteration_program()
+    context = env.states.context_object.context_object_data
+    jobs = []
+    for index, item in enumerate(items):
+        place = {"Item": {"Index": index, "Value": item}}
+        context["Map"] = place
+        value = evaluate(self.item_selector, env) if self.item_selector else item
+
+        def prepare(frame: Environment, place: dict[str, Any] = place) -> None:
+            frame.states.context_object.context_object_data["Map"] = place
+
+        jobs.append(branch(env, program, value, prepare))
+    context.pop("Map", None)
+    env.stack.append(run.clock.run_all(jobs, at_once))

@@ -1,0 +1,199 @@
+"""Reads a compiled SAM template: the state machine, its definition, the functions and the buckets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from functions import Function
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+PSEUDO = {
+    "AWS::AccountId": ACCOUNT,
+    "AWS::Region": REGION,
+    "AWS::Partition": "aws",
+    "AWS::URLSuffix": "amazonaws.com",
+    "AWS::StackName": "conformance",
+    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/conformance/0",
+}
+STATE_MACHINE = "AWS::Serverless::StateMachine"
+FUNCTION = "AWS::Serverless::Function"
+BUCKET = "AWS::S3::Bucket"
+PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
+DEFAULT_TIMEOUT = 3
+DEFAULT_MEMORY = 128
+
+
+class TemplateError(Exception):
+    """The artifacts are not what CloudFormation would take."""
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's tags, read as their long forms."""
+
+
+def _tag(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+Loader.add_multi_constructor("!", _tag)
+
+
+def load_yaml(text: str) -> Any:
+    return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the engine runs."""
+
+    definition: str
+    functions: dict[str, Function]
+    buckets: dict[str, str]
+    name: str
+
+
+class Template:
+    """A template with its values resolved."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.document = load_yaml((folder / "template.yaml").read_text(encoding="utf-8"))
+        if not isinstance(self.document, dict) or not isinstance(self.document.get("Resources"), dict):
+            raise TemplateError("template.yaml has no Resources")
+        self.resources: dict[str, dict[str, Any]] = self.document["Resources"]
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Logical id -> Properties."""
+        return {name: body.get("Properties") or {} for name, body in self.resources.items() if body.get("Type") == kind}
+
+    def machine(self) -> Machine:
+        machines = self.of_type(STATE_MACHINE)
+        if len(machines) != 1:
+            raise TemplateError(f"expected one {STATE_MACHINE}, found {len(machines)}")
+        [(name, properties)] = machines.items()
+        functions = {self.get_att(id_, "Arn"): self.function(id_, body) for id_, body in self.of_type(FUNCTION).items()}
+        buckets = {id_: self.ref(id_) for id_ in self.of_type(BUCKET)}
+        return Machine(self.definition(properties), functions, buckets, name)
+
+    def definition(self, properties: dict[str, Any]) -> str:
+        """The definition's text with the substitutions done."""
+        if not isinstance(properties.get("DefinitionUri"), str):
+            raise TemplateError("the state machine has no DefinitionUri")
+        text = (self.folder / properties["DefinitionUri"]).read_text(encoding="utf-8")
+        values = {key: self.resolve(value) for key, value in (properties.get("DefinitionSubstitutions") or {}).items()}
+
+        def value_of(match: re.Match[str]) -> str:
+            if match[1] not in values:
+                raise TemplateError(f"the definition uses ${{{match[1]}}}, which DefinitionSubstitutions does not define")
+            return str(values[match[1]])
+
+        return PLACEHOLDER.sub(value_of, text)
+
+    def function(self, name: str, properties: dict[str, Any]) -> Function:
+        common = (self.document.get("Globals") or {}).get("Function") or {}
+        merged = {**common, **properties}
+        variables = {
+            **((common.get("Environment") or {}).get("Variables") or {}),
+            **((properties.get("Environment") or {}).get("Variables") or {}),
+        }
+        for needed in ("CodeUri", "Handler", "Runtime"):
+            if not merged.get(needed):
+                raise TemplateError(f"{name} has no {needed}")
+        code = (self.folder / self.resolve(merged["CodeUri"])).resolve()
+        if not code.is_dir():
+            raise TemplateError(f"{name}: no such folder: {merged['CodeUri']}")
+        return Function(
+            name=name,
+            code=code,
+            handler=self.resolve(merged["Handler"]),
+            timeout=float(self.resolve(merged.get("Timeout", DEFAULT_TIMEOUT))),
+            environment={key: str(self.resolve(value)) for key, value in variables.items()},
+            memory=int(self.resolve(merged.get("MemorySize", DEFAULT_MEMORY))),
+        )
+
+    def ref(self, name: str) -> Any:
+        if name in PSEUDO:
+            return PSEUDO[name]
+        parameters = self.document.get("Parameters") or {}
+        if name in parameters:
+            if "Default" not in parameters[name]:
+                raise TemplateError(f"the parameter {name} has no default")
+            return parameters[name]["Default"]
+        resource = self.resources.get(name)
+        if resource is None:
+            raise TemplateError(f"!Ref {name}: no such resource")
+        properties = resource.get("Properties") or {}
+        for key in ("BucketName", "FunctionName", "Name", "RoleName"):
+            if key in properties:
+                return self.resolve(properties[key])
+        if resource.get("Type") == STATE_MACHINE:
+            return f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:conformance-{name}"
+        return f"conformance-{name}".lower() if resource.get("Type") == BUCKET else f"conformance-{name}"
+
+    def get_att(self, name: str, attribute: str) -> str:
+        kind = (self.resources.get(name) or {}).get("Type")
+        if kind is None:
+            raise TemplateError(f"!GetAtt {name}.{attribute}: no such resource")
+        if attribute == "Arn":
+            service, form = {
+                FUNCTION: ("lambda", f"{REGION}:{ACCOUNT}:function:"),
+                BUCKET: ("s3", "::"),
+                STATE_MACHINE: ("states", f"{REGION}:{ACCOUNT}:stateMachine:"),
+            }.get(kind, ("unknown", f"{REGION}:{ACCOUNT}:"))
+            return f"arn:aws:{service}:{form}{self.ref(name).rpartition(':')[2]}"
+        if kind == STATE_MACHINE and attribute == "Name":
+            return self.ref(name).rpartition(":")[2]
+        return f"{name}.{attribute}"
+
+    def resolve(self, value: Any) -> Any:
+        """A value with its intrinsic functions done."""
+        if isinstance(value, list):
+            return [self.resolve(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            [(key, argument)] = value.items()
+            if key == "Ref":
+                return self.ref(argument)
+            if key == "Fn::GetAtt":
+                return self.get_att(argument[0], ".".join(argument[1:]))
+            if key == "Fn::Sub":
+                return self.sub(argument)
+            if key == "Fn::Join":
+                return argument[0].join(str(self.resolve(item)) for item in argument[1])
+            if key.startswith("Fn::"):
+                raise TemplateError(f"the harness does not know {key}")
+        return {key: self.resolve(item) for key, item in value.items()}
+
+    def sub(self, argument: Any) -> str:
+        text, values = (argument, {}) if isinstance(argument, str) else argument
+
+        def value_of(match: re.Match[str]) -> str:
+            name = match[1]
+            if name.startswith("!"):
+                return f"${{{name[1:]}}}"
+            if name in values:
+                return str(self.resolve(values[name]))
+            resource, _, attribute = name.partition(".")
+            return str(self.get_att(resource, attribute) if attribute else self.ref(name))
+
+        return PLACEHOLDER.sub(value_of, text)
+
+
+def pascal(name: str) -> str:
+    """`my-step` -> `MyStep`, as logical ids are made."""
+    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_]", name))

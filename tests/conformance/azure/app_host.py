@@ -1,0 +1,100 @@
+"""app_host.py APP_DIR: imports one app and runs its orchestrations, a JSON line for each. Started by engine.py, in the app's environment."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any, TextIO
+
+from host.app import Functions, load_app
+from host.host import Host, Instance
+from host.protocol import HostError, NonDeterministic, Stuck
+from host.workers import Workers
+
+
+def main(folder: Path) -> None:
+    requests, answers = take_over_streams()
+    warnings.simplefilter("ignore")
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    os.chdir(folder)
+    try:
+        functions = Functions(load_app(folder))
+    except BaseException:
+        traceback.print_exc()
+        reply(answers, {"engine_error": f"function_app.py cannot be imported: {traceback.format_exc(limit=-1)}"})
+        return
+    reply(answers, {"ready": True})
+    for line in requests:
+        request = json.loads(line)
+        os.environ["MLPIPE_TEST_BUCKETS"] = json.dumps(request["folders"])
+        reply(answers, run(functions, request))
+
+
+def take_over_streams() -> tuple[TextIO, TextIO]:
+    """Keeps stdin and stdout for the protocol; what the app prints goes to stderr."""
+    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+def reply(answers: TextIO, message: dict[str, Any]) -> None:
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+def run(functions: Functions, request: dict[str, Any]) -> dict[str, Any]:
+    workers = Workers(functions)
+    host = Host(functions, workers)
+    try:
+        root = host.create(request["orchestrator"], json.dumps(request["params"]), request["run_id"])
+        host.run(root)
+        return answer(host, root)
+    except (NonDeterministic, Stuck, HostError) as error:
+        return {"engine_error": f"{type(error).__name__}: {error}"}
+    except Exception:
+        return {"engine_error": traceback.format_exc()}
+    finally:
+        workers.close()
+
+
+def answer(host: Host, root: Instance) -> dict[str, Any]:
+    """The run as the harness wants it told."""
+    error = None
+    if root.status == "Failed":
+        error = as_error(root.error)
+        if error is None:
+            return {"engine_error": f"the orchestrator failed with a text that is no error of the pipeline: {root.error}"}
+    left = [timer.seconds for timer in host.timers.values() if not timer.fired and not timer.cancelled]
+    if left and root.status == "Completed":
+        # https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-timers: Running until each has fired or is cancelled
+        return {"engine_error": f"the orchestrator returned and left timers running: {left} s"}
+    steps = root.custom.get("steps") if isinstance(root.custom, dict) else None
+    return {
+        "status": "failed" if error else "succeeded",
+        "outputs": None if error else root.output,
+        "error": error,
+        "attempts": host.steps,
+        "waits": sorted(timer.seconds for timer in host.timers.values() if timer.is_wait),
+        "skipped": None if steps is None else sorted(step for step, status in steps.items() if status == "skipped"),
+        "run_id": root.id,
+    }
+
+
+def as_error(text: str | None) -> dict[str, Any] | None:
+    try:
+        error = json.loads(text)
+        return {"name": error["name"], "message": error["message"], "step": error["step"]}
+    except (TypeError, ValueError, KeyError):
+        return None
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,144 @@
+"""The Azure engine: runs the app folder of each artifacts folder under the real Durable Functions library.
+
+A JSON line on stdin for each case, a JSON line on stdout for each answer. Every app has a process of its own (app_host.py), which stays
+for as long as the cases are of the same artifacts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import traceback
+import uuid
+from pathlib import Path
+from typing import Any
+
+from arm import Template
+from settings import bucket_addresses, environment
+
+HERE = Path(__file__).resolve().parent
+STORAGE = HERE.parent / "storage"
+LIMIT = 110
+"""Seconds that a case may take."""
+
+
+class Gone(Exception):
+    """The app's process died, or took too long."""
+
+
+class App:
+    """One app's process."""
+
+    def __init__(self, artifacts: Path) -> None:
+        self.artifacts = artifacts
+        self.template = Template.load(artifacts / "main.json")
+        self.settings = environment(self.template)
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "app_host.py"), str((artifacts / "app").resolve())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**inherited(), **self.settings},
+        )
+        self.received = bytearray()
+        hello = self.receive()
+        if "engine_error" in hello:
+            self.stop()
+            raise Gone(hello["engine_error"])
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Gone("the app's process died") from None
+        return self.receive()
+
+    def receive(self) -> dict[str, Any]:
+        pipe = self.process.stdout.fileno()
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            while not self.received.endswith(b"\n"):
+                if not selector.select(LIMIT):
+                    raise Gone(f"no end of the run within {LIMIT} s")
+                data = os.read(pipe, 1 << 16)
+                if not data:
+                    raise Gone(f"the app's process died with exit code {self.process.wait()}")
+                self.received += data
+        line = bytes(self.received)
+        self.received.clear()
+        return json.loads(line)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+def inherited() -> dict[str, str]:
+    """What an app may see of this machine's environment."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT") if name in os.environ}
+    return {**kept, "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONPATH": str(STORAGE), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+class Engine:
+    """Answers requests; keeps the app of the last one."""
+
+    def __init__(self) -> None:
+        self.app: App | None = None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        artifacts = Path(request["artifacts"])
+        try:
+            app = self.app_of(artifacts)
+            addresses = bucket_addresses(app.template, Path(request["pipeline"]), list(request["buckets"]), app.settings)
+            result = app.ask(
+                {
+                    "orchestrator": (request.get("pipeline_name") or pipeline_name(request)).replace("-", "_"),
+                    "params": request["params"],
+                    "run_id": uuid.uuid4().hex,
+                    "folders": {addresses[name]["uri"]: folder for name, folder in request["buckets"].items() if name in addresses},
+                }
+            )
+        except Gone as error:
+            self.drop()
+            return {"engine_error": str(error)}
+        return {**result, "buckets": addresses}
+
+    def app_of(self, artifacts: Path) -> App:
+        if self.app is None or self.app.artifacts != artifacts or self.app.process.poll() is not None:
+            self.drop()
+            self.app = App(artifacts)
+        return self.app
+
+    def drop(self) -> None:
+        if self.app is not None:
+            self.app.stop()
+        self.app = None
+
+
+def pipeline_name(request: dict[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_load(Path(request["pipeline"]).read_text())["name"]
+
+
+def main() -> None:
+    engine = Engine()
+    try:
+        for line in sys.stdin:
+            try:
+                result = engine.answer(json.loads(line))
+            except Exception as error:
+                traceback.print_exc()
+                result = {"engine_error": f"{type(error).__name__}: {error}"}
+            print(json.dumps(result), flush=True)
+    finally:
+        engine.drop()
+
+
+if __name__ == "__main__":
+    main()
