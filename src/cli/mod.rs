@@ -6,6 +6,7 @@ mod explain;
 mod graph;
 mod load;
 mod output;
+mod progress;
 mod run;
 mod schema;
 mod validate;

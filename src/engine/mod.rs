@@ -1,1 +1,119 @@
-//! The local engine.
+//! The local engine: runs the pipeline's own graph, with the functions in warm Python processes.
+
+pub mod clock;
+pub mod interpreter;
+pub mod params;
+pub mod scheduler;
+pub mod worker;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+pub use scheduler::run;
+
+/// What a run needs from outside.
+pub struct Options {
+    /// The folder of the pipeline file.
+    pub folder: PathBuf,
+    /// The execution's params, as given.
+    pub params: Map<String, Value>,
+    /// The folder that stands for each bucket, absolute.
+    pub buckets: IndexMap<String, PathBuf>,
+    /// The execution's id.
+    pub run_id: String,
+    /// When it started: RFC 3339, UTC.
+    pub started_at: String,
+    /// Waits and retry delays are recorded, not slept.
+    pub no_wait: bool,
+}
+
+/// What a run gave.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outcome {
+    /// `succeeded` or `failed`.
+    pub status: RunStatus,
+    /// The pipeline's outputs; null where it failed.
+    pub outputs: Option<Map<String, Value>>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// How often each function was run; steps without a run are left out.
+    pub attempts: BTreeMap<String, u32>,
+    /// Seconds of each wait and retry delay, in the order in which they began.
+    pub waits: Vec<f64>,
+    /// Skipped steps, in file order.
+    pub skipped: Vec<String>,
+    /// The execution's id.
+    pub run_id: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// All steps ended, none failed.
+    Succeeded,
+    /// A step failed.
+    Failed,
+}
+
+/// An error and the step that it is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The error's name.
+    pub name: String,
+    /// The error's message.
+    pub message: String,
+    /// The step; `params` and `outputs` stand for those parts of the pipeline.
+    pub step: String,
+}
+
+/// What happens while a pipeline runs.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// A function's attempt began.
+    Started {
+        /// The step.
+        step: &'a str,
+        /// From 1.
+        attempt: u32,
+    },
+    /// A step pauses, or waits before its next attempt.
+    Waiting {
+        /// The step.
+        step: &'a str,
+        /// How long.
+        seconds: f64,
+        /// The error that is tried again after it.
+        after: Option<&'a str>,
+    },
+    /// A line that a function printed.
+    Log {
+        /// The step.
+        step: &'a str,
+        /// The line.
+        line: &'a str,
+    },
+    /// A step ended well.
+    Succeeded {
+        /// The step.
+        step: &'a str,
+        /// How long its last attempt took.
+        seconds: f64,
+    },
+    /// A step was skipped.
+    Skipped {
+        /// The step.
+        step: &'a str,
+    },
+    /// A step failed for good.
+    Failed {
+        /// The error.
+        failure: &'a Failure,
+        /// What the engine knows beyond the message: where an expression failed, the function's last lines.
+        detail: &'a [String],
+    },
+}

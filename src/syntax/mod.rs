@@ -16,16 +16,11 @@ pub use node::{Key, Node, NodeValue};
 use crate::diagnostics::Problems;
 use problems::SyntaxProblem;
 
-/// Reads a pipeline file: None where its form is wrong. All problems of form are reported at once.
+/// Reads a pipeline file, with all problems of its form at once. A document may come of a file with problems: what
+/// can be left out is, so that its meaning is checked in the same run. None where too little is left.
 pub fn read(text: &str, problems: &mut Problems) -> Option<Document> {
     let node = node::parse(text, problems)?;
-    let mut form = Problems::new();
-    shape::check(&node, schema::pipeline(), &mut form);
-    let sound = !form.has_errors();
-    problems.extend(form);
-    if !sound {
-        return None;
-    }
+    let node = shape::check(&node, schema::pipeline(), problems)?;
     match de::from_node(&node) {
         Ok(document) => Some(document),
         Err(error) => {

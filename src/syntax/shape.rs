@@ -3,7 +3,7 @@
 //! It knows the words that the schema of [`super::schema`] uses and no others; a test holds that true.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 use serde_json::Value;
@@ -15,17 +15,37 @@ use super::span::Span;
 use super::suggest;
 use crate::diagnostics::Problems;
 
-/// Pushes a problem for each place where `node` is not what `schema` says.
-pub fn check<'a>(node: &Node, schema: &'a Value, problems: &'a mut Problems) {
-    let mut walker = Walker { root: schema, problems };
-    walker.node(
-        node,
-        schema,
-        &Place {
-            path: "the pipeline".to_owned(),
-            span: head(node),
-        },
-    );
+/// Pushes a problem for each place where `node` is not what `schema` says. Gives what is left when the keys that are
+/// wrong and may be missing are taken out, so that later checks can go on; None where nothing sound is left.
+pub fn check<'a>(node: &Node, schema: &'a Value, problems: &'a mut Problems) -> Option<Node> {
+    let mut walker = Walker {
+        root: schema,
+        problems,
+        dropped: BTreeSet::new(),
+    };
+    let place = Place {
+        path: "the pipeline".to_owned(),
+        span: head(node),
+    };
+    let usable = walker.node(node, schema, &place);
+    let dropped = walker.dropped;
+    usable.then(|| without(node, &dropped))
+}
+
+/// A copy without the entries whose keys start at these places.
+fn without(node: &Node, dropped: &BTreeSet<usize>) -> Node {
+    let value = match &node.value {
+        NodeValue::Map(entries) => NodeValue::Map(
+            entries
+                .iter()
+                .filter(|(key, _)| !dropped.contains(&key.span.start))
+                .map(|(key, value)| (key.clone(), without(value, dropped)))
+                .collect(),
+        ),
+        NodeValue::List(items) => NodeValue::List(items.iter().map(|item| without(item, dropped)).collect()),
+        other => other.clone(),
+    };
+    Node { span: node.span, value }
 }
 
 /// What a problem without a span of its own points at.
@@ -37,10 +57,13 @@ struct Place {
 struct Walker<'a> {
     root: &'a Value,
     problems: &'a mut Problems,
+    /// Starts of the keys that later checks do without.
+    dropped: BTreeSet<usize>,
 }
 
 impl<'a> Walker<'a> {
-    fn node(&mut self, node: &Node, schema: &'a Value, place: &Place) {
+    /// False where nothing below here can be used.
+    fn node(&mut self, node: &Node, schema: &'a Value, place: &Place) -> bool {
         let schema = self.resolved(schema);
         if let Some(expected) = schema.get("type") {
             if !has_type(node, expected) {
@@ -53,32 +76,41 @@ impl<'a> Walker<'a> {
                     } else {
                         head(node)
                     },
-                    help: quoting_help(node, expected),
+                    help: type_help(node, schema, expected),
                 });
-                return;
+                return false;
             }
         }
-        self.text(node, schema);
-        self.bounds(node, schema, place);
-        match &node.value {
+        let fits = self.text(node, schema) & self.bounds(node, schema, place);
+        fits & match &node.value {
             NodeValue::Map(_) => self.map(node, schema, place),
             NodeValue::List(items) => {
-                if let Some(item_schema) = schema.get("items") {
-                    for (i, item) in items.iter().enumerate() {
-                        let place = Place {
-                            path: format!("{}[{i}]", place.path),
-                            span: head(item),
-                        };
-                        self.node(item, item_schema, &place);
-                    }
+                let mut usable = true;
+                for (i, item) in items.iter().enumerate() {
+                    let place = Place {
+                        path: format!("{}[{i}]", place.path),
+                        span: head(item),
+                    };
+                    usable &= schema.get("items").is_none_or(|schema| self.node(item, schema, &place));
                 }
+                usable
             }
-            NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::String(_) => {}
+            NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::String(_) => true,
         }
     }
 
-    fn map(&mut self, node: &Node, schema: &'a Value, place: &Place) {
-        let NodeValue::Map(entries) = &node.value else { return };
+    fn map(&mut self, node: &Node, schema: &'a Value, place: &Place) -> bool {
+        let NodeValue::Map(entries) = &node.value else {
+            return true;
+        };
+        let required: Vec<&str> = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let mut usable = true;
         let properties = schema.get("properties").and_then(Value::as_object);
         let rest = schema.get("additionalProperties");
         for (key, value) in entries {
@@ -88,7 +120,12 @@ impl<'a> Walker<'a> {
             };
             let known = properties.and_then(|properties| properties.get(&key.text));
             match (known, rest) {
-                (Some(property), _) => self.node(value, property, &child),
+                (Some(property), _) => {
+                    if !self.node(value, property, &child) {
+                        self.dropped.insert(key.span.start);
+                        usable &= !required.contains(&key.text.as_str());
+                    }
+                }
                 (None, Some(Value::Bool(false))) => {
                     let names = properties
                         .into_iter()
@@ -99,109 +136,106 @@ impl<'a> Walker<'a> {
                         span: key.span,
                         help: suggest::help(&key.text, names, "keys here"),
                     });
+                    self.dropped.insert(key.span.start);
                 }
-                (None, Some(rest)) => self.node(value, rest, &child),
+                (None, Some(rest)) => usable &= self.node(value, rest, &child),
                 (None, None) => {}
             }
         }
-        for key in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
-            if let Some(key) = key.as_str().filter(|key| node.get(key).is_none()) {
-                self.problems.push(SyntaxProblem::MissingKey {
-                    key: key.to_owned(),
-                    place: quoted(&place.path),
-                    span: place.span,
-                    help: missing_help(
-                        key,
-                        properties
-                            .and_then(|properties| properties.get(key))
-                            .map(|s| self.resolved(s)),
-                    ),
-                });
-            }
+        for key in required.into_iter().filter(|key| node.get(key).is_none()) {
+            usable = false;
+            let property = properties.and_then(|properties| properties.get(key));
+            self.problems.push(SyntaxProblem::MissingKey {
+                key: key.to_owned(),
+                place: quoted(&place.path),
+                span: place.span,
+                help: missing_help(key, property.map(|property| self.resolved(property))),
+            });
         }
-        self.exactly_one(node, schema, place);
+        usable & self.exactly_one(node, schema, place)
     }
 
-    fn exactly_one(&mut self, node: &Node, schema: &'a Value, place: &Place) {
+    fn exactly_one(&mut self, node: &Node, schema: &'a Value, place: &Place) -> bool {
         let Some(choices) = schema.get("oneOf").and_then(Value::as_array) else {
-            return;
+            return true;
         };
         let keys: Vec<&str> = choices
             .iter()
             .filter_map(|choice| choice.get("required")?.get(0)?.as_str())
             .collect();
         let found: Vec<&str> = keys.iter().copied().filter(|key| node.get(key).is_some()).collect();
-        if found.len() != 1 {
-            let found_words = match found.as_slice() {
-                [] => "none of its kinds".to_owned(),
-                some => some
-                    .iter()
-                    .map(|key| format!("`{key}`"))
-                    .collect::<Vec<_>>()
-                    .join(" and "),
-            };
-            let all: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
-            self.problems.push(SyntaxProblem::NotOneOf {
-                place: quoted(&place.path),
-                found: found_words,
-                span: place.span,
-                help: format!("write one of {}", all.join(", ")),
-            });
+        if found.len() == 1 {
+            return true;
         }
+        let list = |keys: &[&str], between: &str| {
+            keys.iter()
+                .map(|key| format!("`{key}`"))
+                .collect::<Vec<_>>()
+                .join(between)
+        };
+        self.problems.push(SyntaxProblem::NotOneOf {
+            place: quoted(&place.path),
+            found: if found.is_empty() {
+                "none of its kinds".to_owned()
+            } else {
+                list(&found, " and ")
+            },
+            span: place.span,
+            help: format!("write one of {}", list(&keys, ", ")),
+        });
+        false
     }
 
-    fn text(&mut self, node: &Node, schema: &'a Value) {
-        let NodeValue::String(text) = &node.value else { return };
-        if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
-            self.one_of(node, text, allowed.iter().filter_map(Value::as_str));
-        } else if let Some(only) = schema.get("const").and_then(Value::as_str) {
-            self.one_of(node, text, [only].into_iter());
-        } else if let Some(choices) = schema.get("oneOf").and_then(Value::as_array) {
-            self.one_of(
-                node,
-                text,
-                choices.iter().filter_map(|choice| choice.get("const")?.as_str()),
-            );
-        }
-        if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
-            let (expected, help) = pattern_words(pattern);
-            if !matches_pattern(pattern, text) {
-                self.problems.push(SyntaxProblem::BadText {
-                    text: text.clone(),
-                    expected: expected.to_owned(),
-                    span: node.span,
-                    help: help.to_owned(),
-                });
-            }
-        }
-    }
-
-    fn one_of<'s>(&mut self, node: &Node, text: &str, allowed: impl Iterator<Item = &'s str> + Clone) {
-        if !allowed.clone().any(|value| value == text) {
+    /// False where a typed value cannot be made of the text.
+    fn text(&mut self, node: &Node, schema: &'a Value) -> bool {
+        let NodeValue::String(text) = &node.value else {
+            return true;
+        };
+        let consts = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+        let allowed: Vec<&str> = schema
+            .get("enum")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .chain(schema.get("const"))
+            .chain(consts.filter_map(|choice| choice.get("const")))
+            .filter_map(Value::as_str)
+            .collect();
+        if !allowed.is_empty() && !allowed.contains(&text.as_str()) {
             self.problems.push(SyntaxProblem::BadText {
-                text: text.to_owned(),
+                text: text.clone(),
                 expected: "one of the values known here".to_owned(),
                 span: node.span,
                 help: suggest::help(text, allowed, "known values"),
             });
+            return false;
         }
+        let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else {
+            return true;
+        };
+        if matches_pattern(pattern, text) {
+            return true;
+        }
+        let (expected, help) = pattern_words(pattern);
+        self.problems.push(SyntaxProblem::BadText {
+            text: text.clone(),
+            expected: expected.to_owned(),
+            span: node.span,
+            help: help.to_owned(),
+        });
+        ![DURATION_PATTERN, MEMORY_PATTERN].contains(&pattern)
     }
 
-    fn bounds(&mut self, node: &Node, schema: &'a Value, place: &Place) {
-        let NodeValue::Number(number) = &node.value else { return };
-        let Some(found) = number.as_f64() else { return };
-        let minimum = schema
-            .get("minimum")
-            .and_then(Value::as_f64)
-            .filter(|minimum| found < *minimum);
-        let maximum = schema
-            .get("maximum")
-            .and_then(Value::as_f64)
-            .filter(|maximum| found > *maximum);
-        let bound = match (minimum, maximum) {
-            (Some(minimum), _) => format!("at least {minimum}"),
-            (None, Some(maximum)) => format!("at most {maximum}"),
-            (None, None) => return,
+    fn bounds(&mut self, node: &Node, schema: &'a Value, place: &Place) -> bool {
+        let NodeValue::Number(number) = &node.value else {
+            return true;
+        };
+        let found = number.as_f64().unwrap_or(f64::INFINITY);
+        let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
+        let bound = match (bound("minimum"), bound("maximum")) {
+            (Some(minimum), _) if found < minimum => format!("at least {minimum}"),
+            (_, Some(maximum)) if found > maximum => format!("at most {maximum}"),
+            _ => return true,
         };
         self.problems.push(SyntaxProblem::OutOfBounds {
             place: place.path.clone(),
@@ -209,6 +243,7 @@ impl<'a> Walker<'a> {
             found: number.to_string(),
             span: node.span,
         });
+        false
     }
 
     fn resolved(&self, schema: &'a Value) -> &'a Value {
@@ -281,7 +316,10 @@ fn type_words(schema: &Value, expected: &Value) -> String {
     }
 }
 
-fn quoting_help(node: &Node, expected: &Value) -> Option<String> {
+fn type_help(node: &Node, schema: &Value, expected: &Value) -> Option<String> {
+    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
+        return Some(pattern_words(pattern).1.to_owned());
+    }
     match (&node.value, expected.as_str()) {
         (NodeValue::Bool(_) | NodeValue::Number(_), Some("string")) => {
             Some("put it in quotes to make it a string".to_owned())

@@ -90,7 +90,7 @@ class Sandbox:
         finally:
             timer.cancel()
         if late.is_set():
-            self.process.wait()
+            self.close()
             raise TimeoutError
         return json.loads(line) if line else None
 
@@ -99,6 +99,17 @@ class Sandbox:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+    def close(self) -> None:
+        """Ends the process and what it started."""
+        self.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            try:
+                if pipe is not None:
+                    pipe.close()
+            except BrokenPipeError:
+                pass
 
     def exit_reason(self) -> str:
         """How Lambda words the end of the process."""
@@ -133,7 +144,9 @@ class Functions:
                 raise TaskTimedOut from None
             raise self._ended("Sandbox.Timedout", request_id, f"Task timed out after {function.timeout:.2f} seconds") from None
         if answer is None:
-            raise self._ended("Runtime.ExitError", request_id, sandbox.exit_reason())
+            reason = sandbox.exit_reason()
+            sandbox.close()
+            raise self._ended("Runtime.ExitError", request_id, reason)
         self._give_back(arn, sandbox)
         if "error" in answer:
             raise FunctionFailed(answer["error"])
@@ -146,8 +159,7 @@ class Functions:
     def close(self) -> None:
         for sandboxes in self._idle.values():
             for sandbox in sandboxes:
-                sandbox.kill()
-                sandbox.process.wait()
+                sandbox.close()
             sandboxes.clear()
 
     def _take(self, function: Function, arn: str) -> Sandbox:

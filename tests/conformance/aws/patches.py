@@ -43,6 +43,7 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramError
 from moto.stepfunctions.parser.asl.eval.states import States
+from moto.stepfunctions.parser.asl.parse import preprocessor
 
 from functions import FunctionFailed, TaskTimedOut
 from query import QueryError
@@ -90,6 +91,10 @@ def install() -> None:
     quotas.is_within_size_quota = within_quota
     state_module.is_within_size_quota = within_quota
     state_task_service.is_within_size_quota = within_quota
+    EvalComponent._log_failure_event_exception = silent
+    EvalComponent._log_exception = silent
+    preprocessor.from_string_literal = string_of
+    preprocessor.Preprocessor._inner_string_of = staticmethod(string_of)
     StringJSONata._eval_body = evaluate_string
     States.reset = reset_states
     States.set_result = set_result
@@ -116,6 +121,16 @@ def install() -> None:
 
 def nothing(self: Any, env: Environment) -> None:
     """The work is done elsewhere."""
+
+
+def string_of(parser_rule_context: Any) -> str | None:
+    """Strings and keys are JSON's. moto reads some as Python's and leaves others as they stand in the source."""
+    text = parser_rule_context.getText()
+    return json.loads(text) if text.startswith('"') or text == "null" else text
+
+
+def silent(self: EvalComponent, *_: Any, **__: Any) -> None:
+    """moto writes the whole tree of states into its log for each error."""
 
 
 def refuse(self: Any, env: Environment) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-NODE_MODULES = Path(sys.prefix).parent / "node_modules"
+NODE_MODULES = Path(sys.prefix) / "node_modules"
 LIMIT = 30
 
 
@@ -45,6 +45,12 @@ class Jsonata:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                try:
+                    if pipe is not None:
+                        pipe.close()
+                except BrokenPipeError:
+                    pass
             self._process = None
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def answer(host: Host, root: Instance) -> dict[str, Any]:
         "outputs": None if error else root.output,
         "error": error,
         "attempts": host.steps,
-        "waits": sorted(timer.seconds for timer in host.timers.values() if timer.is_wait),
+        "waits": host.waits(),
         "skipped": None if steps is None else sorted(step for step, status in steps.items() if status == "skipped"),
         "run_id": root.id,
     }

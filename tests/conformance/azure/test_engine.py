@@ -63,6 +63,14 @@ def side_by_side(context):
     return {"seconds": (context.current_utc_datetime - dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)).total_seconds()}
 
 
+@app.orchestration_trigger(context_name="context", orchestration="long_wait")
+def long_wait(context):
+    until = context.current_utc_datetime + dt.timedelta(days=20)
+    while until > context.current_utc_datetime:
+        yield context.create_timer(min(until, context.current_utc_datetime + dt.timedelta(days=6)))
+    return {}
+
+
 @app.activity_trigger(input_name="envelope", activity="work")
 def work(envelope):
     do, value = envelope["input"].get("do"), envelope["input"].get("with")
@@ -174,6 +182,9 @@ class EngineTest(unittest.TestCase):
         answer = self.ask({}, "side-by-side")
         self.assertEqual([3600.0], answer["waits"])
         self.assertEqual({"seconds": 3600.0}, answer["outputs"])
+
+    def test_a_long_wait_is_one(self) -> None:
+        self.assertEqual([20 * 86400.0], self.ask({}, "long-wait")["waits"])
 
     def test_non_determinism_is_a_fault(self) -> None:
         self.assertIn("NonDeterministic", self.ask({}, "random-pipeline")["engine_error"])

@@ -9,7 +9,11 @@ from .discover import Pipeline
 
 
 def seed(pipeline: Pipeline, folder: Path) -> dict[str, str]:
-    """Makes a folder for each bucket under `folder`, filled from the pipeline's local buckets; name to path."""
+    """Makes a folder for each bucket under `folder`, filled from the pipeline's local buckets; name to path.
+
+    The folders of a pipeline are the same ones for all of its cases, emptied between them, so that engines can keep functions warm.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
     made = {}
     for bucket in pipeline.buckets:
         place = folder / bucket

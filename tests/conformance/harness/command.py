@@ -155,7 +155,7 @@ def work(name: str, engine: Engine, waiting: Queue[int], runs: list[Run], folder
             break
         run = runs[index]
         try:
-            answer = engine.ask(request(name, run, folder / str(index)))
+            answer = engine.ask(request(name, run, folder / run.artifacts.name))
         except Exception as error:  # a fault of ours must not leave the case without an answer
             answer = {"engine_error": f"harness: {type(error).__name__}: {error}"}
         with answered:

@@ -32,6 +32,8 @@ BATCH = 1_000
 """The most events that one replay is given."""
 MAX_CUSTOM_STATUS = 16 * 1024
 """Bytes of UTF-16: https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-custom-orchestration-status"""
+LONGEST_TIMER = 6 * 24 * 3600.0
+"""Seconds: https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-timers"""
 MAX_SHORT_TIMER, LONG_TIMER_INTERVAL = "6.00:00:00", "3.00:00:00"
 
 Key = tuple[str, int, int]
@@ -56,6 +58,8 @@ class Timer:
     retry: bool
     rival: Key | None
     pair: bool
+    continues: Key | None = None
+    """The timer of the longest length that ended when this one was made: a longer wait comes in such parts."""
     fired: bool = False
     cancelled: bool = False
     beat: bool = False
@@ -102,6 +106,7 @@ class Host:
         self.ready: list[Instance] = []
         self.instances: dict[str, Instance] = {}
         self.timers: dict[Key, Timer] = {}
+        self.just_fired: list[Key] = []
         self.attempts: dict[str, int] = {}
         self.steps: dict[str, int] = {}
         """Attempts by the `step` of the activity's input, where it has one."""
@@ -159,6 +164,8 @@ class Host:
         """Whether the timer, which is due, still counts. The activity that it raced and beat is given up."""
         timer = self.timers[key]
         timer.fired = not timer.cancelled
+        if timer.fired and timer.seconds == LONGEST_TIMER:
+            self.just_fired.append(key)
         if timer.fired and timer.rival is not None and timer.rival in self.executor.busy:
             timer.beat = True
             self.executor.kill(timer.rival)
@@ -199,6 +206,7 @@ class Host:
         check_history(shim, history)
         for task in shim.scheduled[instance.seen :]:
             new.append(self.start(instance, task))
+        self.just_fired.clear()
         for task in shim.scheduled:
             if task.cancelled:
                 self.timers[instance.id, instance.generation, task.id].cancelled = True
@@ -273,7 +281,9 @@ class Host:
         if task.kind == EventType.TIMER_CREATED:
             seconds = round(max(0.0, (task.fire_at - self.now).total_seconds()), 6)
             rival = None if task.rival is None else (instance.id, generation, task.rival)
-            self.timers[key] = Timer(seconds, task.retry, rival, task.pair)
+            timer = self.timers[key] = Timer(seconds, task.retry, rival, task.pair)
+            if self.just_fired and seconds > 0 and not task.pair and not task.cancelled:
+                timer.continues = self.just_fired.pop(0)
             if not task.cancelled:
                 fired = {"EventType": EventType.TIMER_FIRED, "TimerId": task.id, "FireAt": iso(task.fire_at)}
                 self.post(instance, fired, max(self.now, task.fire_at), generation)
@@ -306,6 +316,14 @@ class Host:
         else:
             event = {"EventType": EventType.TASK_FAILED, "TaskScheduledId": task, "Reason": value[0], "Details": value[1]}
         self.post(self.instances[instance_id], event, at, generation)
+
+    def waits(self) -> list[float]:
+        """The seconds of each wait, the parts of a long one summed."""
+        whole = {key: timer.seconds for key, timer in self.timers.items() if timer.is_wait}
+        for key, timer in self.timers.items():  # in order of creation
+            if timer.continues is not None and key in whole:
+                whole[key] += whole.pop(timer.continues, 0.0)
+        return sorted(whole.values())
 
     # Ends
 

@@ -1,0 +1,201 @@
+"""The rules of AWS's documentation that `patches` puts right, each on a small definition."""
+
+from __future__ import annotations
+
+import json
+import unittest
+from pathlib import Path
+from typing import Any
+
+from functions import Function, Functions
+from machine import Outcome, Run
+from query import Jsonata
+
+CASES = Path(__file__).parent / "cases"
+
+
+def task(function: str, payload: Any, **fields: Any) -> dict[str, Any]:
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Arguments": {"FunctionName": function, "Payload": payload},
+        "Output": "{% $states.result.Payload %}",
+        **({} if "Next" in fields else {"End": True}),
+        **fields,
+    }
+
+
+class InterpreterTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        names = ("echo", "always_fails", "flaky", "exits", "sleeper")
+        cls.functions = Functions({name: Function(name, CASES, f"handlers.{name}", 60) for name in names}, {})
+        cls.jsonata = Jsonata()
+        cls.addClassCleanup(cls.functions.close)
+        cls.addClassCleanup(cls.jsonata.close)
+
+    def execute(self, states: dict[str, Any], value: Any = None, **fields: Any) -> Outcome:
+        definition = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states, **fields}
+        return Run(self.functions, self.jsonata).execute(json.dumps(definition), value)
+
+    def value(self, expression: str, value: Any = None) -> Any:
+        outcome = self.execute({"A": {"Type": "Succeed", "Output": "{% " + expression + " %}"}}, value)
+        return outcome.output if outcome.status == "succeeded" else outcome.error
+
+    maxDiff = None
+
+    def test_values_pass_unchanged(self) -> None:
+        for value in (None, [], [1], [[1], []], {}, {"a": None}, "a\"\\/'\n\u2028é😀", 1.5, 9007199254740991, -0.1, True, [[[]]]):
+            self.assertEqual(value, self.value("$states.input", value))
+
+    def test_literals_pass_unchanged(self) -> None:
+        template = {"Type": "x", "Next": [1, 2.5, -3, 1e3, None, True, {"End": "é\n\"\\ ${x"}], "States": {"Output": "$.a"}, "é": ""}
+        outcome = self.execute({"A": {"Type": "Pass", "Assign": {"v": template}, "Output": template, "Next": "B"}, "B": {"Type": "Succeed", "Output": {"in": "{% $states.input %}", "v": "{% $v %}"}}})
+        self.assertEqual({"in": template, "v": template}, outcome.output)
+
+    def test_undefined_and_functions_are_query_errors(self) -> None:
+        for expression in ("$states.input.a", "$nope", "function($x){$x}", "{'a': function($x){$x}}", "$eval('1')", "1 +", "$states.result", "$error('x')"):
+            self.assertEqual("States.QueryEvaluationError", self.value(expression, {"b": 1}), expression)
+
+    def test_functions_of_step_functions(self) -> None:
+        self.assertEqual([[1, 2], [3]], self.value("$partition([1,2,3], 2)"))
+        self.assertEqual([3, 2, 1], self.value("$range(3, 1, -1)"))
+        self.assertEqual({"a": [None]}, self.value("$parse('{\"a\":[null]}')"))
+        self.assertEqual("900150983cd24fb0d6963f7d28e17f72", self.value("$hash('abc', 'MD5')"))
+        self.assertEqual("States.QueryEvaluationError", self.value("$range(0, 1000, 1)"))
+
+    def test_context(self) -> None:
+        self.assertEqual({"a": 1}, self.value("$states.context.Execution.Input", {"a": 1}))
+        self.assertRegex(self.value("$states.context.Execution.StartTime"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+        self.assertEqual("A", self.value("$states.context.State.Name"))
+
+    def test_output_and_assign_see_the_values_of_entry(self) -> None:
+        states = {
+            "A": {"Type": "Pass", "Assign": {"x": 3, "a": 6}, "Next": "B"},
+            "B": {"Type": "Pass", "Assign": {"x": "{% $a %}", "nextX": "{% $x %}"}, "Output": "{% $x %}", "Next": "C"},
+            "C": {"Type": "Succeed", "Output": ["{% $states.input %}", "{% $x %}", "{% $nextX %}"]},
+        }
+        self.assertEqual([3, 6, 3], self.execute(states).output)
+
+    def test_choice_rule_and_default_assign_apart(self) -> None:
+        states = {
+            "A": {
+                "Type": "Choice",
+                "Choices": [{"Condition": "{% $states.input = 1 %}", "Assign": {"v": "rule"}, "Next": "B"}],
+                "Assign": {"v": "default"},
+                "Default": "B",
+            },
+            "B": {"Type": "Succeed", "Output": "{% $v %}"},
+        }
+        self.assertEqual("rule", self.execute(states, 1).output)
+        self.assertEqual("default", self.execute(states, 2).output)
+
+    def test_choice_errors(self) -> None:
+        state = {"Type": "Choice", "Choices": [{"Condition": "{% $states.input %}", "Next": "B"}]}
+        for value, error in (("yes", "States.QueryEvaluationError"), (None, "States.QueryEvaluationError"), (False, "States.NoChoiceMatched")):
+            self.assertEqual(error, self.execute({"A": state, "B": {"Type": "Succeed"}}, value).error)
+
+    def test_output_and_assign_of_a_task_can_be_caught(self) -> None:
+        for broken in ({"Output": "{% $nope %}"}, {"Assign": {"v": "{% $nope %}"}}):
+            catch = [{"ErrorEquals": ["States.QueryEvaluationError"], "Output": "caught", "Next": "B"}]
+            outcome = self.execute({"A": task("echo", 1, Catch=catch, **broken), "B": {"Type": "Succeed"}})
+            self.assertEqual("caught", outcome.output, broken)
+
+    def test_result_is_gone_in_a_catch(self) -> None:
+        catch = [{"ErrorEquals": ["States.ALL"], "Output": "{% $exists($states.result) %}", "Next": "B"}]
+        self.assertIs(False, self.execute({"A": task("always_fails", 1, Catch=catch), "B": {"Type": "Succeed"}}).output)
+
+    def test_a_failing_catch_fails_the_execution(self) -> None:
+        catch = [{"ErrorEquals": ["States.ALL"], "Output": "{% $nope %}", "Next": "B"}]
+        outcome = self.execute({"A": task("always_fails", 1, Catch=catch), "B": {"Type": "Succeed"}})
+        self.assertEqual("States.QueryEvaluationError", outcome.error)
+
+    def test_data_limit(self) -> None:
+        def size(characters: int, **fields: Any) -> Outcome:
+            payload = "{% $join($map([1..64], function($v){$pad('é', " + str(characters // 64) + ", 'x')}), '') %}"
+            catch = [{"ErrorEquals": ["States.DataLimitExceeded"], "Output": "named", "Next": "B"}] if fields.get("named") else []
+            catch.append({"ErrorEquals": ["States.ALL"], "Output": "all", "Next": "B"})
+            return self.execute({"A": task("echo", payload, Output="{% $length($states.result.Payload) %}", Catch=catch), "B": {"Type": "Succeed"}})
+
+        self.assertEqual(200_000, size(200_000).output)
+        self.assertEqual("States.DataLimitExceeded", size(262_144).error)
+        self.assertEqual("named", size(262_144, named=True).output)
+
+    def test_size_of_output_and_variables(self) -> None:
+        half = "{% $join($map([1..256], function($v){$pad('', 600, 'x')}), '') %}"
+        fits = {"A": {"Type": "Pass", "Assign": {"a": half}, "Next": "B"}, "B": {"Type": "Pass", "Assign": {"b": half}, "End": True}}
+        self.assertEqual("succeeded", self.execute(fits).status)
+        for fields in ({"Assign": {"a": half, "b": half}}, {"Output": [half, half]}):
+            self.assertEqual("States.DataLimitExceeded", self.execute({"A": {"Type": "Pass", "End": True, **fields}}).error)
+
+    def test_wildcards(self) -> None:
+        for names, timeout in ((["States.TaskFailed"], False), (["States.ALL"], True), (["States.Timeout"], True)):
+            catch = [{"ErrorEquals": names, "Output": "caught", "Next": "B"}]
+            states = {"A": task("sleeper", {"seconds": 30}, TimeoutSeconds=1, Catch=catch), "B": {"Type": "Succeed"}}
+            outcome = self.execute(states)
+            self.assertEqual("caught" if timeout else None, outcome.output)
+
+    def test_retriers_count_apart_and_the_first_that_matches_decides(self) -> None:
+        retry = [
+            {"ErrorEquals": ["NotEnoughData"], "IntervalSeconds": 3, "MaxAttempts": 2, "BackoffRate": 2, "MaxDelaySeconds": 4},
+            {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 9, "MaxAttempts": 9},
+        ]
+        outcome = self.execute({"A": task("always_fails", {}, Retry=retry)})
+        self.assertEqual(([3, 4], "NotEnoughData"), (outcome.waits, outcome.error))
+
+    def test_no_attempts_stops_an_error(self) -> None:
+        retry = [{"ErrorEquals": ["NotEnoughData"], "MaxAttempts": 0}, {"ErrorEquals": ["States.ALL"], "MaxAttempts": 3}]
+        self.assertEqual([], self.execute({"A": task("always_fails", {}, Retry=retry)}).waits)
+
+    def test_retry_of_a_parallel_runs_all_branches_again(self) -> None:
+        branches = [{"StartAt": name, "States": {name: task(function, 1)}} for name, function in (("X", "echo"), ("Y", "exits"))]
+        retry = [{"ErrorEquals": ["Runtime.ExitError"], "IntervalSeconds": 1, "MaxAttempts": 1}]
+        outcome = self.execute({"P": {"Type": "Parallel", "Branches": branches, "Retry": retry, "End": True}})
+        self.assertEqual(("Runtime.ExitError", [1]), (outcome.error, outcome.waits))
+        self.assertEqual(2, outcome.entered.count("Y"))
+
+    def test_a_failing_branch_stops_the_others(self) -> None:
+        branches = [
+            {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 1000, "Next": "X"}, "X": task("echo", 1)}},
+            {"StartAt": "Y", "States": {"Y": {"Type": "Wait", "Seconds": 10, "Next": "Z"}, "Z": {"Type": "Fail", "Error": "E", "Cause": "{% 'c' %}"}}},
+        ]
+        outcome = self.execute({"P": {"Type": "Parallel", "Branches": branches, "End": True}})
+        self.assertEqual(("E", "c"), (outcome.error, outcome.cause))
+        self.assertNotIn("X", outcome.entered)
+
+    def test_a_branch_can_be_caught_inside_and_nested(self) -> None:
+        inner = {"Type": "Parallel", "Branches": [{"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "E"}}}], "End": True}
+        inner["Catch"] = [{"ErrorEquals": ["E"], "Output": "{% $states.errorOutput.Error %}", "Next": "C"}]
+        del inner["End"]
+        inner["Next"] = "C"
+        states = {"P": {"Type": "Parallel", "Branches": [{"StartAt": "I", "States": {"I": inner, "C": {"Type": "Succeed"}}}], "End": True}}
+        self.assertEqual(["E"], self.execute(states).output)
+
+    def test_virtual_time_orders_the_branches(self) -> None:
+        branches = [
+            {"StartAt": f"W{n}", "States": {f"W{n}": {"Type": "Wait", "Seconds": n, "Next": f"E{n}"}, f"E{n}": {"Type": "Succeed"}}}
+            for n in (30, 10, 20)
+        ]
+        outcome = self.execute({"P": {"Type": "Parallel", "Branches": branches, "End": True}})
+        self.assertEqual(["E10", "E20", "E30"], [name for name in outcome.entered if name.startswith("E")])
+        self.assertEqual([10, 20, 30], sorted(outcome.waits))
+
+    def test_outer_variables_are_read_in_branches(self) -> None:
+        branch = {"StartAt": "I", "States": {"I": {"Type": "Succeed", "Output": "{% $outer + 1 %}"}}}
+        states = {
+            "A": {"Type": "Pass", "Assign": {"outer": 1}, "Next": "P"},
+            "P": {"Type": "Parallel", "Branches": [branch], "Assign": {"outer": "{% $states.result[0] %}"}, "Next": "Z"},
+            "Z": {"Type": "Succeed", "Output": "{% $outer %}"},
+        }
+        self.assertEqual(2, self.execute(states).output)
+
+    def test_fail_needs_strings(self) -> None:
+        self.assertEqual("States.QueryEvaluationError", self.execute({"F": {"Type": "Fail", "Error": "{% 1 %}"}}).error)
+
+    def test_wait_needs_a_whole_number(self) -> None:
+        for value, error in ((1.5, "States.QueryEvaluationError"), (-1, "States.QueryEvaluationError"), (0, None)):
+            self.assertEqual(error, self.execute({"W": {"Type": "Wait", "Seconds": "{% $states.input %}", "End": True}}, value).error)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,170 @@
+"""An artifacts folder as it would be deployed: the workflow, the functions and the buckets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from functions import FunctionSpec
+from terraform import Module, TerraformError, Unknown
+from terraform.expressions import Reference, parse_template
+
+PROJECT, NUMBER, REGION = "test", "100000000001", "us-central1"
+
+
+class ArtifactsError(Exception):
+    """The artifacts do not have the form that a deployment needs."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What main.tf.json declares, as far as an execution depends on it."""
+
+    workflow_name: str
+    source: str
+    environment: dict[str, str]
+    region: str
+    functions: list[FunctionSpec]
+    bucket_names: dict[str, str]
+
+
+def read(folder: Path, pipeline: Path, url: Callable[[str], str], buckets: list[str]) -> Deployment:
+    """Reads a folder. `url` gives the address under which a function is served."""
+    path = folder / "main.tf.json"
+    if not path.is_file():
+        raise ArtifactsError(f"no {path}")
+    try:
+        module = Module(path, _provider(lambda: module, url), {"project": PROJECT})
+        return _read(module, pipeline, buckets)
+    except TerraformError as error:
+        raise ArtifactsError(f"main.tf.json: {error}") from error
+
+
+def fingerprint(folder: Path) -> str:
+    """Changes when a file of the artifacts does."""
+    digest = hashlib.sha256(str(folder).encode())
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _provider(module: Callable[[], Module], url: Callable[[str], str]) -> Any:
+    """The attributes that the provider computes."""
+
+    def computed(kind: str, name: str, path: tuple[str | int, ...]) -> Any:
+        match kind, path:
+            case "google_cloudfunctions2_function", ("url",) | ("service_config", 0, "uri"):
+                return url(name)
+            case "data.google_project", ("number",):
+                return NUMBER
+            case "data.google_project", ("project_id",):
+                return PROJECT
+            case "google_service_account", ("email",):
+                account = module().value(module().resources(kind)[name]["account_id"])
+                return f"{account}@{PROJECT}.iam.gserviceaccount.com"
+            case "google_storage_bucket", ("url",):
+                return f"gs://{module().value(module().resources(kind)[name]['name'])}"
+        raise Unknown(f"{kind}.{name}.{'.'.join(map(str, path))}")
+
+    return computed
+
+
+def _read(module: Module, pipeline: Path, buckets: list[str]) -> Deployment:
+    workflows = module.resources("google_workflows_workflow")
+    if len(workflows) != 1:
+        raise ArtifactsError(f"main.tf.json declares {len(workflows)} workflows, not one")
+    (workflow,) = workflows.values()
+    for key in ("name", "source_contents", "region"):
+        if key not in workflow:
+            raise ArtifactsError(f"google_workflows_workflow has no {key}")
+    environment = module.value(workflow.get("user_env_vars", {}))
+    return Deployment(
+        module.value(workflow["name"]),
+        module.value(workflow["source_contents"]),
+        {name: _env_text(name, value) for name, value in environment.items()},
+        module.value(workflow["region"]),
+        [
+            _function(module, name, body)
+            for name, body in module.resources("google_cloudfunctions2_function").items()
+        ],
+        {bucket: _bucket_name(module, bucket, pipeline) for bucket in buckets},
+    )
+
+
+def _env_text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ArtifactsError(f"environment variable {name} is no string: {value!r}")
+    return value
+
+
+def _block(body: dict[str, Any], key: str, where: str) -> dict[str, Any]:
+    block = body.get(key)
+    if isinstance(block, list) and len(block) == 1:
+        block = block[0]
+    if not isinstance(block, dict):
+        raise ArtifactsError(f"{where} has no block {key}")
+    return block
+
+
+def _function(module: Module, name: str, body: dict[str, Any]) -> FunctionSpec:
+    where = f"google_cloudfunctions2_function.{name}"
+    build = _block(body, "build_config", where)
+    service = _block(body, "service_config", where)
+    storage = _block(_block(build, "source", where), "storage_source", where)
+    source = _source_folder(module, storage.get("object"), where)
+    if not (source / "main.py").is_file():
+        # Cloud Run functions docs, Source directory structure: Python's entry file is main.py.
+        raise ArtifactsError(f"{where}: no main.py in {source}")
+    environment = module.value(service.get("environment_variables", {}))
+    return FunctionSpec(
+        name,
+        source.resolve(),
+        module.value(build.get("entry_point")),
+        {key: _env_text(key, value) for key, value in environment.items()},
+        float(module.value(service.get("timeout_seconds", 60))),
+    )
+
+
+def _source_folder(module: Module, raw: Any, where: str) -> Path:
+    """Follows the object to the archive that it uploads, and that to its folder."""
+    kind, name = _referenced(raw, f"{where}: storage_source.object")
+    uploads = module.resources("google_storage_bucket_object")
+    if kind != "google_storage_bucket_object" or name not in uploads:
+        raise ArtifactsError(f"{where}: {raw} is no google_storage_bucket_object")
+    archive_kind, archive = _referenced(uploads[name].get("source"), f"{where}: source")
+    archives = module.data("archive_file")
+    if archive_kind != "data.archive_file" or archive not in archives:
+        raise ArtifactsError(f"{where}: {uploads[name].get('source')} is no archive_file")
+    if "source_dir" not in archives[archive]:
+        raise ArtifactsError(f"data.archive_file.{archive} has no source_dir")
+    folder = Path(module.value(archives[archive]["source_dir"]))
+    return folder if folder.is_absolute() else module.folder / folder
+
+
+def _referenced(raw: Any, where: str) -> tuple[str, str]:
+    node = parse_template(raw) if isinstance(raw, str) else None
+    match node:
+        case Reference(("data", str(kind), str(name), *_)):
+            return f"data.{kind}", name
+        case Reference((str(kind), str(name), *_)):
+            return kind, name
+    raise ArtifactsError(f"{where}: not a reference: {raw!r}")
+
+
+def _bucket_name(module: Module, bucket: str, pipeline: Path) -> str:
+    """The name of a logical bucket; one that exists already may stand in pipeline.yaml only."""
+    key = bucket.replace("-", "_")
+    for declared in (module.resources, module.data):
+        resources = declared("google_storage_bucket")
+        if key in resources:
+            return module.value(resources[key]["name"])
+    try:
+        return yaml.safe_load(pipeline.read_text())["buckets"][bucket]["existing"]["gcp"]
+    except (OSError, KeyError, TypeError, yaml.YAMLError):
+        raise ArtifactsError(f"no google_storage_bucket.{key} for the bucket {bucket}") from None

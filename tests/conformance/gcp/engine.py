@@ -1,0 +1,163 @@
+"""The Google engine of the conformance harness.
+
+One JSON request a line on standard input, one JSON answer a line on standard output. The functions
+run under functions-framework; the workflow in the interpreter of `workflows/`, or, with
+`--gcp-api URL`, on a server of the Workflows REST API (`exec:/path` starts one for each execution).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+import uuid
+from pathlib import Path
+from typing import Any, Protocol
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from api import ApiRunner  # noqa: E402
+from deployment import NUMBER, PROJECT, ArtifactsError, Deployment  # noqa: E402
+from server import Server  # noqa: E402
+from workflows import DeployError, Execution, Fault, load  # noqa: E402
+
+
+class Runner(Protocol):
+    """Runs a deployed workflow; `functions_need_identity` tells whether it sends OIDC tokens."""
+
+    functions_need_identity: bool
+
+    def run(self, deployment: Deployment, environment: dict[str, str], argument: Any) -> Run: ...
+
+
+class Run:
+    """How an execution ended; what the runner cannot see is None."""
+
+    def __init__(
+        self,
+        result: Any,
+        error: Any,
+        where: str = "",
+        waits: list[float] | None = None,
+        entered: list[str] | None = None,
+    ) -> None:
+        self.result = result
+        self.error = error
+        self.where = where
+        self.waits = waits
+        self.entered = entered
+
+
+class Interpreter:
+    """Our own interpreter."""
+
+    functions_need_identity = True
+
+    def run(self, deployment: Deployment, environment: dict[str, str], argument: Any) -> Run:
+        """Loads the definition and executes it."""
+        outcome = Execution(load(deployment.source), environment).run(argument)
+        error = outcome.error if outcome.failed else None
+        return Run(outcome.result, error, outcome.failed_in, outcome.waits, outcome.entered)
+
+
+class Api:
+    """A server of the Workflows REST API."""
+
+    functions_need_identity = False
+
+    def __init__(self, address: str) -> None:
+        self.runner = ApiRunner(address)
+
+    def run(self, deployment: Deployment, environment: dict[str, str], argument: Any) -> Run:
+        """Creates the workflow there and polls its execution."""
+        result, error = self.runner.run(deployment, environment, argument)
+        return Run(result, error)
+
+
+def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one request."""
+    buckets = request.get("buckets") or {}
+    deployment = server.deploy(Path(request["artifacts"]), Path(request["pipeline"]), buckets)
+    server.proxy.authenticated = runner.functions_need_identity
+    run_id = str(uuid.uuid4())
+    run = runner.run(deployment, _environment(deployment, run_id), request.get("params"))
+    problems = server.proxy.problems()
+    if seen := server.proxy.run_ids() - {run_id}:
+        problems.append(f"the functions saw the run_id {', '.join(map(str, seen))}, not {run_id}")
+    if problems:
+        return {"engine_error": "; ".join(problems)}
+    if run.error is not None and not _is_failure(run.error):
+        return {"engine_error": f"uncaught in {run.where or 'the workflow'}: {run.error!r}"}
+    names = deployment.bucket_names
+    skipped = None
+    if run.entered is not None:
+        entered = set(run.entered)
+        steps = request.get("steps", [])
+        skipped = [step for step in steps if step.replace("-", "_") not in entered]
+    return {
+        "status": "succeeded" if run.error is None else "failed",
+        "outputs": run.result if run.error is None else None,
+        "error": run.error,
+        "attempts": server.proxy.attempts(),
+        "waits": run.waits,
+        "skipped": skipped,
+        "buckets": {key: {"uri": f"gs://{name}", "name": name} for key, name in names.items()},
+        "run_id": run_id,
+    }
+
+
+def _is_failure(error: Any) -> bool:
+    return isinstance(error, dict) and error.keys() == {"name", "message", "step"}
+
+
+def _environment(deployment: Deployment, run_id: str) -> dict[str, str]:
+    """Workflows docs, Built-in environment variables."""
+    return {
+        **deployment.environment,
+        "GOOGLE_CLOUD_PROJECT_ID": PROJECT,
+        "GOOGLE_CLOUD_PROJECT_NUMBER": NUMBER,
+        "GOOGLE_CLOUD_LOCATION": deployment.region,
+        "GOOGLE_CLOUD_WORKFLOW_ID": deployment.workflow_name,
+        "GOOGLE_CLOUD_WORKFLOW_REVISION_ID": "000001-a4d",
+        "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": run_id,
+        "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ATTEMPT": "1",
+    }
+
+
+def answer(server: Server, runner: Runner, line: str) -> dict[str, Any]:
+    """The answer to one line; whatever goes wrong is an `engine_error`."""
+    try:
+        return execute(server, runner, json.loads(line))
+    except ArtifactsError as error:
+        return {"engine_error": f"artifacts: {error}"}
+    except DeployError as error:
+        return {"engine_error": f"workflow.yaml would not deploy: {error}"}
+    except Fault as error:
+        return {"engine_error": f"workflow.yaml: {error}"}
+    except Exception as error:  # noqa: BLE001 - an engine survives any artifact
+        traceback.print_exc()
+        return {"engine_error": f"{type(error).__name__}: {error}"}
+
+
+def main() -> None:
+    """Answers until standard input ends."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gcp-api", metavar="URL", help="a Workflows API, or exec:/path/to/server")
+    options = parser.parse_args()
+    # Only answers go to the real standard output.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    server = Server()
+    runner: Runner = Api(options.gcp_api) if options.gcp_api else Interpreter()
+    try:
+        for line in sys.stdin:
+            if line.strip():
+                print(json.dumps(answer(server, runner, line)), file=answers, flush=True)
+    finally:
+        server.close()
+
+
+if __name__ == "__main__":
+    main()

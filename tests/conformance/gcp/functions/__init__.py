@@ -1,0 +1,6 @@
+"""Runs Cloud Run functions on loopback under the real functions-framework."""
+
+from .proxy import Proxy
+from .service import FunctionSpec, Instances
+
+__all__ = ["FunctionSpec", "Instances", "Proxy"]
