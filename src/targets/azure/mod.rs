@@ -71,3 +71,6 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     environment.add_template("readme", include_str!("../../../targets/azure/README.md.j2"))?;
     Ok(environment)
 }
+
+#[cfg(test)]
+mod tests;
