@@ -82,6 +82,9 @@ def _execute(
 
 
 def _done(url: str, operation: dict[str, Any]) -> dict[str, Any] | None:
+    """The operation when it has ended; gcw-emulator answers with the workflow itself."""
+    if operation.get("state") == "ACTIVE":
+        return operation
     if not operation.get("done"):
         operation = _call("GET", f"{url}/v1/{operation['name']}", None)
     if error := operation.get("error"):

@@ -1,0 +1,268 @@
+//! Calls of the language's functions.
+
+use super::Printer;
+use super::code::{self, Code, Helper, literal};
+use crate::expr::{Expr, ExprKind, Function, Type};
+
+/// Integers below this are written whole by `$string`.
+const FIFTEEN_DIGITS: f64 = 1e15;
+
+impl Printer<'_> {
+    pub(super) fn function(&mut self, function: Function, arguments: &[Expr], expr: &Expr) -> Code {
+        match (function, arguments) {
+            (Function::Size, [value]) => self.size(value),
+            (Function::Contains, [whole, part]) => self.contains(whole, part),
+            (Function::StartsWith, [text, part]) => self.starts(text, part),
+            (Function::EndsWith, [text, part]) => self.ends(text, part),
+            (Function::String, [value]) => {
+                let code = self.code(value);
+                self.string(code, &value.ty)
+            }
+            (Function::Int, [value]) => {
+                let code = self.code(value);
+                if value.ty == Type::Integer && code.bound <= code::INTEGER {
+                    return code;
+                }
+                self.convert(Helper::IntegerOf, code).bounded(code::INTEGER)
+            }
+            (Function::Double, [value]) => {
+                let code = self.code(value);
+                if value.ty.is_numeric() {
+                    return code;
+                }
+                self.convert(Helper::DoubleOf, code)
+            }
+            (Function::Min | Function::Max, arguments) => self.extreme(function, arguments),
+            (Function::Abs | Function::Floor | Function::Ceil, [value]) => {
+                let name = match function {
+                    Function::Abs => "$abs",
+                    Function::Floor => "$floor",
+                    _ => "$ceil",
+                };
+                let code = self.code(value);
+                let code = self.finite(code);
+                Code::of(format!("{name}({})", code.text), code::PATH, code.undefined)
+                    .guarded(code.guards)
+                    .bounded(code.bound)
+            }
+            (Function::Join, [list, separator]) => {
+                let mut guards = Vec::new();
+                let list = self.kind(list, "array", |ty| matches!(ty, Type::List(_)), &mut guards);
+                let separator = self.kind(separator, "string", |ty| *ty == Type::String, &mut guards);
+                Code::atom(format!("$join({list}, {separator})")).guarded(guards)
+            }
+            (Function::Split, [text, separator]) => {
+                let mut guards = Vec::new();
+                let text = self.kind(text, "string", |ty| *ty == Type::String, &mut guards);
+                let named = self.code(separator).known().is_some_and(|text| !text.is_empty());
+                let separator = self.kind(separator, "string", |ty| *ty == Type::String, &mut guards);
+                if !named {
+                    guards.push(format!("{separator} != ''"));
+                }
+                Code::atom(format!("$split({text}, {separator})")).guarded(guards)
+            }
+            (Function::Keys, [object]) => {
+                let mut guards = Vec::new();
+                let object = self.kind(object, "object", |ty| matches!(ty, Type::Object(_)), &mut guards);
+                let order = |variable: &str| format!("{}({variable})", Helper::OrderOf.name());
+                let (a, b) = (order("$a"), order("$b"));
+                // Registers the helper that the comparison calls.
+                self.call(Helper::OrderOf, &[]);
+                Code::atom(format!("$sort([$keys({object})], function($a, $b) {{ {a} > {b} }})")).guarded(guards)
+            }
+            (Function::Default, [path, fallback]) => {
+                let path = self.path(path);
+                let fallback = self.code(fallback);
+                let undefined = fallback.may_fail();
+                if path.repeats() {
+                    let present = format!("{} != null", path.at_least(code::COMPARE + 1));
+                    let mut conditions = path.guards.clone();
+                    conditions.push(present);
+                    let text = format!(
+                        "{} ? {} : {}",
+                        conditions.join(" and "),
+                        path.at_least(code::TERNARY + 1),
+                        fallback.branch()
+                    );
+                    return Code::of(text, code::TERNARY, undefined).bounded(fallback.bound.max(path.bound));
+                }
+                let text = format!(
+                    "($theValue := {}; $theValue != null ? $theValue : {})",
+                    path.branch(),
+                    fallback.branch()
+                );
+                Code::of(text, code::PATH, undefined).bounded(fallback.bound.max(path.bound))
+            }
+            (Function::Has, [path]) => {
+                let path = self.path(path);
+                let present = format!("{} != null", path.at_least(code::COMPARE + 1));
+                if path.guards.is_empty() {
+                    return Code::of(present, code::COMPARE, false);
+                }
+                let mut conditions = path.guards.clone();
+                conditions.push(present);
+                Code::of(conditions.join(" and "), code::AND, false)
+            }
+            // The checker counts arguments.
+            _ => Code::of(format!("$error('{}')", function.name()), code::PATH, !expr.safe),
+        }
+    }
+
+    /// A path that yields nothing where it leads nowhere; what stands in brackets fails as ever.
+    fn path(&mut self, path: &Expr) -> Code {
+        let mut code = self.code(path);
+        if !matches!(path.kind, ExprKind::Field(..) | ExprKind::Index(..)) {
+            return code;
+        }
+        // A path that is proved may still be null.
+        code.undefined = true;
+        code
+    }
+
+    fn convert(&mut self, helper: Helper, code: Code) -> Code {
+        let code = self.finite(code);
+        let text = self.call(helper, &[&code.text]);
+        Code::atom(text).guarded(code.guards)
+    }
+
+    /// A value as `string()` writes it.
+    pub(super) fn string(&mut self, code: Code, ty: &Type) -> Code {
+        match ty {
+            Type::String => code,
+            Type::Boolean => {
+                Code::of(format!("$string({})", code.text), code::PATH, code.undefined).guarded(code.guards)
+            }
+            Type::Integer if code.bound < FIFTEEN_DIGITS => {
+                Code::of(format!("$string({})", code.text), code::PATH, code.undefined).guarded(code.guards)
+            }
+            Type::Integer if code.bound <= code::INTEGER => {
+                Code::of(format!("$formatBase({})", code.text), code::PATH, code.undefined).guarded(code.guards)
+            }
+            Type::Integer | Type::Number => {
+                let code = self.finite(code);
+                let code = self.proved(code);
+                let text = self.call(Helper::TextOf, &[&code.text, "0"]);
+                Code::atom(text).guarded(code.guards)
+            }
+            _ => self.convert(Helper::StringOf, code),
+        }
+    }
+
+    fn size(&mut self, value: &Expr) -> Code {
+        let mut guards = Vec::new();
+        let code = self.strict(value, &mut guards);
+        let text = match &value.ty {
+            Type::String => format!("$length({})", code.text),
+            Type::List(_) => format!("$count({})", code.text),
+            Type::Object(_) => format!("$count($keys({}))", code.text),
+            _ => self.call(Helper::SizeOf, &[&code.text]),
+        };
+        // No value of 256 KiB has more parts.
+        Code::atom(text).guarded(guards).bounded(1e9)
+    }
+
+    fn contains(&mut self, whole: &Expr, part: &Expr) -> Code {
+        let mut guards = Vec::new();
+        let (a, b) = (self.strict(whole, &mut guards), self.strict(part, &mut guards));
+        match (&whole.ty, &part.ty) {
+            (Type::String, Type::String) => Code::atom(format!("$contains({}, {})", a.text, b.text)).guarded(guards),
+            (Type::List(_), Type::Boolean | Type::Integer | Type::Number | Type::String) => {
+                let text = format!("{} in {}", b.at_least(code::COMPARE + 1), a.at_least(code::COMPARE + 1));
+                Code::of(text, code::COMPARE, false).guarded(guards)
+            }
+            (Type::List(_), _) => Code::atom(self.call(Helper::IsIn, &[&b.text, &a.text])).guarded(guards),
+            _ => {
+                let within = self.call(Helper::IsIn, &[&b.text, &a.text]);
+                let text = format!(
+                    "($type({a}) = 'string' ? ($type({b}) = 'string' ? $contains({a}, {b}) : $error('not a string')) \
+                     : $type({a}) = 'array' ? {within} : $error('not a list'))",
+                    a = a.text,
+                    b = b.text
+                );
+                Code::atom(text).guarded(guards)
+            }
+        }
+    }
+
+    fn starts(&mut self, text: &Expr, part: &Expr) -> Code {
+        let mut guards = Vec::new();
+        let constant = self.code(part).known().map(str::to_owned);
+        let text = self.kind(text, "string", |ty| *ty == Type::String, &mut guards);
+        let part = self.kind(part, "string", |ty| *ty == Type::String, &mut guards);
+        let length = match constant {
+            Some(constant) => constant.chars().count().to_string(),
+            None => format!("$length({part})"),
+        };
+        Code::of(
+            format!("$substring({text}, 0, {length}) = {part}"),
+            code::COMPARE,
+            false,
+        )
+        .guarded(guards)
+    }
+
+    fn ends(&mut self, text: &Expr, part: &Expr) -> Code {
+        let mut guards = Vec::new();
+        let constant = self.code(part).known().map(str::to_owned);
+        let text = self.kind(text, "string", |ty| *ty == Type::String, &mut guards);
+        let part = self.kind(part, "string", |ty| *ty == Type::String, &mut guards);
+        match constant {
+            Some(constant) if !constant.is_empty() => {
+                let length = constant.chars().count();
+                Code::of(
+                    format!("$substring({text}, -{length}) = {}", literal(&constant)),
+                    code::COMPARE,
+                    false,
+                )
+                .guarded(guards)
+            }
+            // From -0 on is the whole text.
+            _ => Code::of(
+                format!("{part} = '' or $substring({text}, -$length({part})) = {part}"),
+                code::OR,
+                false,
+            )
+            .guarded(guards),
+        }
+    }
+
+    fn extreme(&mut self, function: Function, arguments: &[Expr]) -> Code {
+        let name = if function == Function::Min { "$min" } else { "$max" };
+        let mut guards = Vec::new();
+        if let [list] = arguments {
+            let text = self.kind(list, "array", |ty| matches!(ty, Type::List(_)), &mut guards);
+            return Code::of(format!("{name}({text})"), code::PATH, true).guarded(guards);
+        }
+        let mut bound: f64 = 0.0;
+        let items: Vec<String> = arguments
+            .iter()
+            .map(|argument| {
+                let text = self.kind(argument, "number", Type::is_numeric, &mut guards);
+                let code = self.code(argument);
+                bound = bound.max(code.bound.min(f64::MAX));
+                text
+            })
+            .collect();
+        Code::atom(format!("{name}([{}])", items.join(", ")))
+            .guarded(guards)
+            .bounded(bound)
+    }
+
+    /// An operand whose type is proved by `known`, or else when it runs.
+    fn kind(&mut self, expr: &Expr, name: &str, known: impl Fn(&Type) -> bool, guards: &mut Vec<String>) -> String {
+        if known(&expr.ty) {
+            return self.strict(expr, guards).text;
+        }
+        let code = self.code(expr);
+        let mut code = self.finite(code);
+        if !code.repeats() {
+            code = self.proved(code);
+        }
+        guards.append(&mut code.guards);
+        let guard = format!("$type({}) = '{name}'", code.text);
+        if !guards.contains(&guard) {
+            guards.push(guard);
+        }
+        code.text
+    }
+}

@@ -1,0 +1,172 @@
+//! The way of a failure: from where it is caught to the end of the execution.
+//!
+//! Every failure travels as the input of the next state: `{Error, Cause, Step}` as Step Functions reports it, or
+//! `{Error, Message, Step}` where the message is known. The state `Failed` turns cloud names into ours, once.
+
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+
+use super::states::{Catcher, Fail, Pass, State, Then};
+use crate::expr::jsonata::{braced, string_literal};
+
+/// Turns what was caught into the failure that the handler and the caller see.
+pub const FAILED: &str = "Failed";
+/// The end of a failed execution.
+pub const FAIL: &str = "Fail";
+
+/// Name in the cloud, our name, our message (Step Functions Developer Guide, "Handling errors"; Lambda's runtime errors).
+const KNOWN: [(&str, &str, &str); 5] = [
+    ("States.Timeout", "timeout", TIMEOUT),
+    ("Sandbox.Timedout", "timeout", TIMEOUT),
+    (
+        "States.DataLimitExceeded",
+        "PayloadTooLarge",
+        "input is larger than 256 KiB",
+    ),
+    (
+        "States.QueryEvaluationError",
+        "ExpressionError",
+        "cannot evaluate `input`",
+    ),
+    ("Lambda.Unknown", "WorkerCrashed", CRASHED),
+];
+const TIMEOUT: &str = "the attempt ran longer than its timeout";
+const CRASHED: &str = "the function ended without an answer";
+const UNAVAILABLE: &str = "the service could not be reached";
+
+/// Caught errors of a step go to `next`. `States.ALL` stands alone and last, and does not cover `States.DataLimitExceeded`.
+pub fn catchers(step: &str, next: &str) -> Vec<Catcher> {
+    ["States.DataLimitExceeded", "States.ALL"]
+        .into_iter()
+        .map(|name| Catcher {
+            error_equals: vec![name],
+            output: Some(Value::String(braced(&with_step(step)))),
+            next: next.to_owned(),
+        })
+        .collect()
+}
+
+/// The error output of a Catch with its step.
+pub fn with_step(step: &str) -> String {
+    format!("$merge([$states.errorOutput, {{'Step': {}}}])", string_literal(step))
+}
+
+/// Where an expression that only a Parallel state can catch fails.
+pub fn expression_catcher(what: &str, step: &str, next: &str) -> Catcher {
+    Catcher {
+        error_equals: vec!["States.QueryEvaluationError"],
+        output: Some(expression_error(what, step)),
+        next: next.to_owned(),
+    }
+}
+
+/// ``cannot evaluate `when` ``.
+pub fn expression_error(what: &str, step: &str) -> Value {
+    known(
+        Value::from("ExpressionError"),
+        Value::String(format!("cannot evaluate `{what}`")),
+        step,
+    )
+}
+
+/// A failure whose message is known.
+pub fn known(error: Value, message: Value, step: &str) -> Value {
+    json!({ "Error": error, "Message": message, "Step": step })
+}
+
+/// The message of a failure that `$states.input` holds: a Lambda function's is in the JSON text of its cause.
+const MESSAGE: &str = "$exists($states.input.Message) ? $states.input.Message \
+                       : $contains($states.input.Cause, '\"errorMessage\"') ? $parse($states.input.Cause).errorMessage \
+                       : $states.input.Cause";
+
+/// The failed end of a branch: its cause carries the failure out.
+pub fn branch_fail() -> State {
+    State::Fail(Fail {
+        comment: None,
+        error: json!("{% $states.input.Error %}"),
+        cause: Value::String(braced(&format!(
+            "$string({{'Error': $states.input.Error, 'Message': {MESSAGE}, 'Step': $states.input.Step}})"
+        ))),
+    })
+}
+
+/// The catcher of what [`branch_fail`] carries out.
+pub fn branch_catchers(step: &str, next: &str) -> Vec<Catcher> {
+    let mut catchers = catchers(step, next);
+    if let Some(all) = catchers.last_mut() {
+        all.output = Some(json!("{% $parse($states.errorOutput.Cause) %}"));
+    }
+    catchers
+}
+
+/// `Failed`: sets `failure`.
+pub fn failed(next: &str) -> State {
+    let known: Vec<String> = KNOWN
+        .iter()
+        .map(|(cloud, name, message)| {
+            format!(
+                "{}: {{'name': {}, 'message': {}}}",
+                string_literal(cloud),
+                string_literal(name),
+                string_literal(message)
+            )
+        })
+        .collect();
+    let pair = |name: &str, message: &str| {
+        format!(
+            "{{'name': {}, 'message': {}}}",
+            string_literal(name),
+            string_literal(message)
+        )
+    };
+    let text = format!(
+        "($errorName := $states.input.Error; $knownErrors := {{{}}}; \
+         $ourError := $substring($errorName, 0, 8) = 'Runtime.' ? {} \
+         : $exists($lookup($knownErrors, $errorName)) ? $lookup($knownErrors, $errorName) \
+         : $substring($errorName, 0, 7) = 'Lambda.' ? {} \
+         : {{'name': $errorName, 'message': '' & ({MESSAGE})}}; \
+         $merge([$ourError, {{'step': $states.input.Step}}]))",
+        known.join(", "),
+        pair("WorkerCrashed", CRASHED),
+        pair("ServiceUnavailable", UNAVAILABLE),
+    );
+    State::Pass(Pass {
+        comment: Some("Names of the cloud become names of the pipeline".to_owned()),
+        assign: IndexMap::from([("failure".to_owned(), Value::String(braced(&text)))]),
+        output: None,
+        then: Then {
+            next: Some(next.to_owned()),
+            end: false,
+        },
+    })
+}
+
+/// `Fail`: the execution's error is the failure's name, its cause the rest.
+pub fn fail() -> State {
+    State::Fail(Fail {
+        comment: None,
+        error: json!("{% $failure.name %}"),
+        cause: json!("{% $string({'message': $failure.message, 'step': $failure.step}) %}"),
+    })
+}
+
+/// Errors of Lambda that another attempt may not meet (Step Functions Developer Guide, "Handle transient Lambda service exceptions").
+pub const UNAVAILABLE_NAMES: [&str; 6] = [
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "ServiceUnavailable",
+];
+
+/// How a process that ended is reported.
+pub const CRASHED_NAMES: [&str; 4] = [
+    "Lambda.Unknown",
+    "Runtime.ExitError",
+    "Runtime.OutOfMemory",
+    "WorkerCrashed",
+];
+
+/// How an attempt that ran too long is reported: by the state, by the function.
+pub const TIMEOUT_NAMES: [&str; 2] = ["States.Timeout", "Sandbox.Timedout"];

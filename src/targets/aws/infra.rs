@@ -1,0 +1,511 @@
+//! The resources: `template.yaml`, a SAM template.
+//!
+//! Intrinsic functions are written in their long form (`Ref`, `Fn::GetAtt`, `Fn::Sub`): plain YAML.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::limits::QUOTAS;
+use super::triggers;
+use super::workflow::Placeholders;
+use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind};
+
+/// The logical id of the state machine.
+pub const STATE_MACHINE: &str = "StateMachine";
+const LOGS: &str = "FunctionLogs";
+const DATA_ACCESS: &str = "DataAccess";
+/// How many ARNs of functions one managed policy names.
+const ARNS_A_POLICY: usize = 40;
+/// How many functions the state machine's own policy names.
+const ARNS_INLINE: usize = 40;
+
+/// The whole file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Template {
+    #[serde(rename = "AWSTemplateFormatVersion")]
+    format_version: &'static str,
+    #[serde(rename = "Transform")]
+    transform: &'static str,
+    #[serde(rename = "Description", skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(rename = "Globals", skip_serializing_if = "Option::is_none")]
+    globals: Option<Value>,
+    #[serde(rename = "Resources")]
+    resources: IndexMap<String, Resource>,
+    #[serde(rename = "Outputs")]
+    outputs: IndexMap<String, Output>,
+}
+
+/// A resource.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Resource {
+    #[serde(rename = "Type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion_policy: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_replace_policy: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    properties: Option<Value>,
+}
+
+/// What the stack tells.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Output {
+    description: String,
+    value: Value,
+}
+
+/// The properties of a Lambda function.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct FunctionProperties<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    code_uri: String,
+    handler: &'static str,
+    runtime: &'a str,
+    memory_size: u64,
+    timeout: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    policies: Vec<Value>,
+}
+
+/// The properties of the state machine.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StateMachineProperties {
+    #[serde(rename = "Type")]
+    kind: &'static str,
+    definition_uri: &'static str,
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    definition_substitutions: IndexMap<String, Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    policies: Vec<Value>,
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    events: IndexMap<String, Value>,
+}
+
+/// Logical ids: alphanumeric and unique.
+#[derive(Debug, Default)]
+pub struct Logical {
+    taken: BTreeSet<String>,
+}
+
+impl Logical {
+    /// `my-step` + `Function` → `MyStepFunction`; a number where that is taken.
+    pub fn name(&mut self, id: &str, suffix: &str) -> String {
+        let wanted = format!("{}{suffix}", pascal(id));
+        let mut name = wanted.clone();
+        let mut number = 1;
+        while !self.taken.insert(name.clone()) {
+            number += 1;
+            name = format!("{wanted}{number}");
+        }
+        name
+    }
+}
+
+fn pascal(id: &str) -> String {
+    id.split(['-', '_'])
+        .flat_map(|word| {
+            let mut chars = word.chars();
+            chars
+                .next()
+                .map(|first| first.to_ascii_uppercase())
+                .into_iter()
+                .chain(chars)
+        })
+        .collect()
+}
+
+/// A bucket with its logical id, where it is one of the stack's.
+#[derive(Clone, Debug)]
+pub struct Bucketed<'a> {
+    /// As declared.
+    pub bucket: &'a Bucket,
+    /// `RawBucket`.
+    pub logical: String,
+}
+
+impl Bucketed<'_> {
+    fn existing(&self) -> Option<&str> {
+        self.bucket.existing.get("aws").map(String::as_str)
+    }
+
+    /// Its name, as a value of the template.
+    pub fn name(&self) -> Value {
+        match self.existing() {
+            Some(name) => Value::from(name),
+            None => reference(&self.logical),
+        }
+    }
+
+    fn arn(&self) -> Value {
+        match self.existing() {
+            Some(name) => sub(&format!("arn:${{AWS::Partition}}:s3:::{name}")),
+            None => get_att(&self.logical, "Arn"),
+        }
+    }
+
+    fn objects(&self) -> Value {
+        match self.existing() {
+            Some(name) => sub(&format!("arn:${{AWS::Partition}}:s3:::{name}/*")),
+            None => sub(&format!("${{{}.Arn}}/*", self.logical)),
+        }
+    }
+}
+
+fn reference(id: &str) -> Value {
+    json!({ "Ref": id })
+}
+
+fn get_att(id: &str, attribute: &str) -> Value {
+    json!({ "Fn::GetAtt": [id, attribute] })
+}
+
+fn sub(text: &str) -> Value {
+    json!({ "Fn::Sub": text })
+}
+
+/// Logical ids of everything in the stack.
+#[derive(Debug)]
+pub struct Names<'a> {
+    functions: Vec<(FunctionUse<'a>, String)>,
+    buckets: Vec<Bucketed<'a>>,
+    secrets: Vec<(&'a str, String)>,
+}
+
+impl<'a> Names<'a> {
+    /// Of a pipeline.
+    pub fn new(pipeline: &'a Pipeline) -> Self {
+        let mut logical = Logical::default();
+        for taken in [STATE_MACHINE, LOGS, DATA_ACCESS] {
+            logical.taken.insert(taken.to_owned());
+        }
+        let functions = pipeline
+            .functions()
+            .into_iter()
+            .map(|function| {
+                let name = logical.name(function.step, "Function");
+                (function, name)
+            })
+            .collect();
+        let buckets = pipeline
+            .buckets
+            .iter()
+            .map(|bucket| Bucketed {
+                bucket,
+                logical: logical.name(&bucket.id, "Bucket"),
+            })
+            .collect();
+        let secrets = pipeline
+            .secrets
+            .iter()
+            .map(|secret| (secret.as_str(), logical.name(secret, "Secret")))
+            .collect();
+        Self {
+            functions,
+            buckets,
+            secrets,
+        }
+    }
+
+    /// What the definition calls them.
+    pub fn placeholders(&self) -> Placeholders {
+        Placeholders {
+            functions: self
+                .functions
+                .iter()
+                .map(|(function, logical)| (function.step.to_owned(), format!("{logical}Arn")))
+                .collect(),
+            buckets: self
+                .buckets
+                .iter()
+                .map(|bucket| (bucket.bucket.id.clone(), format!("{}Name", bucket.logical)))
+                .collect(),
+        }
+    }
+
+    /// Buckets of the stack: id and logical id.
+    pub fn own_buckets(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.buckets
+            .iter()
+            .filter(|bucket| bucket.existing().is_none())
+            .map(|bucket| (bucket.bucket.id.as_str(), bucket.logical.as_str()))
+    }
+
+    /// Secrets: id and logical id.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.secrets.iter().map(|(id, logical)| (*id, logical.as_str()))
+    }
+}
+
+impl Template {
+    /// How many resources CloudFormation sees: SAM adds a role to each function, to the state machine, and a rule or
+    /// schedule with its role to each event.
+    pub fn resource_count(&self, events: usize) -> usize {
+        let roles = self
+            .resources
+            .values()
+            .filter(|resource| resource.kind.starts_with("AWS::Serverless::"))
+            .count();
+        self.resources.len() + roles + 2 * events
+    }
+}
+
+/// The template of a pipeline. `definition` is searched for the placeholders that it uses.
+pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str) -> Template {
+    let mut resources = IndexMap::new();
+    resources.insert(
+        STATE_MACHINE.to_owned(),
+        Resource::of("AWS::Serverless::StateMachine", Value::Null),
+    );
+    let has_functions = !names.functions.is_empty();
+    for (function, logical) in &names.functions {
+        resources.insert(logical.clone(), of_function(function, names));
+    }
+    if has_functions && !(names.buckets.is_empty() && names.secrets.is_empty()) {
+        resources.insert(DATA_ACCESS.to_owned(), data_access(names));
+    }
+    if has_functions {
+        resources.insert(
+            LOGS.to_owned(),
+            Resource::of("AWS::Logs::LogGroup", json!({ "RetentionInDays": 30 })),
+        );
+    }
+    for bucket in names.buckets.iter().filter(|bucket| bucket.existing().is_none()) {
+        resources.insert(bucket.logical.clone(), of_bucket(bucket, pipeline));
+    }
+    for (id, logical) in &names.secrets {
+        let properties = json!({ "Description": format!("Secret `{id}` of the pipeline {}", pipeline.name) });
+        resources.insert(logical.clone(), Resource::of("AWS::SecretsManager::Secret", properties));
+    }
+    let mut policies = Vec::new();
+    invocations(names, &mut resources, &mut policies);
+    let machine = StateMachineProperties {
+        kind: "STANDARD",
+        definition_uri: super::DEFINITION,
+        definition_substitutions: substitutions(names, definition),
+        policies,
+        events: triggers::events(&pipeline.triggers, &names.buckets),
+    };
+    resources.insert(
+        STATE_MACHINE.to_owned(),
+        Resource::of("AWS::Serverless::StateMachine", value(&machine)),
+    );
+    Template {
+        format_version: "2010-09-09",
+        transform: "AWS::Serverless-2016-10-31",
+        description: pipeline
+            .description
+            .as_deref()
+            .map(|text| cut(text.trim(), QUOTAS.cloudformation.description_bytes)),
+        globals: has_functions.then(|| globals(names)),
+        resources,
+        outputs: outputs(names),
+    }
+}
+
+impl Resource {
+    fn of(kind: &'static str, properties: Value) -> Self {
+        Self {
+            kind,
+            deletion_policy: None,
+            update_replace_policy: None,
+            properties: Some(properties),
+        }
+    }
+}
+
+/// Our own typed values have string keys: they always are JSON.
+fn value(typed: &impl Serialize) -> Value {
+    serde_json::to_value(typed).unwrap_or_default()
+}
+
+fn cut(text: &str, bytes: usize) -> String {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+fn globals(names: &Names<'_>) -> Value {
+    let mut function = json!({
+        "Architectures": ["arm64"],
+        "LoggingConfig": { "LogGroup": reference(LOGS) },
+    });
+    if !names.secrets.is_empty() {
+        let variables: IndexMap<String, Value> = names
+            .secrets
+            .iter()
+            .map(|(id, logical)| {
+                let name = format!("MLPIPE_SECRET_{}", id.to_ascii_uppercase().replace('-', "_"));
+                (name, reference(logical))
+            })
+            .collect();
+        function["Environment"] = json!({ "Variables": variables });
+    }
+    json!({ "Function": function })
+}
+
+fn of_function(function: &FunctionUse<'_>, names: &Names<'_>) -> Resource {
+    let access = !(names.buckets.is_empty() && names.secrets.is_empty());
+    let properties = FunctionProperties {
+        // Lambda: "Description: maximum length of 256".
+        description: function.description.map(|text| cut(text.trim(), 256)),
+        code_uri: format!("functions/{}", function.call.package),
+        handler: "mlpipe_adapter.lambda_handler",
+        runtime: &function.call.runtime,
+        memory_size: function.call.memory_mib,
+        timeout: function.attempt_timeout,
+        policies: access.then(|| reference(DATA_ACCESS)).into_iter().collect(),
+    };
+    Resource::of("AWS::Serverless::Function", value(&properties))
+}
+
+/// What user code may do: read and write the declared buckets, read the declared secrets.
+fn data_access(names: &Names<'_>) -> Resource {
+    let mut statements = Vec::new();
+    if !names.buckets.is_empty() {
+        let buckets: Vec<Value> = names.buckets.iter().map(Bucketed::arn).collect();
+        let objects: Vec<Value> = names.buckets.iter().map(Bucketed::objects).collect();
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": ["s3:GetBucketLocation", "s3:ListBucket"],
+            "Resource": buckets,
+        }));
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
+            "Resource": objects,
+        }));
+    }
+    if !names.secrets.is_empty() {
+        let secrets: Vec<Value> = names.secrets.iter().map(|(_, logical)| reference(logical)).collect();
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": ["secretsmanager:GetSecretValue"],
+            "Resource": secrets,
+        }));
+    }
+    Resource::of(
+        "AWS::IAM::ManagedPolicy",
+        json!({ "PolicyDocument": document(statements) }),
+    )
+}
+
+fn document(statements: Vec<Value>) -> Value {
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// What the state machine may do: invoke its functions. A role's own policies hold 10,240 characters, about ninety
+/// ARNs; more go into managed policies.
+fn invocations(names: &Names<'_>, resources: &mut IndexMap<String, Resource>, policies: &mut Vec<Value>) {
+    let arns: Vec<Value> = names
+        .functions
+        .iter()
+        .map(|(_, logical)| get_att(logical, "Arn"))
+        .collect();
+    let statement =
+        |arns: &[Value]| json!({ "Effect": "Allow", "Action": ["lambda:InvokeFunction"], "Resource": arns });
+    if arns.is_empty() {
+        return;
+    }
+    if arns.len() <= ARNS_INLINE {
+        policies.push(document(vec![statement(&arns)]));
+        return;
+    }
+    for (i, arns) in arns.chunks(ARNS_A_POLICY).enumerate() {
+        let name = format!("InvokeFunctions{}", i + 1);
+        let policy = json!({ "PolicyDocument": document(vec![statement(arns)]) });
+        resources.insert(name.clone(), Resource::of("AWS::IAM::ManagedPolicy", policy));
+        policies.push(reference(&name));
+    }
+}
+
+fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value> {
+    let functions = names
+        .functions
+        .iter()
+        .map(|(_, logical)| (format!("{logical}Arn"), get_att(logical, "Arn")));
+    let buckets = names
+        .buckets
+        .iter()
+        .map(|bucket| (format!("{}Name", bucket.logical), bucket.name()))
+        .filter(|(name, _)| definition.contains(&format!("${{{name}}}")));
+    functions.chain(buckets).collect()
+}
+
+fn of_bucket(bucket: &Bucketed<'_>, pipeline: &Pipeline) -> Resource {
+    let triggers = pipeline.triggers.iter().any(
+        |trigger| matches!(&trigger.kind, TriggerKind::ObjectCreated { bucket: id, .. } if *id == bucket.bucket.id),
+    );
+    let mut properties = json!({
+        "BucketEncryption": {
+            "ServerSideEncryptionConfiguration": [
+                { "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" } },
+            ],
+        },
+        "PublicAccessBlockConfiguration": {
+            "BlockPublicAcls": true,
+            "BlockPublicPolicy": true,
+            "IgnorePublicAcls": true,
+            "RestrictPublicBuckets": true,
+        },
+    });
+    if bucket.bucket.versioning {
+        properties["VersioningConfiguration"] = json!({ "Status": "Enabled" });
+    }
+    if let Some(days) = bucket.bucket.expire_after_days {
+        properties["LifecycleConfiguration"] = json!({
+            "Rules": [{ "Id": "expire", "Status": "Enabled", "ExpirationInDays": days }],
+        });
+    }
+    if triggers {
+        properties["NotificationConfiguration"] = json!({
+            "EventBridgeConfiguration": { "EventBridgeEnabled": true },
+        });
+    }
+    Resource {
+        deletion_policy: Some("Retain"),
+        update_replace_policy: Some("Retain"),
+        ..Resource::of("AWS::S3::Bucket", properties)
+    }
+}
+
+fn outputs(names: &Names<'_>) -> IndexMap<String, Output> {
+    let mut outputs = IndexMap::new();
+    outputs.insert(
+        "StateMachineArn".to_owned(),
+        Output {
+            description: "Start an execution of this".to_owned(),
+            value: reference(STATE_MACHINE),
+        },
+    );
+    for (id, logical) in names.own_buckets() {
+        outputs.insert(
+            format!("{logical}Name"),
+            Output {
+                description: format!("The bucket `{id}`"),
+                value: reference(logical),
+            },
+        );
+    }
+    for (id, logical) in names.secrets() {
+        outputs.insert(
+            format!("{logical}Arn"),
+            Output {
+                description: format!("Put the value of the secret `{id}` here"),
+                value: reference(logical),
+            },
+        );
+    }
+    outputs
+}

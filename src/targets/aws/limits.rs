@@ -1,0 +1,391 @@
+//! Quotas and forms that keep a pipeline off AWS. Numbers are in `targets/aws/quotas.yaml`, with their sources.
+
+// The derive reads some fields only through their labels.
+#![allow(unused_assignments)]
+
+use std::sync::LazyLock;
+
+use miette::Diagnostic;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::diagnostics::Problems;
+use crate::model::{FunctionCall, Kind, Pipeline, Retry, TriggerKind};
+use crate::syntax::span::Span;
+
+/// What AWS does not take.
+#[derive(Debug, Error, Diagnostic)]
+pub enum AwsProblem {
+    /// Longer than a function may run.
+    #[error("`{step}` may run longer than a Lambda function does (at most {most}s): {seconds}s")]
+    #[diagnostic(code(MLP0700), help("set `timeout: {most}s` or less, or split the step"))]
+    Timeout {
+        /// The step.
+        step: String,
+        /// As written.
+        seconds: u64,
+        /// The quota.
+        most: u64,
+        /// The step's id.
+        #[label("aws: function timeout")]
+        span: Option<Span>,
+    },
+
+    /// More or less memory than a function may have.
+    #[error("`{step}` needs memory that a Lambda function does not have ({least} to {most} MB): {memory} MB")]
+    #[diagnostic(code(MLP0701), help("ask for `memory:` between {least}MB and {most}MB"))]
+    Memory {
+        /// The step.
+        step: String,
+        /// In MiB.
+        memory: u64,
+        /// The quota.
+        least: u64,
+        /// The quota.
+        most: u64,
+        /// The step's id.
+        #[label("aws: function memory")]
+        span: Option<Span>,
+    },
+
+    /// A runtime that Lambda does not have.
+    #[error("Lambda does not have this runtime: `{runtime}`")]
+    #[diagnostic(code(MLP0702), help("use one of {known}"))]
+    Runtime {
+        /// As written.
+        runtime: String,
+        /// All of them.
+        known: String,
+        /// The step's id.
+        #[label("aws: runtime of this function")]
+        span: Option<Span>,
+    },
+
+    /// A number of a retry rule or a wait that Step Functions does not take.
+    #[error("`{step}`: {what} is more than Step Functions takes (at most {most}): {found}")]
+    #[diagnostic(code(MLP0703), help("lower it to {most}"))]
+    TooMuch {
+        /// The step.
+        step: String,
+        /// `retry.attempts`.
+        what: &'static str,
+        /// As written.
+        found: u64,
+        /// The quota.
+        most: u64,
+        /// The step's id.
+        #[label("aws: {what}")]
+        span: Option<Span>,
+    },
+
+    /// The definition is too large.
+    #[error("a state machine's definition holds at most {most} bytes: {found}")]
+    #[diagnostic(code(MLP0704), help("split the pipeline into several"))]
+    Definition {
+        /// In bytes.
+        found: usize,
+        /// The quota.
+        most: usize,
+    },
+
+    /// The template is too large.
+    #[error("a CloudFormation template holds at most {most} bytes: {found}")]
+    #[diagnostic(code(MLP0705), help("split the pipeline into several"))]
+    Template {
+        /// In bytes.
+        found: usize,
+        /// The quota.
+        most: usize,
+    },
+
+    /// Too many resources.
+    #[error("a CloudFormation stack holds at most {most} resources: {found}")]
+    #[diagnostic(
+        code(MLP0706),
+        help("a function step is a function and a role: split the pipeline into several")
+    )]
+    Resources {
+        /// After the SAM transform.
+        found: usize,
+        /// The quota.
+        most: usize,
+    },
+
+    /// A name that is none for a bucket.
+    #[error("existing bucket of `{bucket}` has no name that S3 takes: `{name}`")]
+    #[diagnostic(code(MLP0707), help("a name has {rule}"))]
+    BucketName {
+        /// The logical bucket.
+        bucket: String,
+        /// As written.
+        name: String,
+        /// The rule.
+        rule: String,
+    },
+
+    /// Too long a text for the rule of an event.
+    #[error("the params of a trigger hold at most {most} characters: {found}")]
+    #[diagnostic(code(MLP0708), help("pass less, or a key of an object that holds it"))]
+    TriggerInput {
+        /// In characters.
+        found: usize,
+        /// The quota.
+        most: usize,
+    },
+
+    /// A run of the whole pipeline would not fit into one execution.
+    #[error("an execution holds at most {most} events, the steps of this pipeline make {found}")]
+    #[diagnostic(code(MLP0709), help("split the pipeline into several"))]
+    History {
+        /// At least.
+        found: usize,
+        /// The quota.
+        most: usize,
+    },
+
+    /// A bug of ours.
+    #[error("the artifacts of this pipeline cannot be written: {detail}")]
+    #[diagnostic(code(MLP0719), help("report this with the pipeline file: it is a bug in mlpipe"))]
+    Unwritable {
+        /// What the writer says.
+        detail: String,
+    },
+}
+
+/// `targets/aws/quotas.yaml`.
+#[derive(Debug, Default, Deserialize)]
+pub struct Quotas {
+    /// AWS Lambda.
+    pub lambda: Lambda,
+    /// AWS Step Functions.
+    pub step_functions: StepFunctions,
+    /// AWS CloudFormation.
+    pub cloudformation: CloudFormation,
+    /// IAM.
+    pub iam: Iam,
+    /// Amazon EventBridge.
+    pub eventbridge: EventBridge,
+    /// Amazon S3.
+    pub s3: S3,
+}
+
+/// Of functions.
+#[derive(Debug, Default, Deserialize)]
+pub struct Lambda {
+    /// Most.
+    pub timeout_seconds: u64,
+    /// In MiB.
+    pub memory_mib: Range,
+    /// Supported.
+    pub runtimes: Vec<String>,
+}
+
+/// Both ends belong to it.
+#[derive(Debug, Default, Deserialize)]
+pub struct Range {
+    /// Least.
+    pub least: u64,
+    /// Most.
+    pub most: u64,
+}
+
+/// Of state machines.
+#[derive(Debug, Default, Deserialize)]
+pub struct StepFunctions {
+    /// Of the whole file.
+    pub definition_bytes: usize,
+    /// Of a state's name.
+    pub state_name_characters: usize,
+    /// `MaxAttempts`.
+    pub retry_attempts: u64,
+    /// `IntervalSeconds`.
+    pub retry_interval_seconds: u64,
+    /// `MaxDelaySeconds`.
+    pub retry_max_delay_seconds: u64,
+    /// `Seconds` of a Wait state.
+    pub wait_seconds: u64,
+    /// Of one execution.
+    pub history_events: usize,
+}
+
+/// Of templates.
+#[derive(Debug, Default, Deserialize)]
+pub struct CloudFormation {
+    /// Of a stack.
+    pub resources: usize,
+    /// Of a template in S3.
+    pub template_bytes: usize,
+    /// Of its description.
+    pub description_bytes: usize,
+}
+
+/// Of policies.
+#[derive(Debug, Default, Deserialize)]
+pub struct Iam {
+    /// Of one.
+    pub managed_policy_characters: usize,
+    /// Of a role.
+    pub managed_policies: usize,
+}
+
+/// Of rules.
+#[derive(Debug, Default, Deserialize)]
+pub struct EventBridge {
+    /// Of an input transformer.
+    pub input_template_characters: usize,
+}
+
+/// Of buckets.
+#[derive(Debug, Default, Deserialize)]
+pub struct S3 {
+    /// For a reader.
+    pub bucket_name_pattern: String,
+}
+
+/// The quotas. The embedded file is ours: a test reads it.
+pub static QUOTAS: LazyLock<Quotas> =
+    LazyLock::new(|| serde_yaml::from_str(include_str!("../../../targets/aws/quotas.yaml")).unwrap_or_default());
+
+/// What the pipeline alone shows.
+pub fn check(pipeline: &Pipeline) -> Problems {
+    let mut problems = Problems::new();
+    let quotas = &QUOTAS.step_functions;
+    for step in &pipeline.steps {
+        let span = Some(step.span);
+        match &step.kind {
+            Kind::Function(call) => {
+                check_function(&step.id, call, span, &mut problems);
+                check_retry(&step.id, &step.retry, span, &mut problems);
+            }
+            Kind::Wait { seconds } if *seconds > quotas.wait_seconds => problems.push(AwsProblem::TooMuch {
+                step: step.id.clone(),
+                what: "wait.duration in seconds",
+                found: *seconds,
+                most: quotas.wait_seconds,
+                span,
+            }),
+            Kind::Wait { .. } | Kind::Fail { .. } => {}
+        }
+    }
+    if let Some(handler) = &pipeline.on_failure {
+        check_function(crate::model::ON_FAILURE, &handler.function, None, &mut problems);
+        check_retry(crate::model::ON_FAILURE, &handler.retry, None, &mut problems);
+    }
+    for bucket in &pipeline.buckets {
+        if let Some(name) = bucket.existing.get("aws").filter(|name| !is_bucket_name(name)) {
+            problems.push(AwsProblem::BucketName {
+                bucket: bucket.id.clone(),
+                name: name.clone(),
+                rule: QUOTAS.s3.bucket_name_pattern.clone(),
+            });
+        }
+    }
+    for trigger in &pipeline.triggers {
+        let most = QUOTAS.eventbridge.input_template_characters;
+        let found = super::triggers::input(&trigger.params).0.chars().count();
+        if matches!(trigger.kind, TriggerKind::ObjectCreated { .. }) && found > most {
+            problems.push(AwsProblem::TriggerInput { found, most });
+        }
+    }
+    problems
+}
+
+fn check_function(step: &str, call: &FunctionCall, span: Option<Span>, problems: &mut Problems) {
+    let quotas = &QUOTAS.lambda;
+    if call.timeout > quotas.timeout_seconds {
+        problems.push(AwsProblem::Timeout {
+            step: step.to_owned(),
+            seconds: call.timeout,
+            most: quotas.timeout_seconds,
+            span,
+        });
+    }
+    if call.memory_mib < quotas.memory_mib.least || call.memory_mib > quotas.memory_mib.most {
+        problems.push(AwsProblem::Memory {
+            step: step.to_owned(),
+            memory: call.memory_mib,
+            least: quotas.memory_mib.least,
+            most: quotas.memory_mib.most,
+            span,
+        });
+    }
+    if !quotas.runtimes.contains(&call.runtime) {
+        problems.push(AwsProblem::Runtime {
+            runtime: call.runtime.clone(),
+            known: quotas.runtimes.join(", "),
+            span,
+        });
+    }
+}
+
+fn check_retry(step: &str, retry: &Retry, span: Option<Span>, problems: &mut Problems) {
+    if retry.attempts < 2 {
+        return;
+    }
+    let quotas = &QUOTAS.step_functions;
+    let bounds = [
+        ("retry.attempts", u64::from(retry.attempts), quotas.retry_attempts),
+        ("retry.delay in seconds", retry.delay, quotas.retry_interval_seconds),
+        (
+            "retry.max_delay in seconds",
+            retry.max_delay,
+            quotas.retry_max_delay_seconds,
+        ),
+    ];
+    for (what, found, most) in bounds {
+        if found > most {
+            problems.push(AwsProblem::TooMuch {
+                step: step.to_owned(),
+                what,
+                found,
+                most,
+                span,
+            });
+        }
+    }
+}
+
+fn is_bucket_name(name: &str) -> bool {
+    (3..=63).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-'))
+        && !name.starts_with(['.', '-'])
+        && !name.ends_with(['.', '-'])
+}
+
+/// What the finished files show.
+pub fn check_files(definition: &str, template: &str, resources: usize, problems: &mut Problems) {
+    let most = QUOTAS.step_functions.definition_bytes;
+    if definition.len() > most {
+        problems.push(AwsProblem::Definition {
+            found: definition.len(),
+            most,
+        });
+    }
+    let quotas = &QUOTAS.cloudformation;
+    if template.len() > quotas.template_bytes {
+        problems.push(AwsProblem::Template {
+            found: template.len(),
+            most: quotas.template_bytes,
+        });
+    }
+    if resources > quotas.resources {
+        problems.push(AwsProblem::Resources {
+            found: resources,
+            most: quotas.resources,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quotas_file_is_read_whole() {
+        let read: Result<Quotas, _> = serde_yaml::from_str(include_str!("../../../targets/aws/quotas.yaml"));
+        assert!(read.is_ok(), "{read:?}");
+        assert_eq!(QUOTAS.lambda.timeout_seconds, 900);
+    }
+}
