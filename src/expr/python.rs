@@ -297,9 +297,10 @@ fn call_with(name: &str, before: Printed, right: &Expr) -> Printed {
 fn equality(left: &Expr, before: Printed, right: &Expr, negated: bool) -> Printed {
     let (equals, is) = if negated { ("!=", "is not") } else { ("==", "is") };
     let singleton = |side: &Expr| matches!(&side.kind, ExprKind::Literal(Value::Null | Value::Bool(_)));
-    if singleton(right) {
+    // Python warns of `1 is True`.
+    if singleton(right) && !is_literal(left) {
         before.infix(is, printed(right), COMPARISON, SUM)
-    } else if singleton(left) {
+    } else if singleton(left) && !is_literal(right) {
         printed(right).infix(is, before, COMPARISON, SUM)
     } else if !confusable(known(left), known(right)) {
         before.infix(equals, printed(right), COMPARISON, SUM)
@@ -474,6 +475,10 @@ fn proven(expr: &Expr) -> Option<&Type> {
 
 fn known(expr: &Expr) -> &Type {
     proven(expr).unwrap_or(&Type::Any)
+}
+
+fn is_literal(expr: &Expr) -> bool {
+    matches!(expr.kind, ExprKind::Literal(_) | ExprKind::List(_) | ExprKind::Object(_))
 }
 
 fn is_string(expr: &Expr) -> bool {

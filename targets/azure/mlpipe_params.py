@@ -4,6 +4,7 @@ A type is "string", "number", "integer", "boolean", "null" or "any", [type] for 
 Optional(type) for what may be null or missing.
 """
 
+import json
 from dataclasses import dataclass
 
 from mlpipe_expr import equal, is_number, plain
@@ -37,8 +38,10 @@ def check(params, given):
     values = {param.name: value_of(param, given) for param in params}
     problems = [problem_of(param, values[param.name]) for param in params]
     problems += [f"param `{name}` is unknown" for name in given if name not in values]
-    values = {name: value for name, value in values.items() if value is not REQUIRED}
-    return values, next(filter(None, problems), None)
+    problem = next(filter(None, problems), None)
+    if problem:  # the failure handler may still read what was given
+        values = {param.name: None for param in params} | given
+    return values, problem
 
 
 def value_of(param, given):
@@ -54,10 +57,11 @@ def problem_of(param, value):
         return f"param `{param.name}` is missing"
     if not is_of(value, param.type):
         return f"param `{param.name}` must be {text(param.type)}"
-    if value is None:
-        return None
     if param.enum and not any(equal(value, allowed) for allowed in param.enum):
-        return f"param `{param.name}` must be one of its `enum`"
+        allowed = ", ".join(json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in param.enum)
+        return f"param `{param.name}` must be one of {allowed}"
+    if not is_number(value):
+        return None
     if param.minimum is not None and value < param.minimum:
         return f"param `{param.name}` must be at least {param.minimum}"
     if param.maximum is not None and value > param.maximum:
