@@ -12,8 +12,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from deployment import PROJECT, Deployment

@@ -100,8 +100,12 @@ def test_broken_artifacts(engine: Engine, tmp_path: Path) -> None:
     workflow = (broken / "workflow.yaml").read_text()
     (broken / "workflow.yaml").write_text(workflow.replace("call: invoke", "call: invoek", 1))
     assert "no function or subworkflow invoek" in engine.ask({}, tmp_path, broken)["engine_error"]
-    (broken / "workflow.yaml").write_text(workflow.replace("auth: {type: OIDC", "headers: {x: '1'", 1))
+    (broken / "workflow.yaml").write_text(
+        workflow.replace("auth: {type: OIDC", "headers: {x: '1'", 1)
+    )
     assert "engine_error" in engine.ask({"mode": "one"}, tmp_path, broken)
-    (broken / "workflow.yaml").write_text(workflow.replace("attempt: '${attempt}'", "attempt: 7", 1))
+    (broken / "workflow.yaml").write_text(
+        workflow.replace("attempt: '${attempt}'", "attempt: 7", 1)
+    )
     assert "attempt 7, not 1" in engine.ask({"mode": "one"}, tmp_path, broken)["engine_error"]
     assert engine.ask({"mode": "one"}, tmp_path)["status"] == "succeeded"
