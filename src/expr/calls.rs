@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use super::check::{Checker, conversion, numeric};
 use super::names;
+use super::operators::{conversion, numeric};
 use super::parse::{Call, Syntax, SyntaxKind};
 use super::problems::ExprProblem;
 use super::types::Kinds;
+use super::typing::Checker;
 use super::{Expr, ExprKind, Function, Type};
 use crate::syntax::span::Span;
 

@@ -7,9 +7,9 @@ use std::fmt;
 use serde_json::{Map, Number, Value};
 
 use super::ast::{ErrorField, RunField, TextPart, TriggerField};
-use super::check::symbol;
 use super::convert::MAX_INTEGER;
 use super::lookup::{equal, path};
+use super::operators::symbol;
 use super::shape::kind_of;
 use super::{BinaryOp, Expr, ExprKind, Function, Template, UnaryOp};
 use crate::syntax::span::Span;

@@ -11,11 +11,15 @@ pub mod jsonata;
 mod lex;
 mod lookup;
 mod names;
+mod operators;
 pub mod parse;
 pub mod problems;
 pub mod python;
+mod scan;
 pub mod shape;
 pub mod types;
+mod typing;
+mod words;
 pub mod workflows;
 
 pub use ast::{BinaryOp, Expr, ExprKind, Template, UnaryOp};
@@ -27,7 +31,11 @@ pub use eval::{Env, EvalError, eval, eval_template};
 pub use functions::Function;
 pub use guards::{ran_if_evaluated, ran_if_true};
 pub use lookup::equal;
-pub use parse::{Part, Piece, Place, Syntax, Text, bucket_references, parse, parse_text, references, scan};
+pub use parse::{Part, Piece, Place, Syntax, Text, bucket_references, parse, parse_text, references};
 pub use problems::ExprProblem;
+pub use scan::scan;
 pub use shape::{Mismatch, matches};
 pub use types::Type;
+
+#[cfg(test)]
+mod tests;

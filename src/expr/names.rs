@@ -4,9 +4,9 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::ast::{ErrorField, RunField, TriggerField};
-use super::check::Checker;
 use super::parse::{Syntax, SyntaxKind};
 use super::problems::ExprProblem;
+use super::typing::Checker;
 use super::{BinaryOp, Expr, ExprKind, Function, Scope, Type};
 use crate::syntax::span::Span;
 
@@ -82,7 +82,11 @@ pub(super) fn resolve(checker: &mut Checker, path: &Path) -> Option<Option<Expr>
         } else {
             None
         }),
-        ("steps", []) => Some(not_a_value(checker, path, "write `steps.name.output`".to_owned())),
+        ("steps", []) => Some(not_a_value(
+            checker,
+            path,
+            "write `steps.name.output`: the name cannot be computed".to_owned(),
+        )),
         ("buckets", [(bucket, _), (field, span)]) => Some(bucket_field(checker, path, bucket, field, *span)),
         ("buckets", [(bucket, _)]) => Some(if known_bucket(checker, bucket, path.span) {
             not_a_value(checker, path, format!("write `{}.uri`", reference("buckets", bucket)))
@@ -372,55 +376,64 @@ pub(super) fn unknown(scope: &Scope, name: &str, span: Span) -> ExprProblem {
     }
 }
 
-/// `steps.my-step.output`, which cel reads as `steps.my - step.output`.
+/// `steps.my-step.output`, which cel reads as `steps.my - step.output`, anywhere along a chain of operators.
 pub(super) fn dashed(syntax: &Syntax) -> Option<ExprProblem> {
-    let mut tail = Vec::new();
-    let mut at = syntax;
-    while let SyntaxKind::Binary(BinaryOp::Subtract, left, right) = &at.kind {
-        tail.push(&**right);
-        at = left;
-    }
-    let (what, namespace, (first, _)) = match (at.member_of("steps"), at.member_of("buckets")) {
-        (Some(member), _) => ("step", "steps", member),
-        (_, Some(member)) => ("bucket", "buckets", member),
-        _ => return None,
-    };
+    let operands = operands(syntax);
+    let (position, what, namespace, first) = operands.iter().enumerate().find_map(|(position, (_, operand))| {
+        let followed = matches!(operands.get(position + 1), Some((Some(BinaryOp::Subtract), _)));
+        let named = [("step", "steps"), ("bucket", "buckets")].into_iter();
+        let mut members =
+            named.filter_map(|(what, namespace)| Some((what, namespace, operand.member_of(namespace)?.0)));
+        let (what, namespace, first) = members.next().filter(|_| followed)?;
+        Some((position, what, namespace, first))
+    })?;
     let mut name = first.to_owned();
     let mut fields = String::new();
-    while let Some(part) = tail.pop() {
-        let mut below = part;
+    let mut span = operands.get(position)?.1.span;
+    for (op, operand) in operands.iter().skip(position + 1) {
+        if *op != Some(BinaryOp::Subtract) || !fields.is_empty() {
+            break;
+        }
+        let mut below = *operand;
         let mut reversed = Vec::new();
         while let SyntaxKind::Select(base, field, _) = &below.kind {
             reversed.push(field.as_str());
             below = base;
         }
-        name.push('-');
         match &below.kind {
-            SyntaxKind::Name(text) => name.push_str(text),
-            SyntaxKind::Literal(Value::Number(number)) => name.push_str(&number.to_string()),
-            _ => return None,
+            SyntaxKind::Name(text) => name = format!("{name}-{text}"),
+            SyntaxKind::Literal(Value::Number(number)) => name = format!("{name}-{number}"),
+            _ => break,
         }
         for field in reversed.into_iter().rev() {
             fields.push('.');
             fields.push_str(field);
         }
-        if !fields.is_empty() {
-            break;
-        }
+        span = span.to(operand.span);
     }
-    if name == first {
-        return None;
-    }
-    Some(ExprProblem::DashedName {
+    (name != first).then(|| ExprProblem::DashedName {
         what,
         fixed: format!("{namespace}['{name}']{fields}"),
-        span: syntax.span,
+        span,
     })
+}
+
+/// The operands of a chain of infix operators in written order, each with the operator before it.
+fn operands(syntax: &Syntax) -> Vec<(Option<BinaryOp>, &Syntax)> {
+    let mut found = Vec::new();
+    let mut stack = vec![(None, syntax)];
+    while let Some((before, part)) = stack.pop() {
+        match &part.kind {
+            SyntaxKind::Binary(op, left, right) => stack.extend([(Some(*op), &**right), (before, &**left)]),
+            _ => found.push((before, part)),
+        }
+    }
+    found
 }
 
 /// ``did you mean `train`?``, where a known name is near.
 pub(super) fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
-    let bound = (name.chars().count() / 3).max(1);
+    let bound = name.chars().count() / 3;
     known
         .map(|other| (strsim::osa_distance(name, other), other))
         .filter(|(distance, other)| *distance <= bound || other.eq_ignore_ascii_case(name))

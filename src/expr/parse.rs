@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::convert;
 use super::lex::{self, Token, TokenKind};
 use super::problems::ExprProblem;
+use super::scan::{open_string, scan};
+use super::words;
 use super::{BinaryOp, UnaryOp};
 use crate::syntax::span::Span;
 
@@ -223,84 +225,6 @@ fn members(syntax: &Syntax, namespace: &str) -> Vec<(String, Span)> {
     found
 }
 
-/// Splits a YAML string into text and expressions. The empty string has no pieces.
-pub fn scan(text: &str, place: Place) -> Result<Vec<Piece>, Vec<ExprProblem>> {
-    let mut pieces = Vec::new();
-    let mut problems = Vec::new();
-    let mut literal = String::new();
-    let mut at = 0;
-    while let Some(found) = text.get(at..).and_then(|rest| rest.find("${{")) {
-        let start = at + found;
-        let before = text.get(at..start).unwrap_or_default();
-        if let Some(kept) = before.strip_suffix('$') {
-            literal.push_str(kept);
-            literal.push_str("${{");
-            at = start + 3;
-            continue;
-        }
-        literal.push_str(before);
-        match inside(text, start + 3) {
-            Ok(end) => {
-                if !literal.is_empty() {
-                    pieces.push(Piece::Text(std::mem::take(&mut literal)));
-                }
-                pieces.push(Piece::Expr {
-                    text: text.get(start + 3..end).unwrap_or_default().to_owned(),
-                    place: place.part(start + 3..end),
-                });
-                at = end + 2;
-            }
-            Err(Some(string)) => {
-                problems.push(open_string(place.span(string)));
-                return Err(problems);
-            }
-            Err(None) => {
-                let span = place.span(start..start + 3);
-                problems.push(ExprProblem::Unterminated { span });
-                return Err(problems);
-            }
-        }
-    }
-    literal.push_str(text.get(at..).unwrap_or_default());
-    if !literal.is_empty() {
-        pieces.push(Piece::Text(literal));
-    }
-    Ok(pieces)
-}
-
-/// The offset of the `}}` that ends the expression which starts at `from`; else the string that is not closed, if one is to blame.
-fn inside(text: &str, from: usize) -> Result<usize, Option<Range<usize>>> {
-    let mut depth = 0_usize;
-    let mut at = from;
-    while let Some((kind, range)) = lex::next(text, at) {
-        let token = text.get(range.clone()).unwrap_or_default();
-        match kind {
-            TokenKind::Open if token == "{" => depth += 1,
-            TokenKind::Close if token == "}" => {
-                if depth == 0 && text.get(range.start..).is_some_and(|rest| rest.starts_with("}}")) {
-                    return Ok(range.start);
-                }
-                depth = depth.saturating_sub(1);
-            }
-            // The quote is more likely to blame than the braces, if those do come.
-            TokenKind::OpenString => {
-                let closed = text.get(range.start..).is_some_and(|rest| rest.contains("}}"));
-                return Err(closed.then_some(range));
-            }
-            _ => {}
-        }
-        at = range.end;
-    }
-    Err(None)
-}
-
-fn open_string(span: Span) -> ExprProblem {
-    ExprProblem::StringLiteral {
-        what: "no closing quote",
-        span,
-    }
-}
-
 /// Scans a YAML string and parses its expressions.
 pub fn parse_text(text: &str, place: Place) -> Result<Text, Vec<ExprProblem>> {
     let mut problems = Vec::new();
@@ -341,44 +265,42 @@ pub fn parse(text: &str, place: Place) -> Result<Syntax, Vec<ExprProblem>> {
     let parser = cel::Env::default().with_optional_support(false).parser();
     match parser.parse_with_source_info(text) {
         Ok((tree, info)) => convert::convert(tree, &convert::Input::new(text, place, &tokens, &info)),
-        Err(errors) => Err(vec![explain(text, place, &tokens, &errors)]),
+        Err(errors) => Err(vec![words::explain(text, place, &tokens, &errors)]),
     }
 }
 
-/// Refuses what the language does not have, so that cel never sees it.
+/// Refuses what the language does not have, so that cel never sees it. One problem: the others follow from it.
 fn refuse(text: &str, place: Place, tokens: &[Token]) -> Result<(), Vec<ExprProblem>> {
-    let mut problems = Vec::new();
     for (position, token) in tokens.iter().enumerate() {
         let span = place.span(token.range.clone());
         let written = text.get(token.range.clone()).unwrap_or_default();
-        match token.kind {
-            TokenKind::OpenString => problems.push(open_string(span)),
-            TokenKind::Bytes => problems.push(ExprProblem::Unsupported {
+        let problem = match token.kind {
+            TokenKind::OpenString => open_string(span),
+            TokenKind::Bytes => ExprProblem::Unsupported {
                 what: "bytes",
                 span,
                 help: Some("write a string, without the `b`".to_owned()),
-            }),
-            TokenKind::Unsigned => problems.push(ExprProblem::Unsupported {
+            },
+            TokenKind::Unsigned => ExprProblem::Unsupported {
                 what: "unsigned integers",
                 span,
                 help: Some(format!("write `{}`", written.trim_end_matches(['u', 'U']))),
-            }),
-            TokenKind::Foreign => problems.push(ExprProblem::Unexpected {
+            },
+            TokenKind::Foreign => ExprProblem::Unexpected {
                 found: written.to_owned(),
                 span,
-                help: instead(written),
-            }),
-            TokenKind::Symbol if written == "?" && is_optional(text, tokens, position) => {
-                problems.push(ExprProblem::Unsupported {
-                    what: "optional fields",
-                    span,
-                    help: Some("write `default(path, value)` or `has(path)`".to_owned()),
-                });
-            }
-            _ => {}
-        }
+                help: words::instead(written),
+            },
+            TokenKind::Symbol if written == "?" && is_optional(text, tokens, position) => ExprProblem::Unsupported {
+                what: "optional fields",
+                span,
+                help: Some("write `default(path, value)` or `has(path)`".to_owned()),
+            },
+            _ => continue,
+        };
+        return Err(vec![problem]);
     }
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+    Ok(())
 }
 
 /// `.?field`, `[?index]`, `{?key: …}`.
@@ -388,23 +310,6 @@ fn is_optional(text: &str, tokens: &[Token], position: usize) -> bool {
         .and_then(|before| tokens.get(before))
         .and_then(|token| text.get(token.range.clone()))
         .is_some_and(|before| matches!(before, "." | "[" | "{" | ","))
-}
-
-/// What to type instead of a token that the language does not have.
-fn instead(found: &str) -> Option<String> {
-    let help = match found {
-        "=" => "`==` compares two values",
-        "&" => "`&&` is the logical and",
-        "|" => "`||` is the logical or",
-        "//" => "`/` divides; `floor(a / b)` gives a whole number",
-        "**" => "there is no power operator: multiply",
-        "`" => "write `object['some-field']` for a field that is not a name",
-        "$" => "within `${{ }}` write the name only, as in `params.name`",
-        ";" => "an expression is a single value",
-        "‘" | "’" | "“" | "”" => "quote strings with `'` or `\"`",
-        _ => return None,
-    };
-    Some(help.to_owned())
 }
 
 /// Finds the other half of each bracket, and bounds their nesting.
@@ -469,112 +374,4 @@ fn closer(open: &str) -> &'static str {
         "[" => "]",
         _ => "}",
     }
-}
-
-/// cel's first error in our words: its position tells the token, the text only the kind of literal.
-fn explain(text: &str, place: Place, tokens: &[Token], errors: &cel::ParseErrors) -> ExprProblem {
-    let first = errors.errors.iter().find(|error| error.pos.0 > 0);
-    let message = first.map(|error| error.msg.as_str()).unwrap_or_default();
-    let offset = first.map_or(0, |error| offset(text, error.pos));
-    let end = text.trim_end().len();
-    let Some(position) = tokens.iter().position(|token| token.range.end > offset) else {
-        return ends_early(text, place, tokens, end);
-    };
-    let Some(token) = tokens.get(position) else {
-        return ends_early(text, place, tokens, end);
-    };
-    let span = place.span(token.range.clone());
-    let found = text.get(token.range.clone()).unwrap_or_default().to_owned();
-    if message.starts_with("invalid int") || message.starts_with("invalid double") {
-        let minus = position
-            .checked_sub(1)
-            .and_then(|before| tokens.get(before))
-            .filter(|before| text.get(before.range.clone()) == Some("-") && before.range.end == token.range.start);
-        return ExprProblem::NumberOutOfRange {
-            found: if minus.is_some() { format!("-{found}") } else { found },
-            span,
-        };
-    }
-    if token.kind == TokenKind::String && !message.contains("extraneous") && !message.contains("mismatched") {
-        return ExprProblem::StringLiteral {
-            what: "unknown escape",
-            span,
-        };
-    }
-    ExprProblem::Unexpected {
-        help: hint(text, tokens, position, message),
-        found,
-        span,
-    }
-}
-
-fn ends_early(text: &str, place: Place, tokens: &[Token], end: usize) -> ExprProblem {
-    let last = tokens
-        .last()
-        .and_then(|token| text.get(token.range.clone()))
-        .unwrap_or_default();
-    let help = match last {
-        "." => Some("name a field after the `.`".to_owned()),
-        "?" | ":" => Some("write `condition ? value : other`".to_owned()),
-        "" => None,
-        last if tokens.iter().any(|token| text.get(token.range.clone()) == Some("?")) && last != "+" => {
-            Some("write `condition ? value : other`".to_owned())
-        }
-        last => Some(format!("write a value after `{last}`")),
-    };
-    ExprProblem::EndsEarly {
-        span: place.span(end..end),
-        help,
-    }
-}
-
-fn hint(text: &str, tokens: &[Token], position: usize, message: &str) -> Option<String> {
-    let written = |position: usize| {
-        tokens
-            .get(position)
-            .and_then(|token| text.get(token.range.clone()))
-            .unwrap_or_default()
-    };
-    let found = written(position);
-    let before = position.checked_sub(1).map(written).unwrap_or_default();
-    let after = written(position + 1);
-    let help = match found {
-        "and" => "write `&&`".to_owned(),
-        "or" => "write `||`".to_owned(),
-        "not" => "write `!`".to_owned(),
-        "if" | "else" => "write `condition ? value : other`".to_owned(),
-        "is" => "write `==`".to_owned(),
-        "in" if before == "not" => "write `!(x in list)`".to_owned(),
-        _ if before == "not" => "write `!`".to_owned(),
-        _ if message.starts_with("reserved identifier") => {
-            format!("`{found}` is a reserved word of CEL; write `params['{found}']` for a field of that name")
-        }
-        "-" | "+" | "!" if before == "!" || before == "-" => "put the operand in parentheses".to_owned(),
-        ":" => "an object is written `{'key': value}`, a choice `condition ? value : other`".to_owned(),
-        "=" if after == "=" => "write `==`".to_owned(),
-        ")" | "]" | "}" => format!("write a value before `{found}`"),
-        _ if before == "." => "name a field after the `.`, or write `object['some field']`".to_owned(),
-        _ if matches!(
-            token_kind(tokens, position),
-            Some(TokenKind::Name | TokenKind::Number | TokenKind::String)
-        ) =>
-        {
-            format!("write an operator before `{found}`, as in `+` or `==`")
-        }
-        _ => return None,
-    };
-    Some(help)
-}
-
-fn token_kind(tokens: &[Token], position: usize) -> Option<TokenKind> {
-    tokens.get(position).map(|token| token.kind)
-}
-
-/// The byte offset of cel's line and column, both from 1, the column in characters.
-fn offset(text: &str, (line, column): (isize, isize)) -> usize {
-    let line = usize::try_from(line - 1).unwrap_or(0);
-    let column = usize::try_from(column - 1).unwrap_or(0);
-    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
-    let rest = text.get(start..).unwrap_or_default();
-    start + rest.chars().take(column).map(char::len_utf8).sum::<usize>()
 }

@@ -107,7 +107,7 @@ pub enum ExprProblem {
         /// As written.
         found: String,
         /// Where it stands.
-        #[label("no double holds this exactly")]
+        #[label("a double does not hold this")]
         span: Span,
     },
 

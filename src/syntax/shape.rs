@@ -65,21 +65,21 @@ impl<'a> Walker<'a> {
     /// False where nothing below here can be used.
     fn node(&mut self, node: &Node, schema: &'a Value, place: &Place) -> bool {
         let schema = self.resolved(schema);
-        if let Some(expected) = schema.get("type") {
-            if !has_type(node, expected) {
-                self.problems.push(SyntaxProblem::WrongType {
-                    place: place.path.clone(),
-                    expected: type_words(schema, expected),
-                    found: node.kind().to_owned(),
-                    span: if node.span.start == node.span.end {
-                        place.span
-                    } else {
-                        head(node)
-                    },
-                    help: type_help(node, schema, expected),
-                });
-                return false;
-            }
+        if let Some(expected) = schema.get("type")
+            && !has_type(node, expected)
+        {
+            self.problems.push(SyntaxProblem::WrongType {
+                place: place.path.clone(),
+                expected: type_words(schema, expected),
+                found: node.kind().to_owned(),
+                span: if node.span.start == node.span.end {
+                    place.span
+                } else {
+                    head(node)
+                },
+                help: type_help(node, schema, expected),
+            });
+            return false;
         }
         let fits = self.text(node, schema) & self.bounds(node, schema, place);
         fits & match &node.value {

@@ -53,13 +53,7 @@ class Instances:
         self._lock = threading.Lock()
         self._idle: dict[str, list[Instance]] = {}
         self._all: set[Instance] = set()
-        self._zygote = subprocess.Popen(
-            [sys.executable, "-u", str(Path(__file__).with_name("zygote.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        )
+        self._zygote = _start_zygote()
 
     def acquire(self, name: str) -> Instance:
         """An instance for one request."""
@@ -97,6 +91,8 @@ class Instances:
             "environment": self._environment_of(function),
             "storage": str(STORAGE),
         }
+        if self._zygote.poll() is not None:
+            self._zygote = _start_zygote()
         assert self._zygote.stdin is not None and self._zygote.stdout is not None
         self._zygote.stdin.write(json.dumps(request) + "\n")
         self._zygote.stdin.flush()
@@ -120,3 +116,13 @@ class Instances:
             **self._environment,
             **function.environment,
         }
+
+
+def _start_zygote() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", str(Path(__file__).with_name("zygote.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )

@@ -165,7 +165,9 @@ def contains(item: Any, container: Any) -> bool:
         if not isinstance(item, str):
             raise type_error(f"a key is a string, not a {type_name(item)}")
         return item in container
-    raise type_error(f"The argument of 'in' must be a dict or an array; got: {type_name(container)}")
+    raise type_error(
+        f"The argument of 'in' must be a dict or an array; got: {type_name(container)}"
+    )
 
 
 def boolean(value: Any, where: str) -> bool:
