@@ -102,7 +102,7 @@ pub enum AwsProblem {
     #[error("a CloudFormation stack holds at most {most} resources: {found}")]
     #[diagnostic(
         code(MLP0706),
-        help("a function step is a function and a role: split the pipeline into several")
+        help("each function step is a resource: split the pipeline into several")
     )]
     Resources {
         /// After the SAM transform.
