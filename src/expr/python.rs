@@ -112,6 +112,8 @@ struct Printed {
     precedence: u8,
     /// The helper that the text is a call of, where it takes further operands.
     chain: Option<&'static str>,
+    /// How many calls of such helpers stand in one another on the left.
+    nested: u8,
 }
 
 impl Printed {
@@ -120,6 +122,7 @@ impl Printed {
             text: text.into(),
             precedence,
             chain: None,
+            nested: 0,
         }
     }
 
@@ -247,11 +250,11 @@ fn infix(op: BinaryOp, left: &Expr, before: Printed, right: &Expr) -> Printed {
         BinaryOp::Add if is_string(left) && is_string(right) || is_list(left) && is_list(right) => {
             before.infix("+", printed(right), SUM, SUM)
         }
-        BinaryOp::Add => chain("add", before, right),
-        BinaryOp::Subtract => chain("subtract", before, right),
-        BinaryOp::Multiply => chain("multiply", before, right),
-        BinaryOp::Divide => chain("divide", before, right),
-        BinaryOp::Remainder => chain("remainder", before, right),
+        BinaryOp::Add => chain("add", "+", before, right),
+        BinaryOp::Subtract => chain("subtract", "-", before, right),
+        BinaryOp::Multiply => chain("multiply", "*", before, right),
+        BinaryOp::Divide => chain("divide", "/", before, right),
+        BinaryOp::Remainder => chain("remainder", "%", before, right),
         BinaryOp::Equal => equality(left, before, right, false),
         BinaryOp::NotEqual => equality(left, before, right, true),
         BinaryOp::Less => comparison("<", "less", left, before, right),
@@ -275,20 +278,36 @@ fn infix(op: BinaryOp, left: &Expr, before: Printed, right: &Expr) -> Printed {
     }
 }
 
-/// A helper that folds any number of operands from the left: `a + b + c` is `expr.add(a, b, c)`.
-fn chain(name: &'static str, mut before: Printed, right: &Expr) -> Printed {
-    if before.chain == Some(name) {
+/// Nested calls from which on a sum of mixed operators is written flat: Python reads no more than 200 brackets in one another.
+const MOST_NESTED: u8 = 3;
+
+/// A helper that folds any number of operands from the left: `a + b + c` is `expr.add(a, b, c)`, and a long
+/// `a + b - c + d …` ends as `expr.fold(…, "-", c, "+", d)`.
+fn chain(name: &'static str, symbol: &str, mut before: Printed, right: &Expr) -> Printed {
+    let folds = before.chain == Some(FOLD);
+    if folds || before.chain == Some(name) {
         before.text.pop();
+        if folds {
+            before.text.push_str(&format!(", \"{symbol}\""));
+        }
         before.text.push_str(", ");
         before.text.push_str(&print(right));
         before.text.push(')');
         return before;
     }
+    let nested = before.nested + 1;
+    if nested > MOST_NESTED {
+        let text = format!("expr.{FOLD}({}, \"{symbol}\", {})", before.text, print(right));
+        return Printed { chain: Some(FOLD), nested, ..Printed::new(text, PRIMARY) };
+    }
     Printed {
         chain: Some(name),
+        nested,
         ..call_with(name, before, right)
     }
 }
+
+const FOLD: &str = "fold";
 
 fn call_with(name: &str, before: Printed, right: &Expr) -> Printed {
     Printed::new(format!("expr.{name}({}, {})", before.text, print(right)), PRIMARY)
