@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -131,8 +130,8 @@ def _started(path: str, environment: dict[str, str], region: str) -> Iterator[st
         [*command, "--project", PROJECT, "--location", region],
         env={"PATH": os.environ.get("PATH", ""), **environment},
         stdin=subprocess.DEVNULL,
-        stdout=sys.stderr,
-        stderr=sys.stderr,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         _await_port(process, ports[0])

@@ -78,6 +78,7 @@ def test_sample(provider: Provider) -> None:
         (PIPELINE, "source_contents", '${file("${path.module}/flow.yaml")}', "no file flow.yaml"),
         ("data archive_file functions", "source_dir", "${path.module}/src", "no folder"),
         ("data archive_file functions", "output", "x", "functions.output: unknown"),
+        (FIRST, "description", "${each.value}", "first has no for_each"),
         ("provider google", "projekt", "x", "provider.google.projekt: unknown"),
     ],
 )

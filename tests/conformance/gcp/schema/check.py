@@ -384,12 +384,22 @@ class _Checker:
                     yield f"{where}: no local {name}"
             case ("path", "module" | "root" | "cwd") | ("terraform", "workspace"):
                 pass
+            case ("each", "key" | "value", *_):
+                yield from self.meta("for_each", where, owner)
+            case ("count", "index"):
+                yield from self.meta("count", where, owner)
             case ("data", str(kind), str(name), *rest):
                 yield from self.attribute("data", f"data.{kind}", kind, name, rest, where, owner)
             case (str(kind), str(name), *rest) if "_" in kind:
                 yield from self.attribute("resource", kind, kind, name, rest, where, owner)
             case _:
                 yield f"{where}: no such reference: {shown}"
+
+    def meta(self, argument: str, where: str, owner: str) -> Iterator[str]:
+        *section, kind, name = owner.split(".")
+        body = self.section("data" if section else "resource").get(kind, {}).get(name, {})
+        if argument not in body:
+            yield f"{where}: {owner} has no {argument}"
 
     def attribute(
         self,
@@ -405,6 +415,8 @@ class _Checker:
         if name not in self.section(section).get(kind, {}):
             yield f"{where}: no {full}.{name}"
             return
+        if self.is_repeated(section, kind, name) and rest:
+            rest = rest[1:]
         if not rest:
             return
         if full == "data.archive_file":
@@ -430,6 +442,10 @@ class _Checker:
                 if key != "timeouts":
                     yield f"{where}: {full}.{key} is a list, write {key}[0].{following}"
             getters = shape.getters[inner]
+
+    def is_repeated(self, section: str, kind: str, name: str) -> bool:
+        body = self.section(section)[kind][name]
+        return isinstance(body, dict) and bool({"for_each", "count"} & body.keys())
 
     def cycles(self) -> Iterator[str]:
         done: set[str] = set()
