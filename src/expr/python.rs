@@ -536,3 +536,98 @@ fn confusable(left: &Type, right: &Type) -> bool {
         (Type::Optional(_), _) | (_, Type::Optional(_)) => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use indexmap::IndexMap;
+
+    use super::super::{Place, Scope, StepScope, check, parse};
+    use super::*;
+
+    fn to_python(source: &str) -> String {
+        let object = |fields: &[(&str, Type)]| {
+            let fields = fields.iter().map(|(name, ty)| ((*name).to_owned(), ty.clone()));
+            Type::Object(fields.collect())
+        };
+        let params: IndexMap<String, Type> = [
+            ("any", Type::Any),
+            ("flag", Type::Boolean),
+            ("i", Type::Integer),
+            ("n", Type::Number),
+            ("o", object(&[("a", Type::Integer), ("b", Type::String.optional())])),
+            ("s", Type::String),
+            ("xs", Type::List(Box::new(Type::String))),
+        ]
+        .into_iter()
+        .map(|(name, ty)| (name.to_owned(), ty))
+        .collect();
+        let steps: IndexMap<String, StepScope> = [
+            ("my-step", object(&[("auc", Type::Number)]), false),
+            ("free", Type::Any, false),
+            ("maybe", Type::Boolean, true),
+        ]
+        .into_iter()
+        .map(|(name, output, may_skip)| (name.to_owned(), StepScope { output, may_skip }))
+        .collect();
+        let scope = Scope {
+            params: Some(&params),
+            steps: Some(&steps),
+            buckets: &["raw"],
+            run: true,
+            ..Scope::default()
+        };
+        let syntax = parse(source, Place::exact(0, source.len())).expect(source);
+        print(&check(&syntax, &scope, &mut Vec::new()).expect(source))
+    }
+
+    #[test]
+    fn plain_where_the_types_prove_it() {
+        for (source, python) in [
+            ("steps['my-step'].output.auc >= params.n", r#"steps["my-step"].output["auc"] >= params["n"]"#),
+            ("buckets.raw.uri + '/' + params.s", r#"buckets["raw"].uri + "/" + params["s"]"#),
+            ("params.flag && !(params.i == 1 || run.id == 'x')", r#"params["flag"] and not (params["i"] == 1 or run.id == "x")"#),
+            ("(params.i < 2) == params.flag", r#"(params["i"] < 2) == params["flag"]"#),
+            ("params.flag ? 1 : 2.5", r#"1 if params["flag"] else 2.5"#),
+            ("'a' in params.xs", r#""a" in params["xs"]"#),
+            ("contains(params.s, 'a')", r#""a" in params["s"]"#),
+            ("params.xs[0].startsWith('a')", r#"params["xs"][0].startswith("a")"#),
+            ("join(split(params.s, ','), '-')", r#""-".join(params["s"].split(","))"#),
+            ("size(params.o) + 0", r#"expr.add(len(params["o"]), 0)"#),
+            ("[-1, 1.0, 1e21, true, null]", "[-1, 1, 1e21, True, None]"),
+            ("{'k': params.i}", r#"{"k": params["i"]}"#),
+            ("steps.free.output == null", r#"steps["free"].output is None"#),
+            ("params.any.x != true", r#"params["any"]["x"] is not True"#),
+        ] {
+            assert_eq!(to_python(source), python, "{source}");
+        }
+    }
+
+    #[test]
+    fn helpers_where_python_differs() {
+        for (source, python) in [
+            ("params.i + 1 + params.n", r#"expr.add(params["i"], 1, params["n"])"#),
+            ("params.i - 1 - 2 + 3", r#"expr.add(expr.subtract(params["i"], 1, 2), 3)"#),
+            ("params.any == 1", r#"expr.equal(params["any"], 1)"#),
+            ("params.any != [1]", r#"not expr.equal(params["any"], [1])"#),
+            ("params.any < 'b'", r#"expr.less(params["any"], "b")"#),
+            ("steps.maybe.output && params.flag", r#"expr.boolean(steps["maybe"].output) and params["flag"]"#),
+            ("params.xs[params.i]", r#"expr.item(params["xs"], params["i"])"#),
+            ("params.any[0].k", r#"expr.item(params["any"], 0)["k"]"#),
+            ("string(params.n) + 'x'", r#"expr.string(params["n"]) + "x""#),
+            ("default(params.any.x, 'y')", r#"expr.default(lambda: params["any"]["x"], "y")"#),
+            ("default(params.o.b, params.s)", r#"expr.default(lambda: params["o"]["b"], lambda: params["s"])"#),
+            ("has(params.any[int(params.s)])", r#"expr.has(lambda: expr.walk(params["any"], expr.strict(lambda: expr.integer(params["s"]))))"#),
+            (
+                "params.n + 1 - 2 + 3 - 4 + 5",
+                r#"expr.fold(expr.add(expr.subtract(expr.add(params["n"], 1), 2), 3), "-", 4, "+", 5)"#,
+            ),
+        ] {
+            assert_eq!(to_python(source), python, "{source}");
+        }
+    }
+
+    #[test]
+    fn strings_survive() {
+        assert_eq!(string_literal("a\"\\\n\u{7}é\u{202e}😀"), "\"a\\\"\\\\\\n\\x07é\\u202e😀\"");
+    }
+}
