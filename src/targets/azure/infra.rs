@@ -34,7 +34,10 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     resources.extend(function_app(pipeline, !made.is_empty()));
     resources.extend(event_grid(pipeline, starters));
     if resources.len() > LIMITS.template_resources.most {
-        problems.push(AzureProblem::Resources { most: LIMITS.template_resources.most, found: resources.len() });
+        problems.push(AzureProblem::Resources {
+            most: LIMITS.template_resources.most,
+            found: resources.len(),
+        });
     }
     json!({
         "$schema": SCHEMA,
@@ -48,7 +51,9 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
 
 /// True where an Event Grid subscription starts the pipeline.
 pub fn delivers_events(starters: &[Starter<'_>]) -> bool {
-    starters.iter().any(|starter| matches!(starter.trigger.kind, TriggerKind::ObjectCreated { .. }))
+    starters
+        .iter()
+        .any(|starter| matches!(starter.trigger.kind, TriggerKind::ObjectCreated { .. }))
 }
 
 /// A value of the type, for an example.
@@ -59,12 +64,22 @@ pub fn example_value(ty: &Type) -> Value {
         Type::Integer | Type::Number => Value::from(1),
         Type::String => Value::from("…"),
         Type::List(_) => Value::Array(Vec::new()),
-        Type::Object(fields) => Value::Object(fields.iter().map(|(name, ty)| (name.clone(), example_value(ty))).collect()),
+        Type::Object(fields) => Value::Object(
+            fields
+                .iter()
+                .map(|(name, ty)| (name.clone(), example_value(ty)))
+                .collect(),
+        ),
     }
 }
 
 fn parameters(pipeline: &Pipeline, starters: &[Starter<'_>], existing: &[Existing<'_>]) -> Value {
-    let location = pipeline.targets.azure.location.as_deref().map_or("[resourceGroup().location]".to_owned(), text);
+    let location = pipeline
+        .targets
+        .azure
+        .location
+        .as_deref()
+        .map_or("[resourceGroup().location]".to_owned(), text);
     let mut parameters = Map::new();
     parameters.insert(
         "location".to_owned(),
@@ -96,11 +111,23 @@ fn parameters(pipeline: &Pipeline, starters: &[Starter<'_>], existing: &[Existin
 fn variables(pipeline: &Pipeline, has_data: bool) -> Value {
     let mut variables = Map::new();
     let mut add = |name: &str, value: String| variables.insert(name.to_owned(), Value::from(value));
-    add("suffix", format!("[uniqueString(resourceGroup().id, '{}')]", pipeline.name));
+    add(
+        "suffix",
+        format!("[uniqueString(resourceGroup().id, '{}')]", pipeline.name),
+    );
     add("app", format!("[concat('{}-', variables('suffix'))]", pipeline.name));
     add(HOST, "[concat('host', variables('suffix'))]".to_owned());
+<<<<<<< HEAD
     if has_data {
         add(DATA, "[concat('data', variables('suffix'))]".to_owned());
+=======
+    for versioned in accounts.versioned() {
+        let prefix = if versioned { "kept" } else { "data" };
+        add(
+            account_variable(versioned),
+            format!("[concat('{prefix}', variables('suffix'))]"),
+        );
+>>>>>>> main
     }
     if !pipeline.secrets.is_empty() {
         add("keyVault", "[concat('kv-', variables('suffix'))]".to_owned());
@@ -110,18 +137,31 @@ fn variables(pipeline: &Pipeline, has_data: bool) -> Value {
 
 fn outputs(pipeline: &Pipeline) -> Value {
     let mut outputs = Map::new();
-    let mut add = |name: &str, value: String| outputs.insert(name.to_owned(), json!({"type": "string", "value": value}));
+    let mut add =
+        |name: &str, value: String| outputs.insert(name.to_owned(), json!({"type": "string", "value": value}));
     add("functionApp", "[variables('app')]".to_owned());
     let site = format!("reference({APP_ID}, '{}')", RESOURCES.api_versions.web);
     add("url", format!("[concat('https://', {site}.defaultHostName)]"));
     for bucket in &pipeline.buckets {
         let name = format!("bucket_{}", names::identifier(&bucket.id));
         match names::place(bucket) {
+<<<<<<< HEAD
             Place::Made { container } => {
                 add(&name, format!("[concat('abfs://{container}@', variables('{DATA}'), '.dfs.core.windows.net')]"));
+=======
+            Place::Made { versioned, container } => {
+                let account = account_variable(versioned);
+                add(
+                    &name,
+                    format!("[concat('abfs://{container}@', variables('{account}'), '.dfs.core.windows.net')]"),
+                );
+>>>>>>> main
             }
             Place::Existing { account, container } => {
-                add(&name, text(&format!("abfs://{container}@{account}.dfs.core.windows.net")));
+                add(
+                    &name,
+                    text(&format!("abfs://{container}@{account}.dfs.core.windows.net")),
+                );
             }
         }
     }
@@ -133,7 +173,11 @@ fn outputs(pipeline: &Pipeline) -> Value {
 
 /// A literal string: one that starts with a bracket would be taken for an expression.
 fn text(value: &str) -> String {
-    if value.starts_with('[') { format!("[{value}") } else { value.to_owned() }
+    if value.starts_with('[') {
+        format!("[{value}")
+    } else {
+        value.to_owned()
+    }
 }
 
 fn monitoring() -> Vec<Value> {
@@ -245,6 +289,7 @@ fn data_storage(buckets: &[(&Bucket, String)]) -> Vec<Value> {
     resources
 }
 
+<<<<<<< HEAD
 fn lifecycle_rule(bucket: &Bucket, container: &str, versioned: bool) -> Option<Value> {
     let mut actions = Map::new();
     if let Some(days) = bucket.expire_after_days {
@@ -253,6 +298,80 @@ fn lifecycle_rule(bucket: &Bucket, container: &str, versioned: bool) -> Option<V
     let version_days = if bucket.versioning { bucket.expire_after_days } else { versioned.then_some(1) };
     if let Some(days) = version_days {
         actions.insert("version".to_owned(), json!({"delete": {"daysAfterCreationGreaterThan": days}}));
+=======
+/// The accounts of new buckets: versions of blobs are kept for a whole account or not at all, so there may be two.
+struct Accounts<'a> {
+    buckets: BTreeMap<bool, Vec<(&'a Bucket, String)>>,
+}
+
+impl<'a> Accounts<'a> {
+    fn of(pipeline: &'a Pipeline) -> Self {
+        let mut buckets: BTreeMap<bool, Vec<_>> = BTreeMap::new();
+        for bucket in &pipeline.buckets {
+            if let Place::Made { versioned, container } = names::place(bucket) {
+                buckets.entry(versioned).or_default().push((bucket, container));
+            }
+        }
+        Self { buckets }
+    }
+
+    /// The accounts there are, by whether they keep versions.
+    fn versioned(&self) -> impl Iterator<Item = bool> {
+        self.buckets.keys().copied()
+    }
+
+    fn buckets(&self, versioned: bool) -> &[(&'a Bucket, String)] {
+        self.buckets.get(&versioned).map_or(&[], Vec::as_slice)
+    }
+
+    fn resources(&self, versioned: bool) -> Vec<Value> {
+        let variable = account_variable(versioned);
+        let buckets = self.buckets(versioned);
+        let mut resources = storage_account(variable, versioned);
+        resources.extend(buckets.iter().map(|(_, name)| container(variable, name)));
+        let rules: Vec<Value> = buckets
+            .iter()
+            .filter_map(|(bucket, name)| lifecycle_rule(bucket, name))
+            .collect();
+        if !rules.is_empty() {
+            resources.push(json!({
+                "type": "Microsoft.Storage/storageAccounts/managementPolicies",
+                "apiVersion": RESOURCES.api_versions.storage,
+                "name": format!("[concat(variables('{variable}'), '/default')]"),
+                "properties": {"policy": {"rules": rules}},
+                "dependsOn": [format!("[{}]", account_id(variable)), format!("[{}]", blob_service_id(variable))],
+            }));
+        }
+        resources
+    }
+
+    /// The app reads and writes each bucket, and no other container.
+    fn roles(&self) -> Vec<Value> {
+        let all = self
+            .buckets
+            .iter()
+            .flat_map(|(versioned, buckets)| buckets.iter().map(move |bucket| (*versioned, bucket)));
+        all.map(|(versioned, (_, name))| {
+            let scope = container_id(account_variable(versioned), name);
+            role(&scope, &RESOURCES.roles.storage_blob_data_contributor)
+        })
+        .collect()
+    }
+}
+
+fn lifecycle_rule(bucket: &Bucket, container: &str) -> Option<Value> {
+    let days = bucket.expire_after_days?;
+    let mut actions = Map::new();
+    actions.insert(
+        "baseBlob".to_owned(),
+        json!({"delete": {"daysAfterModificationGreaterThan": days}}),
+    );
+    if bucket.versioning {
+        actions.insert(
+            "version".to_owned(),
+            json!({"delete": {"daysAfterCreationGreaterThan": days}}),
+        );
+>>>>>>> main
     }
     (!actions.is_empty()).then(|| {
         json!({
@@ -281,26 +400,49 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
     let api = &RESOURCES.api_versions;
     let plan = "resourceId('Microsoft.Web/serverfarms', variables('app'))";
     let insights = "resourceId('Microsoft.Insights/components', variables('app'))";
-    let host_blobs = format!("reference({}, '{}').primaryEndpoints.blob", account_id(HOST), api.storage);
+    let host_blobs = format!(
+        "reference({}, '{}').primaryEndpoints.blob",
+        account_id(HOST),
+        api.storage
+    );
     let runtime = pipeline.functions().first().map_or("3.12".to_owned(), |function| {
         limits::python_version(&function.call.runtime).to_owned()
     });
     let client_id = format!("reference({IDENTITY_ID}, '{}').clientId", api.managed_identity);
     let mut settings = vec![
         ("AzureWebJobsStorage__accountName", format!("[variables('{HOST}')]")),
+<<<<<<< HEAD
         ("AzureWebJobsStorage__credential", "managedidentity".to_owned()),
         ("AzureWebJobsStorage__clientId", format!("[{client_id}]")),
         ("APPLICATIONINSIGHTS_CONNECTION_STRING", format!("[reference({insights}, '{}').ConnectionString]", api.insights)),
         ("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", format!("[concat('ClientId=', {client_id}, ';Authorization=AAD')]")),
         // The identity that azure-identity finds.
         ("AZURE_CLIENT_ID", format!("[{client_id}]")),
+=======
+        (
+            "APPLICATIONINSIGHTS_CONNECTION_STRING",
+            format!("[reference({insights}, '{}').ConnectionString]", api.insights),
+        ),
+        (
+            "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+            "Authorization=AAD".to_owned(),
+        ),
+>>>>>>> main
     ];
     if !pipeline.buckets.is_empty() {
         // adlfs, which opens abfs:// for fsspec, uses no identity unless told so.
         settings.push(("AZURE_STORAGE_ANON", "false".to_owned()));
     }
+<<<<<<< HEAD
     if has_data {
         settings.push((ACCOUNT_SETTING, format!("[variables('{DATA}')]")));
+=======
+    for versioned in accounts.versioned() {
+        settings.push((
+            account_setting(versioned),
+            format!("[variables('{}')]", account_variable(versioned)),
+        ));
+>>>>>>> main
     }
     let mut depends_on = vec![
         plan.to_owned(),
@@ -311,10 +453,16 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
     ];
     if !pipeline.secrets.is_empty() {
         let vault = "resourceId('Microsoft.KeyVault/vaults', variables('keyVault'))";
-        settings.push(("MLPIPE_KEY_VAULT_URL", format!("[reference({vault}, '{}').vaultUri]", api.key_vault)));
+        settings.push((
+            "MLPIPE_KEY_VAULT_URL",
+            format!("[reference({vault}, '{}').vaultUri]", api.key_vault),
+        ));
         depends_on.push(vault.to_owned());
     }
-    let settings: Vec<Value> = settings.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    let settings: Vec<Value> = settings
+        .into_iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
     let depends_on: Vec<String> = depends_on.into_iter().map(|id| format!("[{id}]")).collect();
     vec![
         json!({
@@ -372,8 +520,19 @@ fn role(scope: &str, id: &str) -> Value {
     })
 }
 
+<<<<<<< HEAD
 fn role_properties(id: &str) -> Value {
     let principal = format!("[reference({IDENTITY_ID}, '{}').principalId]", RESOURCES.api_versions.managed_identity);
+=======
+fn principal() -> String {
+    format!(
+        "[reference({APP_ID}, '{}', 'Full').identity.principalId]",
+        RESOURCES.api_versions.web
+    )
+}
+
+fn role_properties(principal: &str, id: &str) -> Value {
+>>>>>>> main
     json!({
         "roleDefinitionId": format!("[subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '{id}')]"),
         "principalId": principal,
@@ -442,15 +601,31 @@ fn existing_buckets(pipeline: &Pipeline) -> Vec<Existing<'_>> {
     let places = pipeline.buckets.iter().map(|bucket| (bucket, names::place(bucket)));
     places
         .filter_map(|(bucket, place)| match place {
-            Place::Existing { account, container } => Some(Existing { bucket, account, container }),
+            Place::Existing { account, container } => Some(Existing {
+                bucket,
+                account,
+                container,
+            }),
             Place::Made { .. } => None,
         })
         .collect()
 }
 
 /// A deployment into the resource group of an existing account: resources of another group need one of their own.
+<<<<<<< HEAD
 /// Its expressions are evaluated in the outer template.
 fn deployment(bucket: &Existing<'_>, name: &str, resource: &Value, depends_on: &str) -> Value {
+=======
+fn deployment(bucket: &Existing<'_>, name: &str, parameters: &[(&str, String)], resource: &Value) -> Value {
+    let declared: Map<String, Value> = parameters
+        .iter()
+        .map(|(name, _)| ((*name).to_owned(), json!({"type": "string"})))
+        .collect();
+    let values: Map<String, Value> = parameters
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), json!({"value": value})))
+        .collect();
+>>>>>>> main
     json!({
         "type": "Microsoft.Resources/deployments",
         "apiVersion": RESOURCES.api_versions.deployments,
@@ -514,8 +689,16 @@ fn event_grid(pipeline: &Pipeline, starters: &[Starter<'_>]) -> Vec<Value> {
                 }));
             }
             Place::Existing { account, container } => {
+<<<<<<< HEAD
                 let existing = Existing { bucket, account, container };
                 let group = existing.group_parameter();
+=======
+                let existing = Existing {
+                    bucket,
+                    account,
+                    container,
+                };
+>>>>>>> main
                 let resource = json!({
                     "type": "Microsoft.EventGrid/eventSubscriptions",
                     "apiVersion": RESOURCES.api_versions.event_grid,
