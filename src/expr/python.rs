@@ -298,7 +298,11 @@ fn chain(name: &'static str, symbol: &str, mut before: Printed, right: &Expr) ->
     let nested = before.nested + 1;
     if nested > MOST_NESTED {
         let text = format!("expr.{FOLD}({}, \"{symbol}\", {})", before.text, print(right));
-        return Printed { chain: Some(FOLD), nested, ..Printed::new(text, PRIMARY) };
+        return Printed {
+            chain: Some(FOLD),
+            nested,
+            ..Printed::new(text, PRIMARY)
+        };
     }
     Printed {
         chain: Some(name),
@@ -586,10 +590,22 @@ mod tests {
     #[test]
     fn plain_where_the_types_prove_it() {
         for (source, python) in [
-            ("steps['my-step'].output.auc >= params.n", r#"steps["my-step"].output["auc"] >= params["n"]"#),
-            ("buckets.raw.uri + '/' + params.s", r#"buckets["raw"].uri + "/" + params["s"]"#),
-            ("params.flag && !(params.i == 1 || run.id == 'x')", r#"params["flag"] and not (params["i"] == 1 or run.id == "x")"#),
-            ("(params.i < 2) == params.flag", r#"(params["i"] < 2) == params["flag"]"#),
+            (
+                "steps['my-step'].output.auc >= params.n",
+                r#"steps["my-step"].output["auc"] >= params["n"]"#,
+            ),
+            (
+                "buckets.raw.uri + '/' + params.s",
+                r#"buckets["raw"].uri + "/" + params["s"]"#,
+            ),
+            (
+                "params.flag && !(params.i == 1 || run.id == 'x')",
+                r#"params["flag"] and not (params["i"] == 1 or run.id == "x")"#,
+            ),
+            (
+                "(params.i < 2) == params.flag",
+                r#"(params["i"] < 2) == params["flag"]"#,
+            ),
             ("params.flag ? 1 : 2.5", r#"1 if params["flag"] else 2.5"#),
             ("'a' in params.xs", r#""a" in params["xs"]"#),
             ("contains(params.s, 'a')", r#""a" in params["s"]"#),
@@ -609,17 +625,32 @@ mod tests {
     fn helpers_where_python_differs() {
         for (source, python) in [
             ("params.i + 1 + params.n", r#"expr.add(params["i"], 1, params["n"])"#),
-            ("params.i - 1 - 2 + 3", r#"expr.add(expr.subtract(params["i"], 1, 2), 3)"#),
+            (
+                "params.i - 1 - 2 + 3",
+                r#"expr.add(expr.subtract(params["i"], 1, 2), 3)"#,
+            ),
             ("params.any == 1", r#"expr.equal(params["any"], 1)"#),
             ("params.any != [1]", r#"not expr.equal(params["any"], [1])"#),
             ("params.any < 'b'", r#"expr.less(params["any"], "b")"#),
-            ("steps.maybe.output && params.flag", r#"expr.boolean(steps["maybe"].output) and params["flag"]"#),
+            (
+                "steps.maybe.output && params.flag",
+                r#"expr.boolean(steps["maybe"].output) and params["flag"]"#,
+            ),
             ("params.xs[params.i]", r#"expr.item(params["xs"], params["i"])"#),
             ("params.any[0].k", r#"expr.item(params["any"], 0)["k"]"#),
             ("string(params.n) + 'x'", r#"expr.string(params["n"]) + "x""#),
-            ("default(params.any.x, 'y')", r#"expr.default(lambda: params["any"]["x"], "y")"#),
-            ("default(params.o.b, params.s)", r#"expr.default(lambda: params["o"]["b"], lambda: params["s"])"#),
-            ("has(params.any[int(params.s)])", r#"expr.has(lambda: expr.walk(params["any"], expr.strict(lambda: expr.integer(params["s"]))))"#),
+            (
+                "default(params.any.x, 'y')",
+                r#"expr.default(lambda: params["any"]["x"], "y")"#,
+            ),
+            (
+                "default(params.o.b, params.s)",
+                r#"expr.default(lambda: params["o"]["b"], lambda: params["s"])"#,
+            ),
+            (
+                "has(params.any[int(params.s)])",
+                r#"expr.has(lambda: expr.walk(params["any"], expr.strict(lambda: expr.integer(params["s"]))))"#,
+            ),
             (
                 "params.n + 1 - 2 + 3 - 4 + 5",
                 r#"expr.fold(expr.add(expr.subtract(expr.add(params["n"], 1), 2), 3), "-", 4, "+", 5)"#,
@@ -631,6 +662,9 @@ mod tests {
 
     #[test]
     fn strings_survive() {
-        assert_eq!(string_literal("a\"\\\n\u{7}é\u{202e}😀"), "\"a\\\"\\\\\\n\\x07é\\u202e😀\"");
+        assert_eq!(
+            string_literal("a\"\\\n\u{7}é\u{202e}😀"),
+            "\"a\\\"\\\\\\n\\x07é\\u202e😀\""
+        );
     }
 }

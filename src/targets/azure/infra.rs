@@ -26,7 +26,12 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     resources.extend(data_storage(&made));
     resources.push(identity());
     resources.extend(host_roles());
-    resources.extend(made.iter().map(|(_, name)| role(&container_id(DATA, name), &RESOURCES.roles.storage_blob_data_contributor)));
+    resources.extend(made.iter().map(|(_, name)| {
+        role(
+            &container_id(DATA, name),
+            &RESOURCES.roles.storage_blob_data_contributor,
+        )
+    }));
     resources.extend(existing.iter().map(|bucket| grant_existing(bucket)));
     if !pipeline.secrets.is_empty() {
         resources.extend(key_vault());
@@ -117,17 +122,8 @@ fn variables(pipeline: &Pipeline, has_data: bool) -> Value {
     );
     add("app", format!("[concat('{}-', variables('suffix'))]", pipeline.name));
     add(HOST, "[concat('host', variables('suffix'))]".to_owned());
-<<<<<<< HEAD
     if has_data {
         add(DATA, "[concat('data', variables('suffix'))]".to_owned());
-=======
-    for versioned in accounts.versioned() {
-        let prefix = if versioned { "kept" } else { "data" };
-        add(
-            account_variable(versioned),
-            format!("[concat('{prefix}', variables('suffix'))]"),
-        );
->>>>>>> main
     }
     if !pipeline.secrets.is_empty() {
         add("keyVault", "[concat('kv-', variables('suffix'))]".to_owned());
@@ -145,17 +141,11 @@ fn outputs(pipeline: &Pipeline) -> Value {
     for bucket in &pipeline.buckets {
         let name = format!("bucket_{}", names::identifier(&bucket.id));
         match names::place(bucket) {
-<<<<<<< HEAD
             Place::Made { container } => {
-                add(&name, format!("[concat('abfs://{container}@', variables('{DATA}'), '.dfs.core.windows.net')]"));
-=======
-            Place::Made { versioned, container } => {
-                let account = account_variable(versioned);
                 add(
                     &name,
-                    format!("[concat('abfs://{container}@', variables('{account}'), '.dfs.core.windows.net')]"),
+                    format!("[concat('abfs://{container}@', variables('{DATA}'), '.dfs.core.windows.net')]"),
                 );
->>>>>>> main
             }
             Place::Existing { account, container } => {
                 add(
@@ -276,7 +266,10 @@ fn data_storage(buckets: &[(&Bucket, String)]) -> Vec<Value> {
     let versioned = buckets.iter().any(|(bucket, _)| bucket.versioning);
     let mut resources = storage_account(DATA, versioned);
     resources.extend(buckets.iter().map(|(_, name)| container(DATA, name)));
-    let rules: Vec<Value> = buckets.iter().filter_map(|(bucket, name)| lifecycle_rule(bucket, name, versioned)).collect();
+    let rules: Vec<Value> = buckets
+        .iter()
+        .filter_map(|(bucket, name)| lifecycle_rule(bucket, name, versioned))
+        .collect();
     if !rules.is_empty() {
         resources.push(json!({
             "type": "Microsoft.Storage/storageAccounts/managementPolicies",
@@ -289,89 +282,24 @@ fn data_storage(buckets: &[(&Bucket, String)]) -> Vec<Value> {
     resources
 }
 
-<<<<<<< HEAD
 fn lifecycle_rule(bucket: &Bucket, container: &str, versioned: bool) -> Option<Value> {
     let mut actions = Map::new();
     if let Some(days) = bucket.expire_after_days {
-        actions.insert("baseBlob".to_owned(), json!({"delete": {"daysAfterModificationGreaterThan": days}}));
+        actions.insert(
+            "baseBlob".to_owned(),
+            json!({"delete": {"daysAfterModificationGreaterThan": days}}),
+        );
     }
-    let version_days = if bucket.versioning { bucket.expire_after_days } else { versioned.then_some(1) };
+    let version_days = if bucket.versioning {
+        bucket.expire_after_days
+    } else {
+        versioned.then_some(1)
+    };
     if let Some(days) = version_days {
-        actions.insert("version".to_owned(), json!({"delete": {"daysAfterCreationGreaterThan": days}}));
-=======
-/// The accounts of new buckets: versions of blobs are kept for a whole account or not at all, so there may be two.
-struct Accounts<'a> {
-    buckets: BTreeMap<bool, Vec<(&'a Bucket, String)>>,
-}
-
-impl<'a> Accounts<'a> {
-    fn of(pipeline: &'a Pipeline) -> Self {
-        let mut buckets: BTreeMap<bool, Vec<_>> = BTreeMap::new();
-        for bucket in &pipeline.buckets {
-            if let Place::Made { versioned, container } = names::place(bucket) {
-                buckets.entry(versioned).or_default().push((bucket, container));
-            }
-        }
-        Self { buckets }
-    }
-
-    /// The accounts there are, by whether they keep versions.
-    fn versioned(&self) -> impl Iterator<Item = bool> {
-        self.buckets.keys().copied()
-    }
-
-    fn buckets(&self, versioned: bool) -> &[(&'a Bucket, String)] {
-        self.buckets.get(&versioned).map_or(&[], Vec::as_slice)
-    }
-
-    fn resources(&self, versioned: bool) -> Vec<Value> {
-        let variable = account_variable(versioned);
-        let buckets = self.buckets(versioned);
-        let mut resources = storage_account(variable, versioned);
-        resources.extend(buckets.iter().map(|(_, name)| container(variable, name)));
-        let rules: Vec<Value> = buckets
-            .iter()
-            .filter_map(|(bucket, name)| lifecycle_rule(bucket, name))
-            .collect();
-        if !rules.is_empty() {
-            resources.push(json!({
-                "type": "Microsoft.Storage/storageAccounts/managementPolicies",
-                "apiVersion": RESOURCES.api_versions.storage,
-                "name": format!("[concat(variables('{variable}'), '/default')]"),
-                "properties": {"policy": {"rules": rules}},
-                "dependsOn": [format!("[{}]", account_id(variable)), format!("[{}]", blob_service_id(variable))],
-            }));
-        }
-        resources
-    }
-
-    /// The app reads and writes each bucket, and no other container.
-    fn roles(&self) -> Vec<Value> {
-        let all = self
-            .buckets
-            .iter()
-            .flat_map(|(versioned, buckets)| buckets.iter().map(move |bucket| (*versioned, bucket)));
-        all.map(|(versioned, (_, name))| {
-            let scope = container_id(account_variable(versioned), name);
-            role(&scope, &RESOURCES.roles.storage_blob_data_contributor)
-        })
-        .collect()
-    }
-}
-
-fn lifecycle_rule(bucket: &Bucket, container: &str) -> Option<Value> {
-    let days = bucket.expire_after_days?;
-    let mut actions = Map::new();
-    actions.insert(
-        "baseBlob".to_owned(),
-        json!({"delete": {"daysAfterModificationGreaterThan": days}}),
-    );
-    if bucket.versioning {
         actions.insert(
             "version".to_owned(),
             json!({"delete": {"daysAfterCreationGreaterThan": days}}),
         );
->>>>>>> main
     }
     (!actions.is_empty()).then(|| {
         json!({
@@ -411,38 +339,25 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
     let client_id = format!("reference({IDENTITY_ID}, '{}').clientId", api.managed_identity);
     let mut settings = vec![
         ("AzureWebJobsStorage__accountName", format!("[variables('{HOST}')]")),
-<<<<<<< HEAD
         ("AzureWebJobsStorage__credential", "managedidentity".to_owned()),
         ("AzureWebJobsStorage__clientId", format!("[{client_id}]")),
-        ("APPLICATIONINSIGHTS_CONNECTION_STRING", format!("[reference({insights}, '{}').ConnectionString]", api.insights)),
-        ("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", format!("[concat('ClientId=', {client_id}, ';Authorization=AAD')]")),
-        // The identity that azure-identity finds.
-        ("AZURE_CLIENT_ID", format!("[{client_id}]")),
-=======
         (
             "APPLICATIONINSIGHTS_CONNECTION_STRING",
             format!("[reference({insights}, '{}').ConnectionString]", api.insights),
         ),
         (
             "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
-            "Authorization=AAD".to_owned(),
+            format!("[concat('ClientId=', {client_id}, ';Authorization=AAD')]"),
         ),
->>>>>>> main
+        // The identity that azure-identity finds.
+        ("AZURE_CLIENT_ID", format!("[{client_id}]")),
     ];
     if !pipeline.buckets.is_empty() {
         // adlfs, which opens abfs:// for fsspec, uses no identity unless told so.
         settings.push(("AZURE_STORAGE_ANON", "false".to_owned()));
     }
-<<<<<<< HEAD
     if has_data {
         settings.push((ACCOUNT_SETTING, format!("[variables('{DATA}')]")));
-=======
-    for versioned in accounts.versioned() {
-        settings.push((
-            account_setting(versioned),
-            format!("[variables('{}')]", account_variable(versioned)),
-        ));
->>>>>>> main
     }
     let mut depends_on = vec![
         plan.to_owned(),
@@ -520,19 +435,11 @@ fn role(scope: &str, id: &str) -> Value {
     })
 }
 
-<<<<<<< HEAD
 fn role_properties(id: &str) -> Value {
-    let principal = format!("[reference({IDENTITY_ID}, '{}').principalId]", RESOURCES.api_versions.managed_identity);
-=======
-fn principal() -> String {
-    format!(
-        "[reference({APP_ID}, '{}', 'Full').identity.principalId]",
-        RESOURCES.api_versions.web
-    )
-}
-
-fn role_properties(principal: &str, id: &str) -> Value {
->>>>>>> main
+    let principal = format!(
+        "[reference({IDENTITY_ID}, '{}').principalId]",
+        RESOURCES.api_versions.managed_identity
+    );
     json!({
         "roleDefinitionId": format!("[subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '{id}')]"),
         "principalId": principal,
@@ -612,20 +519,8 @@ fn existing_buckets(pipeline: &Pipeline) -> Vec<Existing<'_>> {
 }
 
 /// A deployment into the resource group of an existing account: resources of another group need one of their own.
-<<<<<<< HEAD
 /// Its expressions are evaluated in the outer template.
 fn deployment(bucket: &Existing<'_>, name: &str, resource: &Value, depends_on: &str) -> Value {
-=======
-fn deployment(bucket: &Existing<'_>, name: &str, parameters: &[(&str, String)], resource: &Value) -> Value {
-    let declared: Map<String, Value> = parameters
-        .iter()
-        .map(|(name, _)| ((*name).to_owned(), json!({"type": "string"})))
-        .collect();
-    let values: Map<String, Value> = parameters
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), json!({"value": value})))
-        .collect();
->>>>>>> main
     json!({
         "type": "Microsoft.Resources/deployments",
         "apiVersion": RESOURCES.api_versions.deployments,
@@ -658,7 +553,12 @@ fn grant_existing(bucket: &Existing<'_>) -> Value {
         "scope": format!("[{scope}]"),
         "properties": role_properties(id),
     });
-    deployment(bucket, &format!("grant-{}", bucket.bucket.id.replace('_', "-")), &resource, IDENTITY_ID)
+    deployment(
+        bucket,
+        &format!("grant-{}", bucket.bucket.id.replace('_', "-")),
+        &resource,
+        IDENTITY_ID,
+    )
 }
 
 /// The subscriptions of the starters. An account has one system topic.
@@ -689,16 +589,12 @@ fn event_grid(pipeline: &Pipeline, starters: &[Starter<'_>]) -> Vec<Value> {
                 }));
             }
             Place::Existing { account, container } => {
-<<<<<<< HEAD
-                let existing = Existing { bucket, account, container };
-                let group = existing.group_parameter();
-=======
                 let existing = Existing {
                     bucket,
                     account,
                     container,
                 };
->>>>>>> main
+                let group = existing.group_parameter();
                 let resource = json!({
                     "type": "Microsoft.EventGrid/eventSubscriptions",
                     "apiVersion": RESOURCES.api_versions.event_grid,
@@ -737,7 +633,10 @@ fn system_topic() -> Value {
 /// and hold nothing yet (Microsoft Learn, "Azure Blob Storage as an Event Grid source").
 fn subscription(function: &str, container: &str, prefix: &str, suffix: &str, hierarchical: bool) -> Value {
     let mut filter = Map::new();
-    filter.insert("includedEventTypes".to_owned(), json!(["Microsoft.Storage.BlobCreated"]));
+    filter.insert(
+        "includedEventTypes".to_owned(),
+        json!(["Microsoft.Storage.BlobCreated"]),
+    );
     filter.insert("isSubjectCaseSensitive".to_owned(), Value::Bool(true));
     filter.insert(
         "subjectBeginsWith".to_owned(),

@@ -153,15 +153,10 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     }
     for bucket in &pipeline.buckets {
         match names::place(bucket) {
-<<<<<<< HEAD
             Place::Made { container } if !names::is_container(&container) => {
-                problems.push(AzureProblem::ContainerName { bucket: bucket.id.clone() });
-=======
-            Place::Made { container, .. } if !names::is_container(&container) => {
                 problems.push(AzureProblem::ContainerName {
                     bucket: bucket.id.clone(),
                 });
->>>>>>> main
             }
             Place::Existing { account, container }
                 if !names::is_account(account) || !names::is_container(container) =>

@@ -55,16 +55,13 @@ fn write_texts(
 }
 
 fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minijinja::Error> {
-<<<<<<< HEAD
-    let required = pipeline.params.iter().filter(|param| param.default.is_none() && !matches!(param.ty, Type::Optional(_)));
-    let example: serde_json::Map<String, serde_json::Value> =
-        required.map(|param| (param.name.clone(), infra::example_value(&param.ty))).collect();
-=======
-    let required = pipeline.params.iter().filter(|param| param.default.is_none());
+    let required = pipeline
+        .params
+        .iter()
+        .filter(|param| param.default.is_none() && !matches!(param.ty, Type::Optional(_)));
     let example: serde_json::Map<String, serde_json::Value> = required
         .map(|param| (param.name.clone(), infra::example_value(&param.ty)))
         .collect();
->>>>>>> main
     environment()?.get_template("readme")?.render(context! {
         name => &pipeline.name,
         description => pipeline.description.as_deref().map(str::trim),

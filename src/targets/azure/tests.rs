@@ -57,11 +57,16 @@ fn pipeline(text: &str) -> Pipeline {
 fn sources(requirements: [&str; 2]) -> Sources {
     let folder = |requirements: &str| {
         let files = [("requirements.txt", requirements), ("train.py", "")];
-        files.into_iter().map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).collect::<IndexMap<_, _>>()
+        files
+            .into_iter()
+            .map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()))
+            .collect::<IndexMap<_, _>>()
     };
     let [a, b] = requirements;
     let folders = [("a".to_owned(), folder(a)), ("b".to_owned(), folder(b))];
-    Sources { folders: folders.into_iter().collect() }
+    Sources {
+        folders: folders.into_iter().collect(),
+    }
 }
 
 fn artifacts(requirements: [&str; 2]) -> Result<Artifacts, Problems> {
@@ -110,22 +115,37 @@ fn the_template_names_what_it_needs() {
     let artifacts = artifacts(["", ""]).expect("artifacts");
     let template: serde_json::Value = serde_json::from_slice(&artifacts.files["main.json"]).expect("JSON");
     let resources = template["resources"].as_array().expect("a list");
-    let of = |kind: &str| -> Vec<&serde_json::Value> { resources.iter().filter(|resource| resource["type"] == kind).collect() };
+    let of = |kind: &str| -> Vec<&serde_json::Value> {
+        resources.iter().filter(|resource| resource["type"] == kind).collect()
+    };
     let containers: Vec<&str> = of("Microsoft.Storage/storageAccounts/blobServices/containers")
         .iter()
         .filter_map(|container| container["name"].as_str())
         .collect();
-    let names = ["hostStorage'), '/default/deployments", "dataStorage'), '/default/raw", "dataStorage'), '/default/data-x"];
+    let names = [
+        "hostStorage'), '/default/deployments",
+        "dataStorage'), '/default/raw",
+        "dataStorage'), '/default/data-x",
+    ];
     for name in names {
-        assert!(containers.iter().any(|container| container.contains(name)), "{name}: {containers:?}");
+        assert!(
+            containers.iter().any(|container| container.contains(name)),
+            "{name}: {containers:?}"
+        );
     }
     // Versions are a matter of the whole account: buckets that keep none lose theirs after a day.
     let rules = &of("Microsoft.Storage/storageAccounts/managementPolicies")[0]["properties"]["policy"]["rules"];
-    assert_eq!(rules[0]["definition"]["actions"]["version"]["delete"]["daysAfterCreationGreaterThan"], 1);
+    assert_eq!(
+        rules[0]["definition"]["actions"]["version"]["delete"]["daysAfterCreationGreaterThan"],
+        1
+    );
     assert_eq!(rules[1]["name"], "expire-data-x");
     assert_eq!(rules.as_array().map(Vec::len), Some(2));
     let filter = &of("Microsoft.EventGrid/systemTopics/eventSubscriptions")[0]["properties"]["filter"];
-    assert_eq!(filter["subjectBeginsWith"], "/blobServices/default/containers/raw/blobs/in/");
+    assert_eq!(
+        filter["subjectBeginsWith"],
+        "/blobServices/default/containers/raw/blobs/in/"
+    );
     assert_eq!(filter["subjectEndsWith"], "[[x].csv");
     assert_eq!(of("Microsoft.Resources/deployments").len(), 2);
     let scale = &of("Microsoft.Web/sites")[0]["properties"]["functionAppConfig"]["scaleAndConcurrency"];
@@ -146,5 +166,8 @@ fn quotas() {
     let mut codes = codes(&problems);
     codes.sort();
     codes.dedup();
-    assert_eq!(codes, ["MLP0740", "MLP0741", "MLP0742", "MLP0743", "MLP0744", "MLP0746"]);
+    assert_eq!(
+        codes,
+        ["MLP0740", "MLP0741", "MLP0742", "MLP0743", "MLP0744", "MLP0746"]
+    );
 }
