@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
-use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
 use super::problems::SyntaxProblem;
 use super::span::Span;
@@ -106,6 +106,7 @@ pub fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
         budget: serde_saphyr::budget! { max_aliases: 1_000 },
     };
@@ -119,31 +120,85 @@ pub fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
 }
 
 fn yaml_problem(text: &str, error: &serde_saphyr::Error) -> SyntaxProblem {
-    let error = error.without_snippet();
-    let offset = error
-        .location()
-        .and_then(|location| location.span().byte_offset())
-        .and_then(|offset| usize::try_from(offset).ok())
-        .unwrap_or(text.len())
-        .min(text.len());
-    let span = line_rest(text, offset);
-    let detail = error.to_string();
-    // The library puts its own position behind the message; ours is in the label.
-    let detail = detail.split(" at line ").next().unwrap_or(&detail).trim().to_owned();
-    if is_bomb(error) {
-        SyntaxProblem::AliasBomb { span }
-    } else {
-        SyntaxProblem::Yaml { detail, span }
+    use serde_saphyr::Error as E;
+    let mut error = error.without_snippet();
+    while let E::AliasError { error: inner, .. } = error {
+        error = inner;
+    }
+    let span = line_rest(text, offset(text, error));
+    let said = |detail: &str, help: &str| SyntaxProblem::Yaml {
+        detail: detail.to_owned(),
+        span,
+        help: help.to_owned(),
+    };
+    match error {
+        E::Budget { .. }
+        | E::AliasReplayLimitExceeded { .. }
+        | E::AliasReplayStackDepthExceeded { .. }
+        | E::AliasExpansionLimitExceeded { .. } => SyntaxProblem::AliasBomb { span },
+        E::MultipleDocuments { .. } => said(
+            "a second document begins",
+            "remove `---` and what follows: a file holds one pipeline",
+        ),
+        E::MergeKeyNotAllowed { .. } => said(
+            "merge keys (`<<`) are not part of the language",
+            "write the keys out, or use `defaults`",
+        ),
+        E::UnsupportedTag { .. } => said(
+            "tags (`!`) are not part of the language",
+            "remove the tag; a value that is computed is written `${{ … }}`",
+        ),
+        E::UnknownAnchor { .. } => said(
+            "alias of an anchor that does not exist",
+            "write the value out, or set the anchor before it: `&name`; a text that begins with `*` needs quotes",
+        ),
+        E::RecursiveReferencesRequireWeakTypes { .. } => {
+            said("an anchor holds an alias of itself", "write the value out")
+        }
+        _ => {
+            let detail = error.to_string();
+            // The library puts its own position behind the message; ours is in the label.
+            let detail = detail.split(" at line ").next().unwrap_or(&detail).trim();
+            said(detail, scanner_help(detail, text.get(span.start..).unwrap_or_default(), text, span))
+        }
     }
 }
 
-fn is_bomb(error: &serde_saphyr::Error) -> bool {
-    use serde_saphyr::Error as E;
-    matches!(error, E::Budget { .. } | E::AliasReplayLimitExceeded { .. })
-        || matches!(
-            error,
-            E::AliasReplayStackDepthExceeded { .. } | E::AliasExpansionLimitExceeded { .. }
-        )
+/// What to type where the scanner gave up.
+fn scanner_help(detail: &str, rest: &str, text: &str, span: Span) -> &'static str {
+    let start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let line = text.get(start..span.end).unwrap_or_default();
+    if detail.contains("tab") {
+        "indent with spaces"
+    } else if line.contains(": ${{") || line.contains("[${{") || line.contains(", ${{") {
+        "put the expression in quotes: `\"${{ … }}\"`"
+    } else if detail.contains("quote") {
+        "close the quote"
+    } else if detail.contains("mapping values") {
+        "put the text in quotes: `: ` in it begins a value"
+    } else if detail.contains("flow") {
+        "close the bracket before this place, or put the text in quotes"
+    } else if rest.starts_with(['@', '`', '%']) {
+        "put the text in quotes"
+    } else {
+        "compare the line's indentation with the lines around it; a text with `: `, `#`, `{` or `[` in it needs quotes"
+    }
+}
+
+/// Where the library stopped: it gives bytes, or a line and a column in characters, from 1.
+fn offset(text: &str, error: &serde_saphyr::Error) -> usize {
+    let Some(location) = error.location() else { return text.len() };
+    let number = |n: u64| usize::try_from(n).ok();
+    if let Some(offset) = location.span().byte_offset().and_then(number) {
+        return offset.min(text.len());
+    }
+    let (Some(line), Some(column)) = (number(location.line()), number(location.column())) else {
+        return text.len();
+    };
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let rest = text.get(start..).unwrap_or_default();
+    let inside = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at);
+    (start + inside).min(text.len())
 }
 
 /// From `offset` to the end of its line, at least one character where there is one.
