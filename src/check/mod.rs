@@ -202,7 +202,7 @@ impl Checker<'_> {
             Some(handler) => Some(self.handler(handler, &known)?),
             None => None,
         };
-        Some(Pipeline {
+        Some(steps::with_packages(Pipeline {
             name: document.name.value.clone(),
             description: document.description.clone(),
             params,
@@ -213,8 +213,7 @@ impl Checker<'_> {
             on_failure,
             outputs: outputs.into_iter().collect::<Option<_>>()?,
             targets: self.targets(),
-        })
-        .map(steps::with_packages)
+        }))
     }
 
     fn buckets(&self) -> Vec<Bucket> {

@@ -1,1 +1,990 @@
-//! workflows
+//! Expressions as Google Workflows evaluates them.
+//!
+//! Where the types prove that a plain form means the same, it is what a person would write: `${evaluate.auc >= params.min_auc}`.
+//! Elsewhere a helper subworkflow (`targets/gcp/helpers.yaml`) checks the operands. What needs laziness that Workflows lacks
+//! (`if()` and `default()` evaluate all their arguments), map literals, or more than the 400 characters of one expression becomes a
+//! [`Routine`]: a subworkflow of its own.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+use super::ast::{BinaryOp, ErrorField, Expr, ExprKind, RunField, Template, TextPart, TriggerField, UnaryOp};
+use super::{Function, Type};
+use crate::syntax::span::Span;
+
+/// Characters of one expression, between `${` and `}`: Workflows quotas, "Expression length".
+pub const LENGTH: usize = 400;
+/// Operands longer than this get a variable, so that two of them and an operator stay within [`LENGTH`].
+const OPERAND: usize = 170;
+/// Words that cannot follow a dot.
+const WORDS: [&str; 6] = ["and", "or", "not", "in", "true", "false"];
+
+/// What the names of the language are called in the workflow.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// The pipeline's name: `run.name`.
+    pub pipeline: String,
+    /// The variable with a step's output, by step id.
+    pub outputs: IndexMap<String, String>,
+    /// The variable with a step's status, by step id; a step without one always runs.
+    pub statuses: IndexMap<String, String>,
+    /// The expression for a bucket's name, by bucket id.
+    pub buckets: IndexMap<String, String>,
+    /// Names that no generated variable or subworkflow may take.
+    pub taken: BTreeSet<String>,
+}
+
+/// What the printed expressions call: helpers by name, and routines made for single expressions.
+#[derive(Clone, Debug, Default)]
+pub struct Library {
+    /// Names of helper subworkflows.
+    pub helpers: BTreeSet<&'static str>,
+    /// Generated subworkflows, in order of use.
+    pub routines: Vec<Routine>,
+}
+
+/// A subworkflow that computes one expression.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Routine {
+    /// Its name.
+    pub name: String,
+    /// The variables that it reads, passed by position.
+    pub params: Vec<String>,
+    /// What it does, in order.
+    pub body: Vec<Statement>,
+    /// What it returns.
+    pub result: Value,
+}
+
+/// A statement of a [`Routine`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Statement {
+    /// `variable = value`.
+    Assign(String, Value),
+    /// Runs `then` where `condition` (an expression without `${}`) is true, else `otherwise`.
+    Switch {
+        /// The condition.
+        condition: String,
+        /// Where it is true.
+        then: Vec<Statement>,
+        /// Where it is false.
+        otherwise: Vec<Statement>,
+    },
+}
+
+/// Prints the expressions of one workflow.
+#[derive(Debug)]
+pub struct Printer<'a> {
+    names: &'a Names,
+    library: &'a mut Library,
+    /// The variables that the expression at hand reads.
+    reads: BTreeSet<String>,
+    /// Statements so far; None while printing in place.
+    block: Option<Vec<Statement>>,
+    /// Set where printing in place met what needs statements.
+    blocked: bool,
+    temporaries: usize,
+}
+
+/// Text with the precedence of its outermost operator.
+#[derive(Clone, Debug)]
+struct Code {
+    text: String,
+    level: Level,
+}
+
+/// Precedence, from loose to tight: Workflows syntax, "Order of operations".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Or,
+    And,
+    Compare,
+    Add,
+    Multiply,
+    Negate,
+    Not,
+    /// A literal, a call.
+    Atom,
+    /// A variable with fields and indices: what `.` and `[]` may follow.
+    Path,
+}
+
+impl<'a> Printer<'a> {
+    /// A printer that adds what it calls to `library`.
+    pub fn new(names: &'a Names, library: &'a mut Library) -> Self {
+        Self {
+            names,
+            library,
+            reads: BTreeSet::new(),
+            block: None,
+            blocked: false,
+            temporaries: 0,
+        }
+    }
+
+    /// A template as a YAML value: strings that start with `${` are expressions. `hint` names the routines it may need.
+    pub fn template(&mut self, template: &Template, hint: &str) -> Value {
+        match template {
+            Template::Constant(value) => self.constant(value, hint),
+            Template::Expr(expr) => self.value(expr, hint),
+            Template::Text(_) => self.value(&text_expr(template), hint),
+            Template::List(items) => items.iter().map(|item| self.template(item, hint)).collect(),
+            Template::Object(fields) => Value::Object(
+                fields
+                    .iter()
+                    .map(|(name, value)| (name.clone(), self.template(value, &format!("{hint}_{}", identifier(name)))))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// A template that must be a string.
+    pub fn string_template(&mut self, template: &Template, hint: &str) -> Value {
+        match template {
+            Template::Expr(expr) if expr.ty != Type::String => {
+                let expr = Expr {
+                    kind: ExprKind::Call(Function::String, vec![expr.clone()]),
+                    ty: Type::Any,
+                    safe: false,
+                    span: expr.span,
+                };
+                self.printed(&expr, hint, true)
+            }
+            other => self.template(other, hint),
+        }
+    }
+
+    /// A constant as a YAML value.
+    pub fn constant(&mut self, value: &Value, hint: &str) -> Value {
+        match value {
+            Value::Null | Value::Bool(_) => value.clone(),
+            Value::Number(number) => match number_text(number) {
+                text if text.starts_with("double") => Value::String(format!("${{{text}}}")),
+                text => serde_json::from_str(&text).unwrap_or(Value::Null),
+            },
+            Value::String(text) if text.contains("${") => self.value(&literal(value.clone()), hint),
+            Value::String(_) => value.clone(),
+            Value::Array(items) => items.iter().map(|item| self.constant(item, hint)).collect(),
+            Value::Object(fields) => Value::Object(
+                fields
+                    .iter()
+                    .map(|(name, item)| (name.clone(), self.constant(item, hint)))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// An expression as a YAML value.
+    pub fn value(&mut self, expr: &Expr, hint: &str) -> Value {
+        match &expr.kind {
+            ExprKind::Object(fields) => fields
+                .iter()
+                .map(|(name, value)| (name.clone(), self.value(value, &format!("{hint}_{}", identifier(name)))))
+                .collect::<Map<_, _>>()
+                .into(),
+            ExprKind::Literal(value) => match value {
+                Value::String(text) if text.contains("${") => self.printed(expr, hint, false),
+                _ => self.constant(value, hint),
+            },
+            ExprKind::List(items) if items.is_empty() || items.iter().any(|item| has_object(item)) => {
+                items.iter().map(|item| self.value(item, hint)).collect()
+            }
+            _ => self.printed(expr, hint, false),
+        }
+    }
+
+    /// A boolean expression, without `${}`.
+    pub fn condition(&mut self, expr: &Expr, hint: &str) -> String {
+        if let Some(text) = self.inline(expr, |printer, expr| printer.boolean(expr).text) {
+            return text;
+        }
+        let call = self.routine(expr, hint, false);
+        if expr.ty == Type::Boolean {
+            return call;
+        }
+        self.call("boolean_of", &[call]).text
+    }
+
+    /// In place where it fits, else by a call of a routine. `string_only` refuses what is no string.
+    fn printed(&mut self, expr: &Expr, hint: &str, string_only: bool) -> Value {
+        let in_place = self.inline(expr, |printer, expr| match (&expr.kind, string_only) {
+            (ExprKind::Call(Function::String, arguments), true) => {
+                let argument = arguments.first().map(|argument| printer.code(argument).text);
+                printer.call("text_of", &[argument.unwrap_or_default()]).text
+            }
+            _ => printer.code(expr).text,
+        });
+        let text = in_place.unwrap_or_else(|| self.routine(expr, hint, string_only));
+        Value::String(format!("${{{text}}}"))
+    }
+
+    /// The expression's text where it needs no statements and fits.
+    fn inline(&mut self, expr: &Expr, print: impl Fn(&mut Self, &Expr) -> String) -> Option<String> {
+        let helpers = self.library.helpers.clone();
+        self.blocked = false;
+        self.block = None;
+        let text = print(self, expr);
+        if !self.blocked && text.chars().count() <= LENGTH {
+            return Some(text);
+        }
+        self.library.helpers = helpers;
+        None
+    }
+
+    /// A call of a new routine that computes the expression.
+    fn routine(&mut self, expr: &Expr, hint: &str, string_only: bool) -> String {
+        self.reads.clear();
+        self.temporaries = 0;
+        self.block = Some(Vec::new());
+        let mut code = match (&expr.kind, string_only) {
+            (ExprKind::Call(Function::String, arguments), true) => match arguments.first() {
+                Some(argument) => {
+                    let argument = self.code(argument);
+                    self.call("text_of", &[argument.text])
+                }
+                None => self.code(expr),
+            },
+            _ => self.code(expr),
+        };
+        code = self.fit(code);
+        let body = self.block.take().unwrap_or_default();
+        let params: Vec<String> = self.reads.iter().cloned().collect();
+        let name = self.routine_name(hint);
+        let call = format!("{name}({})", params.join(", "));
+        let result = Value::String(format!("${{{}}}", code.text));
+        self.library.routines.push(Routine {
+            name,
+            params,
+            body,
+            result,
+        });
+        call
+    }
+
+    fn routine_name(&self, hint: &str) -> String {
+        let free = |name: &str| {
+            !self.names.taken.contains(name) && !self.library.routines.iter().any(|routine| routine.name == name)
+        };
+        if free(hint) {
+            return hint.to_owned();
+        }
+        let mut number = 2;
+        loop {
+            let name = format!("{hint}_{number}");
+            if free(&name) {
+                return name;
+            }
+            number += 1;
+        }
+    }
+
+    /// The code of an expression, within [`OPERAND`] where statements are allowed.
+    fn code(&mut self, expr: &Expr) -> Code {
+        let code = match &expr.kind {
+            ExprKind::Literal(value) => self.literal(value),
+            ExprKind::Param(None) => self.variable("params"),
+            ExprKind::Param(Some(name)) => {
+                let base = self.variable("params");
+                access(base, name)
+            }
+            ExprKind::StepOutput(step) => match self.names.outputs.get(step) {
+                Some(variable) => self.variable(&variable.clone()),
+                None => Code::atom("null"),
+            },
+            ExprKind::StepStatus(step) => match self.names.statuses.get(step) {
+                Some(variable) => self.variable(&variable.clone()),
+                None => Code::atom("\"succeeded\""),
+            },
+            ExprKind::StepError(_) => Code::atom("null"),
+            ExprKind::BucketUri(bucket) => {
+                let name = self.bucket(bucket);
+                Code::new(format!("\"gs://\" + {}", name.text), Level::Add)
+            }
+            ExprKind::BucketName(bucket) => self.bucket(bucket),
+            ExprKind::Run(RunField::Id) => Code::atom("sys.get_env(\"GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID\")"),
+            ExprKind::Run(RunField::Name) => self.literal(&Value::String(self.names.pipeline.clone())),
+            ExprKind::Run(RunField::StartedAt) => self.variable("started_at"),
+            ExprKind::Error(field) => {
+                let base = self.variable("error");
+                access(
+                    base,
+                    match field {
+                        ErrorField::Name => "name",
+                        ErrorField::Message => "message",
+                        ErrorField::Step => "step",
+                    },
+                )
+            }
+            ExprKind::Trigger(field) => {
+                let event = self.variable("object");
+                match field {
+                    TriggerField::Key => access(event, "name"),
+                    TriggerField::Bucket => access(event, "bucket"),
+                    TriggerField::Uri => {
+                        Code::new("\"gs://\" + object.bucket + \"/\" + object.name".to_owned(), Level::Add)
+                    }
+                }
+            }
+            ExprKind::Field(base, name) => {
+                let base = self.code(base);
+                self.field(base, name)
+            }
+            ExprKind::Index(base, index) => {
+                let base = self.code(base);
+                let position = match &index.kind {
+                    ExprKind::Literal(Value::Number(number)) => number.as_u64(),
+                    _ => None,
+                };
+                match position {
+                    Some(position) if base.level == Level::Path => {
+                        Code::new(format!("{}[{position}]", base.text), Level::Path)
+                    }
+                    _ => {
+                        let index = self.code(index);
+                        self.call("get_item", &[base.text, index.text])
+                    }
+                }
+            }
+            ExprKind::List(items) => self.list(items),
+            ExprKind::Object(fields) => self.object(fields),
+            ExprKind::Unary(UnaryOp::Not, operand) => {
+                let operand = self.boolean(operand);
+                Code::new(format!("not {}", operand.within(Level::Atom)), Level::Not)
+            }
+            ExprKind::Unary(UnaryOp::Negate, operand) => {
+                let numeric = operand.ty.is_numeric();
+                let operand = self.code(operand);
+                if numeric {
+                    Code::new(format!("-{}", operand.within(Level::Atom)), Level::Negate)
+                } else {
+                    self.call("minus", &["0".to_owned(), operand.text])
+                }
+            }
+            ExprKind::Binary(..) => self.binary(expr),
+            ExprKind::Ternary(condition, yes, no) => self.ternary(condition, yes, no),
+            ExprKind::Call(function, arguments) => self.function(*function, arguments),
+        };
+        self.fit(code)
+    }
+
+    /// A chain of operators, deep on the left, in a loop.
+    fn binary(&mut self, expr: &Expr) -> Code {
+        let mut spine = Vec::new();
+        let mut at = expr;
+        while let ExprKind::Binary(op, left, right) = &at.kind {
+            spine.push((*op, &**left, &**right));
+            at = left;
+        }
+        let mut code = self.code(at);
+        while let Some((op, left, right)) = spine.pop() {
+            code = self.operator(op, code, left, right);
+            code = self.fit(code);
+        }
+        code
+    }
+
+    fn operator(&mut self, op: BinaryOp, code: Code, left: &Expr, right: &Expr) -> Code {
+        let numbers = left.ty.is_numeric() && right.ty.is_numeric();
+        let strings = left.ty == Type::String && right.ty == Type::String;
+        match op {
+            BinaryOp::And | BinaryOp::Or => self.lazy(op, code, left, right),
+            BinaryOp::Add if numbers || strings => self.infix(code, "+", right, Level::Add),
+            BinaryOp::Subtract if numbers => self.infix(code, "-", right, Level::Add),
+            BinaryOp::Multiply if numbers && (small(left) || small(right)) => {
+                self.infix(code, "*", right, Level::Multiply)
+            }
+            BinaryOp::Divide if numbers => self.infix(code, "/", right, Level::Multiply),
+            BinaryOp::Equal => self.infix(code, "==", right, Level::Compare),
+            BinaryOp::NotEqual => self.infix(code, "!=", right, Level::Compare),
+            BinaryOp::Less if numbers || strings => self.infix(code, "<", right, Level::Compare),
+            BinaryOp::LessEqual if numbers || strings => self.infix(code, "<=", right, Level::Compare),
+            BinaryOp::Greater if numbers || strings => self.infix(code, ">", right, Level::Compare),
+            BinaryOp::GreaterEqual if numbers || strings => self.infix(code, ">=", right, Level::Compare),
+            BinaryOp::In
+                if matches!(right.ty, Type::List(_))
+                    || (matches!(right.ty, Type::Object(_)) && left.ty == Type::String) =>
+            {
+                self.infix(code, "in", right, Level::Compare)
+            }
+            BinaryOp::Add => self.apply("plus", code, right),
+            BinaryOp::Subtract => self.apply("minus", code, right),
+            BinaryOp::Multiply => self.apply("times", code, right),
+            BinaryOp::Divide => self.apply("over", code, right),
+            BinaryOp::Remainder => self.apply("remainder", code, right),
+            BinaryOp::In => self.apply("member", code, right),
+            BinaryOp::Less => self.apply("less", code, right),
+            BinaryOp::GreaterEqual => {
+                let less = self.apply("less", code, right);
+                Code::new(format!("not {}", less.text), Level::Not)
+            }
+            BinaryOp::Greater => {
+                let right = self.code(right);
+                self.call("less", &[right.text, code.text])
+            }
+            BinaryOp::LessEqual => {
+                let right = self.code(right);
+                let less = self.call("less", &[right.text, code.text]);
+                Code::new(format!("not {}", less.text), Level::Not)
+            }
+        }
+    }
+
+    fn infix(&mut self, left: Code, op: &str, right: &Expr, level: Level) -> Code {
+        let right = self.code(right);
+        // Comparisons do not chain; the others group to the left.
+        let left_level = if level == Level::Compare { Level::Add } else { level };
+        let right_level = match level {
+            Level::Compare => Level::Add,
+            Level::Add => Level::Multiply,
+            _ => Level::Negate,
+        };
+        Code::new(
+            format!("{} {op} {}", left.within(left_level), right.within(right_level)),
+            level,
+        )
+    }
+
+    fn apply(&mut self, helper: &'static str, left: Code, right: &Expr) -> Code {
+        let right = self.code(right);
+        self.call(helper, &[left.text, right.text])
+    }
+
+    /// `&&` and `||`: Workflows' own are lazy, but the statements of a right side must be guarded.
+    fn lazy(&mut self, op: BinaryOp, left_code: Code, left: &Expr, right: &Expr) -> Code {
+        let (word, level, above) = match op {
+            BinaryOp::And => ("and", Level::And, Level::Compare),
+            _ => ("or", Level::Or, Level::And),
+        };
+        // A chain's own results are booleans, whatever their operands' types.
+        let chained = matches!(left.kind, ExprKind::Binary(BinaryOp::And | BinaryOp::Or, ..));
+        let left = if left.ty == Type::Boolean || chained {
+            left_code
+        } else {
+            self.call("boolean_of", &[left_code.text])
+        };
+        let outer = self.block.as_mut().map(std::mem::take);
+        let right = self.boolean(right);
+        let inner = self.block.as_mut().map(std::mem::take).unwrap_or_default();
+        if let Some(outer) = outer {
+            self.block = Some(outer);
+        }
+        if inner.is_empty() {
+            return Code::new(format!("{} {word} {}", left.within(level), right.within(above)), level);
+        }
+        let result = self.hoist(Value::String(format!("${{{}}}", left.text)));
+        let condition = match op {
+            BinaryOp::And => result.text.clone(),
+            _ => format!("not {}", result.text),
+        };
+        let mut then = inner;
+        then.push(Statement::Assign(
+            result.text.clone(),
+            Value::String(format!("${{{}}}", right.text)),
+        ));
+        self.push(Statement::Switch {
+            condition,
+            then,
+            otherwise: Vec::new(),
+        });
+        result
+    }
+
+    /// The code of an operand that must be a boolean.
+    fn boolean(&mut self, expr: &Expr) -> Code {
+        let code = self.code(expr);
+        if expr.ty == Type::Boolean {
+            code
+        } else {
+            self.call("boolean_of", &[code.text])
+        }
+    }
+
+    fn ternary(&mut self, condition: &Expr, yes: &Expr, no: &Expr) -> Code {
+        let condition = self.boolean(condition);
+        let (yes_block, yes_code) = self.aside(yes);
+        let (no_block, no_code) = self.aside(no);
+        let length = condition.text.len() + yes_code.text.len() + no_code.text.len();
+        let fits = self.block.is_none() || length < LENGTH - 20;
+        let plain = fits && yes_block.is_empty() && no_block.is_empty() && eager(yes) && eager(no);
+        if plain {
+            return Code::new(
+                format!("if({}, {}, {})", condition.text, yes_code.text, no_code.text),
+                Level::Atom,
+            );
+        }
+        let result = self.hoist(Value::Null);
+        let assign = |code: Code, mut block: Vec<Statement>| {
+            block.push(Statement::Assign(
+                result.text.clone(),
+                Value::String(format!("${{{}}}", code.text)),
+            ));
+            block
+        };
+        let statement = Statement::Switch {
+            condition: condition.text,
+            then: assign(yes_code, yes_block),
+            otherwise: assign(no_code, no_block),
+        };
+        self.push(statement);
+        result
+    }
+
+    /// The code of an expression with its statements kept apart.
+    fn aside(&mut self, expr: &Expr) -> (Vec<Statement>, Code) {
+        let outer = self.block.as_mut().map(std::mem::take);
+        let code = self.code(expr);
+        let inner = self.block.as_mut().map(std::mem::take).unwrap_or_default();
+        if let Some(outer) = outer {
+            self.block = Some(outer);
+        }
+        (inner, code)
+    }
+
+    fn function(&mut self, function: Function, arguments: &[Expr]) -> Code {
+        let (Some(first), second) = (arguments.first(), arguments.get(1)) else {
+            return Code::atom("null");
+        };
+        match function {
+            Function::Size => self.builtin("len", first),
+            Function::Contains => match (&first.ty, second) {
+                (Type::List(_), Some(item)) => {
+                    let item = self.code(item);
+                    let list = self.code(first);
+                    Code::new(
+                        format!("{} in {}", item.within(Level::Add), list.within(Level::Add)),
+                        Level::Compare,
+                    )
+                }
+                _ => self.helper_call("contains_part", arguments),
+            },
+            Function::StartsWith => self.helper_call("starts_with", arguments),
+            Function::EndsWith => self.helper_call("ends_with", arguments),
+            Function::String => match &first.ty {
+                Type::String => self.code(first),
+                Type::Boolean => self.builtin("string", first),
+                Type::Integer if whole(first) => self.builtin("string", first),
+                _ => self.helper_call("string_of", arguments),
+            },
+            Function::Int if first.ty == Type::Integer => self.code(first),
+            Function::Int => self.helper_call("int_of", arguments),
+            Function::Double if first.ty.is_numeric() => self.code(first),
+            Function::Double => self.helper_call("double_of", arguments),
+            Function::Min => self.extreme("math.min", "min_of", arguments),
+            Function::Max => self.extreme("math.max", "max_of", arguments),
+            Function::Abs if first.ty.is_numeric() => self.builtin("math.abs", first),
+            Function::Abs => self.helper_call("abs_of", arguments),
+            Function::Floor | Function::Ceil if first.ty == Type::Integer => self.code(first),
+            Function::Floor => self.helper_call("floor_of", arguments),
+            Function::Ceil => self.helper_call("ceil_of", arguments),
+            Function::Join => self.helper_call("join_list", arguments),
+            Function::Split => match second {
+                Some(Expr {
+                    kind: ExprKind::Literal(Value::String(separator)),
+                    ..
+                }) if first.ty == Type::String && !separator.is_empty() => {
+                    let text = self.code(first);
+                    let separator = self.literal(&Value::String(separator.clone()));
+                    Code::atom(format!("text.split({}, {})", text.text, separator.text))
+                }
+                _ => self.helper_call("split_text", arguments),
+            },
+            Function::Keys => self.helper_call("sorted_keys", arguments),
+            Function::Has => {
+                let path = self.lenient(first);
+                Code::new(format!("{} != null", path.within(Level::Add)), Level::Compare)
+            }
+            Function::Default => match second {
+                Some(fallback) => self.default(first, fallback),
+                None => self.lenient(first),
+            },
+        }
+    }
+
+    fn default(&mut self, path: &Expr, fallback: &Expr) -> Code {
+        let path = self.lenient(path);
+        let (block, fallback_code) = self.aside(fallback);
+        if block.is_empty() && eager(fallback) {
+            return Code::atom(format!("default({}, {})", path.text, fallback_code.text));
+        }
+        let result = self.hoist(Value::String(format!("${{{}}}", path.text)));
+        let mut then = block;
+        then.push(Statement::Assign(
+            result.text.clone(),
+            Value::String(format!("${{{}}}", fallback_code.text)),
+        ));
+        self.push(Statement::Switch {
+            condition: format!("{} == null", result.text),
+            then,
+            otherwise: Vec::new(),
+        });
+        result
+    }
+
+    /// A path where what is missing is null.
+    fn lenient(&mut self, path: &Expr) -> Code {
+        let mut fields = Vec::new();
+        let mut at = path;
+        while let ExprKind::Field(base, name) = &at.kind {
+            fields.push(name.as_str());
+            at = base;
+        }
+        fields.reverse();
+        let base = match &at.kind {
+            ExprKind::Index(base, index) => {
+                let base = self.lenient(base);
+                let index = self.code(index);
+                self.call("find_item", &[base.text, index.text])
+            }
+            ExprKind::Param(Some(name)) => {
+                fields.insert(0, name);
+                self.variable("params")
+            }
+            ExprKind::StepError(_) => return Code::atom("null"),
+            _ => self.code(at),
+        };
+        let keys: Vec<String> = fields.iter().map(|field| self.quoted_key(field)).collect();
+        let code = match keys.as_slice() {
+            [] => base,
+            [key] => Code::atom(format!("map.get({}, {key})", base.text)),
+            keys => Code::atom(format!("map.get({}, [{}])", base.text, keys.join(", "))),
+        };
+        self.fit(code)
+    }
+
+    fn quoted_key(&mut self, key: &str) -> String {
+        self.literal(&Value::String(key.to_owned())).text
+    }
+
+    fn builtin(&mut self, name: &str, argument: &Expr) -> Code {
+        let argument = self.code(argument);
+        Code::atom(format!("{name}({})", argument.text))
+    }
+
+    fn helper_call(&mut self, helper: &'static str, arguments: &[Expr]) -> Code {
+        let arguments: Vec<String> = arguments.iter().map(|argument| self.code(argument).text).collect();
+        self.call(helper, &arguments)
+    }
+
+    fn extreme(&mut self, builtin: &str, helper: &'static str, arguments: &[Expr]) -> Code {
+        let [first, rest @ ..] = arguments else {
+            return Code::atom("null");
+        };
+        if rest.is_empty() {
+            return self.helper_call(helper, arguments);
+        }
+        if arguments.iter().all(|argument| argument.ty.is_numeric()) {
+            let mut code = self.code(first);
+            for argument in rest {
+                let argument = self.code(argument);
+                code = self.fit(Code::atom(format!("{builtin}({}, {})", code.text, argument.text)));
+            }
+            return code;
+        }
+        let list = self.list(arguments);
+        let list = self.fit(list);
+        self.call(helper, &[list.text])
+    }
+
+    fn list(&mut self, items: &[Expr]) -> Code {
+        let codes: Vec<Code> = items.iter().map(|item| self.code(item)).collect();
+        let length: usize = codes.iter().map(|code| code.text.len() + 2).sum();
+        if self.block.is_some() && length > OPERAND {
+            let items = codes.iter().map(|code| Value::String(format!("${{{}}}", code.text)));
+            return self.hoist(items.collect());
+        }
+        let texts: Vec<String> = codes.into_iter().map(|code| code.text).collect();
+        Code::atom(format!("[{}]", texts.join(", ")))
+    }
+
+    /// Expressions have no map literals: a variable takes the map.
+    fn object(&mut self, fields: &[(String, Expr)]) -> Code {
+        if self.block.is_none() {
+            self.blocked = true;
+            return Code::atom("null");
+        }
+        let map: Map<String, Value> = fields
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::String(format!("${{{}}}", self.code(value).text))))
+            .collect();
+        self.hoist(map.into())
+    }
+
+    fn field(&mut self, base: Code, name: &str) -> Code {
+        if base.level != Level::Path {
+            let key = self.quoted_key(name);
+            return self.call("get_item", &[base.text, key]);
+        }
+        if is_identifier(name) {
+            return access(base, name);
+        }
+        let key = self.quoted_key(name);
+        Code::new(format!("{}[{key}]", base.text), Level::Path)
+    }
+
+    fn bucket(&mut self, bucket: &str) -> Code {
+        Code::atom(
+            self.names
+                .buckets
+                .get(bucket)
+                .map_or_else(|| "null".to_owned(), Clone::clone),
+        )
+    }
+
+    fn literal(&mut self, value: &Value) -> Code {
+        match value {
+            Value::Null | Value::Bool(_) => Code::atom(value.to_string()),
+            Value::Number(number) => match number_text(number) {
+                text if text.starts_with('-') => Code::new(text, Level::Negate),
+                text => Code::atom(text),
+            },
+            Value::String(text) => self.string(text),
+            Value::Array(items) => {
+                let items: Vec<Expr> = items.iter().cloned().map(literal).collect();
+                self.list(&items)
+            }
+            Value::Object(fields) => {
+                let fields: Vec<(String, Expr)> = fields
+                    .iter()
+                    .map(|(name, value)| (name.clone(), literal(value.clone())))
+                    .collect();
+                self.object(&fields)
+            }
+        }
+    }
+
+    /// A string literal. Long ones and those with control characters are YAML strings in a variable.
+    fn string(&mut self, text: &str) -> Code {
+        let control = text
+            .chars()
+            .any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'));
+        if control || (self.block.is_some() && text.len() > OPERAND) {
+            if self.block.is_none() {
+                self.blocked = true;
+                return Code::atom("null");
+            }
+            let mut parts = pieces(text).into_iter();
+            let mut code = self.hoist(Value::String(parts.next().unwrap_or_default()));
+            for part in parts {
+                let part = self.hoist(Value::String(part));
+                code = self.fit(Code::new(format!("{} + {}", code.text, part.text), Level::Add));
+            }
+            return code;
+        }
+        let quoted: Vec<String> = pieces(text).iter().map(|piece| quote(piece)).collect();
+        let level = if quoted.len() > 1 { Level::Add } else { Level::Atom };
+        Code::new(quoted.join(" + "), level)
+    }
+
+    fn variable(&mut self, name: &str) -> Code {
+        self.reads.insert(name.to_owned());
+        Code::new(name.to_owned(), Level::Path)
+    }
+
+    fn call(&mut self, helper: &'static str, arguments: &[String]) -> Code {
+        self.library.helpers.insert(helper);
+        Code::atom(format!("{helper}({})", arguments.join(", ")))
+    }
+
+    /// Puts a value into a new variable; in place, marks that this is not possible.
+    fn hoist(&mut self, value: Value) -> Code {
+        if self.block.is_none() {
+            self.blocked = true;
+            return Code::new("null".to_owned(), Level::Path);
+        }
+        let name = loop {
+            self.temporaries += 1;
+            let name = format!("part_{}", self.temporaries);
+            if !self.names.taken.contains(&name) {
+                break name;
+            }
+        };
+        self.push(Statement::Assign(name.clone(), value));
+        Code::new(name, Level::Path)
+    }
+
+    fn push(&mut self, statement: Statement) {
+        if let Some(block) = &mut self.block {
+            block.push(statement);
+        }
+    }
+
+    /// Where statements are allowed, puts a long text into a variable.
+    fn fit(&mut self, code: Code) -> Code {
+        if self.block.is_some() && code.text.chars().count() > OPERAND {
+            return self.hoist(Value::String(format!("${{{}}}", code.text)));
+        }
+        code
+    }
+}
+
+impl Code {
+    fn new(text: String, level: Level) -> Self {
+        Self { text, level }
+    }
+
+    fn atom(text: impl Into<String>) -> Self {
+        Self::new(text.into(), Level::Atom)
+    }
+
+    /// In brackets where it binds more loosely than asked.
+    fn within(&self, level: Level) -> String {
+        if self.level < level {
+            format!("({})", self.text)
+        } else {
+            self.text.clone()
+        }
+    }
+}
+
+/// `base.name`, or `base["name"]` for words of the syntax.
+fn access(base: Code, name: &str) -> Code {
+    let text = if is_identifier(name) {
+        format!("{}.{name}", base.text)
+    } else {
+        format!("{}[{}]", base.text, quote(name))
+    };
+    Code::new(text, Level::Path)
+}
+
+fn is_identifier(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !WORDS.contains(&name.to_ascii_lowercase().as_str())
+        && !name.eq_ignore_ascii_case("null")
+}
+
+/// A name's letters and digits, for names of routines.
+fn identifier(name: &str) -> String {
+    let text: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+        .take(20)
+        .collect();
+    text
+}
+
+/// A text cut so that no piece holds `${`, which Workflows would take for an expression.
+fn pieces(text: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (head, tail) = rest.split_at(at + 1);
+        parts.push(head.to_owned());
+        rest = tail;
+    }
+    parts.push(rest.to_owned());
+    parts
+}
+
+/// A string literal of an expression.
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            '\r' => quoted.push_str("\\r"),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A number as Workflows reads it: no exponents, no fraction where there is none.
+fn number_text(number: &serde_json::Number) -> String {
+    if let Some(whole) = number.as_i64() {
+        return whole.to_string();
+    }
+    let Some(value) = number.as_f64() else {
+        return number.to_string();
+    };
+    if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 {
+        return (value as i64).to_string();
+    }
+    let text = number.to_string();
+    if text.contains(['e', 'E']) || value.abs() >= 9_007_199_254_740_992.0 {
+        format!("double(\"{text}\")")
+    } else {
+        text
+    }
+}
+
+fn literal(value: Value) -> Expr {
+    Expr {
+        ty: Type::of_value(&value),
+        kind: ExprKind::Literal(value),
+        safe: true,
+        span: Span::default(),
+    }
+}
+
+/// Text with expressions in it as one sum of strings.
+fn text_expr(template: &Template) -> Expr {
+    let Template::Text(parts) = template else {
+        return literal(Value::String(String::new()));
+    };
+    let mut operands = parts.iter().map(|part| match part {
+        TextPart::Literal(text) => literal(Value::String(text.clone())),
+        TextPart::Expr(expr) => Expr {
+            kind: ExprKind::Call(Function::String, vec![expr.clone()]),
+            ty: Type::String,
+            safe: expr.safe,
+            span: expr.span,
+        },
+    });
+    let first = operands.next().unwrap_or_else(|| literal(Value::String(String::new())));
+    operands.fold(first, |left, right| Expr {
+        ty: Type::String,
+        safe: left.safe && right.safe,
+        span: left.span,
+        kind: ExprKind::Binary(BinaryOp::Add, Box::new(left), Box::new(right)),
+    })
+}
+
+/// True for operands that keep a product within 64 bits, or make it a double.
+fn small(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Literal(Value::Number(number)) => number
+            .as_f64()
+            .is_some_and(|value| value.abs() <= 1000.0 || value.fract() != 0.0),
+        _ => false,
+    }
+}
+
+/// True where an integer is surely no double at run time: what a function returned, or a length.
+fn whole(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Field(base, _) => whole(base),
+        ExprKind::Index(base, _) => whole(base),
+        ExprKind::StepOutput(_) | ExprKind::Call(Function::Size, _) => true,
+        _ => false,
+    }
+}
+
+/// True where evaluating it cannot fail even if what guards it does not hold: a field of a skipped step's output can.
+fn eager(expr: &Expr) -> bool {
+    let mut fine = expr.safe;
+    expr.walk(&mut |part| {
+        if let ExprKind::Field(base, _) | ExprKind::Index(base, _) = &part.kind {
+            let mut root = base;
+            while let ExprKind::Field(inner, _) | ExprKind::Index(inner, _) = &root.kind {
+                root = inner;
+            }
+            fine &= !matches!(root.kind, ExprKind::StepOutput(_));
+        }
+    });
+    fine
+}
+
+fn has_object(expr: &Expr) -> bool {
+    let mut found = false;
+    expr.walk(&mut |part| found |= matches!(part.kind, ExprKind::Object(_)));
+    found
+}

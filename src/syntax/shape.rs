@@ -68,22 +68,22 @@ impl<'a> Walker<'a> {
     /// False where nothing below here can be used.
     fn node(&mut self, node: &Node, schema: &'a Value, place: &Place) -> bool {
         let schema = self.resolved(schema);
-        if let Some(expected) = schema.get("type") {
-            if !has_type(node, expected) {
-                let empty = node.value == NodeValue::Null && place.path == TOP;
-                self.problems.push(SyntaxProblem::WrongType {
-                    place: if empty { "the file".to_owned() } else { quoted(&place.path) },
-                    expected: type_words(schema, expected),
-                    found: if empty { "nothing" } else { node.kind() }.to_owned(),
-                    span: if node.span.start == node.span.end {
-                        place.span
-                    } else {
-                        head(node)
-                    },
-                    help: type_help(node, schema, expected),
-                });
-                return false;
-            }
+        if let Some(expected) = schema.get("type")
+            && !has_type(node, expected)
+        {
+            let empty = node.value == NodeValue::Null && place.path == TOP;
+            self.problems.push(SyntaxProblem::WrongType {
+                place: if empty { "the file".to_owned() } else { quoted(&place.path) },
+                expected: type_words(schema, expected),
+                found: if empty { "nothing" } else { node.kind() }.to_owned(),
+                span: if node.span.start == node.span.end {
+                    place.span
+                } else {
+                    head(node)
+                },
+                help: type_help(node, schema, expected),
+            });
+            return false;
         }
         let fits = self.text(node, schema, place) & self.bounds(node, schema, place);
         fits & match &node.value {

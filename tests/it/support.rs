@@ -49,7 +49,9 @@ pub fn codes() -> Vec<String> {
         .iter()
         .flat_map(|path| {
             let text = std::fs::read_to_string(path).expect("a source file");
-            code.captures_iter(&text).map(|found| found[1].to_owned()).collect::<Vec<_>>()
+            code.captures_iter(&text)
+                .map(|found| found[1].to_owned())
+                .collect::<Vec<_>>()
         })
         .collect();
     found.sort();

@@ -1,4 +1,16 @@
-//! The gcp target.
+//! Google Cloud: a Workflows definition, Cloud Run functions, Terraform JSON.
+
+mod calls;
+mod frames;
+mod functions;
+mod helpers;
+mod infra;
+mod inputs;
+mod limits;
+mod names;
+mod readme;
+mod steps;
+mod workflow;
 
 use super::{Artifacts, Sources};
 use crate::diagnostics::Problems;
@@ -6,11 +18,30 @@ use crate::model::Pipeline;
 use crate::plan::Plan;
 
 /// Quotas that the pipeline alone shows.
-pub fn check(_pipeline: &Pipeline) -> Problems {
-    Problems::new()
+pub fn check(pipeline: &Pipeline) -> Problems {
+    limits::check(pipeline)
 }
 
 /// The artifacts.
-pub fn compile(_pipeline: &Pipeline, _plan: &Plan, _sources: &Sources) -> Result<Artifacts, Problems> {
-    Ok(Artifacts::default())
+pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Artifacts, Problems> {
+    let mut problems = Problems::new();
+    let environment = names::environment(pipeline);
+    let workflow = workflow::workflow(pipeline, plan, &environment);
+    limits::check_sources(pipeline, sources, &mut problems);
+    limits::check_workflow(&workflow, &mut problems);
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    let mut artifacts = Artifacts::default();
+    artifacts.text("workflow.yaml", workflow);
+    artifacts.json("main.tf.json", &infra::terraform(pipeline, &environment));
+    let written = functions::functions(pipeline, sources, &mut artifacts)
+        .and_then(|()| readme::text(pipeline).map(|text| artifacts.text("README.md", text)));
+    if let Err(error) = written {
+        problems.push(limits::GcpProblem::Unwritable {
+            detail: error.to_string(),
+        });
+        return Err(problems);
+    }
+    Ok(artifacts)
 }

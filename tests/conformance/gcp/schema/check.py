@@ -29,16 +29,94 @@ _TERRAFORM = {"required_version", "required_providers", "backend", "cloud"}
 _TYPE = re.compile(
     r"^(string|number|bool|any|(list|set|map|object|tuple|optional)\(.*\)|\{.*\}|\[.*\])$", re.S
 )
+_LITERALS: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "number": (int, float),
+    "bool": (bool,),
+}
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]*$")
 _FUNCTIONS = frozenset(
-    """abs basename base64decode base64encode base64sha256 can ceil chomp coalesce coalescelist
-    compact concat contains dirname distinct element endswith file filebase64 filebase64sha256
-    fileexists filemd5 fileset filesha1 filesha256 flatten floor format formatlist indent join
-    jsondecode jsonencode keys length lookup lower max md5 merge min nonsensitive one pathexpand
-    range regex regexall replace reverse sensitive setunion sha1 sha256 slice sort split startswith
-    strrev substr sum templatefile title tobool tolist tomap tonumber toset tostring trim
-    trimprefix trimspace trimsuffix try upper urlencode values yamldecode yamlencode zipmap
-    """.split()
+    [
+        "abs",
+        "basename",
+        "base64decode",
+        "base64encode",
+        "base64sha256",
+        "can",
+        "ceil",
+        "chomp",
+        "coalesce",
+        "coalescelist",
+        "compact",
+        "concat",
+        "contains",
+        "dirname",
+        "distinct",
+        "element",
+        "endswith",
+        "file",
+        "filebase64",
+        "filebase64sha256",
+        "fileexists",
+        "filemd5",
+        "fileset",
+        "filesha1",
+        "filesha256",
+        "flatten",
+        "floor",
+        "format",
+        "formatlist",
+        "indent",
+        "join",
+        "jsondecode",
+        "jsonencode",
+        "keys",
+        "length",
+        "lookup",
+        "lower",
+        "max",
+        "md5",
+        "merge",
+        "min",
+        "nonsensitive",
+        "one",
+        "pathexpand",
+        "range",
+        "regex",
+        "regexall",
+        "replace",
+        "reverse",
+        "sensitive",
+        "setunion",
+        "sha1",
+        "sha256",
+        "slice",
+        "sort",
+        "split",
+        "startswith",
+        "strrev",
+        "substr",
+        "sum",
+        "templatefile",
+        "title",
+        "tobool",
+        "tolist",
+        "tomap",
+        "tonumber",
+        "toset",
+        "tostring",
+        "trim",
+        "trimprefix",
+        "trimspace",
+        "trimsuffix",
+        "try",
+        "upper",
+        "urlencode",
+        "values",
+        "yamldecode",
+        "yamlencode",
+        "zipmap",
+    ]
 )
 # Terraform docs, archive provider: the data source archive_file.
 _ARCHIVE = {
@@ -166,7 +244,7 @@ class _Checker:
             if kind is not None and not (isinstance(kind, str) and _TYPE.match(kind)):
                 yield f"variable.{name}.type: no type: {kind!r}"
             default = body.get("default") if isinstance(body, dict) else None
-            expected = {"string": str, "number": (int, float), "bool": bool}.get(str(kind))
+            expected = _LITERALS.get(str(kind))
             if default is not None and expected is not None and not isinstance(default, expected):
                 yield f"variable.{name}.default: not a {kind}: {default!r}"
 
@@ -306,12 +384,22 @@ class _Checker:
                     yield f"{where}: no local {name}"
             case ("path", "module" | "root" | "cwd") | ("terraform", "workspace"):
                 pass
+            case ("each", "key" | "value", *_):
+                yield from self.meta("for_each", where, owner)
+            case ("count", "index"):
+                yield from self.meta("count", where, owner)
             case ("data", str(kind), str(name), *rest):
                 yield from self.attribute("data", f"data.{kind}", kind, name, rest, where, owner)
             case (str(kind), str(name), *rest) if "_" in kind:
                 yield from self.attribute("resource", kind, kind, name, rest, where, owner)
             case _:
                 yield f"{where}: no such reference: {shown}"
+
+    def meta(self, argument: str, where: str, owner: str) -> Iterator[str]:
+        *section, kind, name = owner.split(".")
+        body = self.section("data" if section else "resource").get(kind, {}).get(name, {})
+        if argument not in body:
+            yield f"{where}: {owner} has no {argument}"
 
     def attribute(
         self,
@@ -327,6 +415,8 @@ class _Checker:
         if name not in self.section(section).get(kind, {}):
             yield f"{where}: no {full}.{name}"
             return
+        if self.is_repeated(section, kind, name) and rest:
+            rest = rest[1:]
         if not rest:
             return
         if full == "data.archive_file":
@@ -352,6 +442,10 @@ class _Checker:
                 if key != "timeouts":
                     yield f"{where}: {full}.{key} is a list, write {key}[0].{following}"
             getters = shape.getters[inner]
+
+    def is_repeated(self, section: str, kind: str, name: str) -> bool:
+        body = self.section(section)[kind][name]
+        return isinstance(body, dict) and bool({"for_each", "count"} & body.keys())
 
     def cycles(self) -> Iterator[str]:
         done: set[str] = set()

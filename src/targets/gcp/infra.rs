@@ -1,0 +1,519 @@
+//! `main.tf.json`: the resources around the workflow, and who may do what with them.
+//!
+//! Terraform's JSON syntax; attribute names are those of `hashicorp/google`. A role is given on the resource that it is for; the two
+//! that Google gives on projects only are `workflows.invoker` and `eventarc.eventReceiver`.
+
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::inputs::FINALIZED;
+use super::names::{Environment, Taken, identifier, resource};
+use crate::expr::Template;
+use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind};
+use crate::targets::package::{self, Package};
+
+/// Resource names by Google's rules: service accounts, Cloud Run services, buckets, everything else.
+const ACCOUNT: usize = 30;
+const SERVICE: usize = 63;
+/// Bucket names have 63 characters, and projects 30: what is left beside the project and a dash.
+const BUCKET: usize = 32;
+
+/// The document.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Terraform {
+    terraform: Value,
+    variable: Map<String, Value>,
+    provider: Value,
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    data: Resources,
+    resource: Resources,
+    output: Map<String, Value>,
+}
+
+/// Blocks by type and name.
+type Resources = IndexMap<&'static str, Map<String, Value>>;
+
+/// The resources of a pipeline.
+pub fn terraform(pipeline: &Pipeline, environment: &Environment) -> Terraform {
+    let mut document = Terraform {
+        terraform: json!({
+            "required_version": ">= 1.5",
+            "required_providers": {
+                "google": { "source": "hashicorp/google", "version": ">= 6.0" },
+                "archive": { "source": "hashicorp/archive", "version": ">= 2.4" },
+            },
+        }),
+        variable: variables(pipeline),
+        provider: json!({ "google": { "project": "${var.project}", "region": "${var.region}" } }),
+        ..Terraform::default()
+    };
+    services(pipeline, &mut document);
+    accounts(pipeline, &mut document);
+    buckets(pipeline, &mut document);
+    secrets(pipeline, &mut document);
+    functions(pipeline, &mut document);
+    workflow(pipeline, environment, &mut document);
+    object_triggers(pipeline, &mut document);
+    schedules(pipeline, &mut document);
+    outputs(pipeline, &mut document);
+    document
+}
+
+impl Terraform {
+    fn resource(&mut self, kind: &'static str, name: impl Into<String>, body: Value) {
+        self.resource.entry(kind).or_default().insert(name.into(), body);
+    }
+
+    fn data(&mut self, kind: &'static str, name: impl Into<String>, body: Value) {
+        self.data.entry(kind).or_default().insert(name.into(), body);
+    }
+}
+
+fn variables(pipeline: &Pipeline) -> Map<String, Value> {
+    let settings = &pipeline.targets.gcp;
+    [
+        ("project", "The project to deploy to.", &settings.project),
+        ("region", "The region to deploy to.", &settings.region),
+    ]
+    .into_iter()
+    .map(|(name, description, default)| {
+        let mut variable = json!({ "type": "string", "description": description });
+        if let Some(default) = default {
+            variable["default"] = json!(escaped(default));
+        }
+        (name.to_owned(), variable)
+    })
+    .collect()
+}
+
+fn services(pipeline: &Pipeline, document: &mut Terraform) {
+    let mut apis = vec![
+        "artifactregistry",
+        "cloudbuild",
+        "cloudfunctions",
+        "iam",
+        "run",
+        "storage",
+        "workflowexecutions",
+        "workflows",
+    ];
+    for trigger in &pipeline.triggers {
+        apis.extend(match trigger.kind {
+            TriggerKind::ObjectCreated { .. } => ["eventarc", "pubsub"].as_slice(),
+            TriggerKind::Schedule { .. } => ["cloudscheduler"].as_slice(),
+        });
+    }
+    if !pipeline.secrets.is_empty() {
+        apis.push("secretmanager");
+    }
+    apis.sort_unstable();
+    apis.dedup();
+    let list: Vec<String> = apis.iter().map(|api| format!("\"{api}.googleapis.com\"")).collect();
+    document.resource(
+        "google_project_service",
+        "apis",
+        json!({
+            "for_each": format!("${{toset([{}])}}", list.join(", ")),
+            "service": "${each.value}",
+            "disable_on_destroy": false,
+        }),
+    );
+}
+
+fn accounts(pipeline: &Pipeline, document: &mut Terraform) {
+    let mut accounts = vec![("workflow", "runs the workflow")];
+    if !pipeline.functions().is_empty() {
+        accounts.push(("functions", "runs the functions"));
+    }
+    if !pipeline.triggers.is_empty() {
+        accounts.push(("trigger", "starts executions"));
+    }
+    for (account, purpose) in accounts {
+        document.resource(
+            "google_service_account",
+            account,
+            json!({
+                "account_id": resource(&[&pipeline.name, account], ACCOUNT),
+                "display_name": format!("{}: {purpose}", pipeline.name),
+            }),
+        );
+    }
+}
+
+fn buckets(pipeline: &Pipeline, document: &mut Terraform) {
+    for bucket in &pipeline.buckets {
+        let id = identifier(&bucket.id);
+        match bucket.existing.get("gcp") {
+            Some(name) => document.data("google_storage_bucket", &id, json!({ "name": escaped(name) })),
+            None => document.resource("google_storage_bucket", &id, new_bucket(pipeline, bucket)),
+        }
+        if !pipeline.functions().is_empty() {
+            document.resource(
+                "google_storage_bucket_iam_member",
+                format!("functions_{id}"),
+                json!({
+                    "bucket": format!("${{{}.name}}", bucket_address(bucket)),
+                    "role": "roles/storage.objectUser",
+                    "member": "${google_service_account.functions.member}",
+                }),
+            );
+        }
+    }
+}
+
+fn new_bucket(pipeline: &Pipeline, bucket: &Bucket) -> Value {
+    let mut body = json!({
+        "name": format!("${{var.project}}-{}", resource(&[&pipeline.name, &bucket.id], BUCKET)),
+        "location": "${var.region}",
+        "uniform_bucket_level_access": true,
+        "public_access_prevention": "enforced",
+    });
+    if bucket.versioning {
+        body["versioning"] = json!({ "enabled": true });
+    }
+    if let Some(days) = bucket.expire_after_days {
+        body["lifecycle_rule"] = json!([{ "action": { "type": "Delete" }, "condition": { "age": days } }]);
+    }
+    body["depends_on"] = json!(["google_project_service.apis"]);
+    body
+}
+
+/// A bucket's address: a resource, or data where it exists already.
+fn bucket_address(bucket: &Bucket) -> String {
+    let prefix = if bucket.existing.contains_key("gcp") { "data." } else { "" };
+    format!("{prefix}google_storage_bucket.{}", identifier(&bucket.id))
+}
+
+fn secrets(pipeline: &Pipeline, document: &mut Terraform) {
+    for secret in &pipeline.secrets {
+        let id = identifier(secret);
+        document.resource(
+            "google_secret_manager_secret",
+            &id,
+            json!({
+                "secret_id": format!("{}-{secret}", pipeline.name),
+                "replication": { "auto": {} },
+                "depends_on": ["google_project_service.apis"],
+            }),
+        );
+        if !pipeline.functions().is_empty() {
+            document.resource(
+                "google_secret_manager_secret_iam_member",
+                format!("functions_{id}"),
+                json!({
+                    "secret_id": format!("${{google_secret_manager_secret.{id}.secret_id}}"),
+                    "role": "roles/secretmanager.secretAccessor",
+                    "member": "${google_service_account.functions.member}",
+                }),
+            );
+        }
+    }
+}
+
+fn functions(pipeline: &Pipeline, document: &mut Terraform) {
+    let packages = package::packages(pipeline);
+    if packages.is_empty() {
+        return;
+    }
+    let mut taken = Taken::new(pipeline.buckets.iter().map(|bucket| identifier(&bucket.id)));
+    let code = taken.name("function_code");
+    document.resource(
+        "google_storage_bucket",
+        &code,
+        json!({
+            "name": format!("${{var.project}}-{}", resource(&[&pipeline.name, "function-code"], BUCKET)),
+            "location": "${var.region}",
+            "uniform_bucket_level_access": true,
+            "public_access_prevention": "enforced",
+            "force_destroy": true,
+            "depends_on": ["google_project_service.apis"],
+        }),
+    );
+    let mut keys = Taken::default();
+    for package in &packages {
+        let key = keys.name(&package_key(package));
+        document.data(
+            "archive_file",
+            &key,
+            json!({
+                "type": "zip",
+                "source_dir": format!("${{path.module}}/functions/{}", escaped(package.name)),
+                "output_path": format!("${{path.module}}/.terraform/functions/{}.zip", escaped(package.name)),
+                "excludes": ["**/__pycache__/**"],
+            }),
+        );
+        document.resource(
+            "google_storage_bucket_object",
+            &key,
+            json!({
+                "bucket": format!("${{google_storage_bucket.{code}.name}}"),
+                "name": format!("{}-${{data.archive_file.{key}.output_md5}}.zip", escaped(package.name)),
+                "source": format!("${{data.archive_file.{key}.output_path}}"),
+            }),
+        );
+        for function in &package.functions {
+            one_function(pipeline, function, &code, &key, document);
+        }
+    }
+}
+
+fn package_key(package: &Package<'_>) -> String {
+    let key: String = package
+        .name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    if key.starts_with(|c: char| c.is_ascii_digit()) { format!("_{key}") } else { key }
+}
+
+fn one_function(pipeline: &Pipeline, function: &FunctionUse<'_>, bucket: &str, object: &str, document: &mut Terraform) {
+    let id = identifier(function.step);
+    let mut service = json!({
+        "available_memory": format!("{}Mi", function.call.memory_mib),
+        "timeout_seconds": function.call.timeout,
+        "service_account_email": "${google_service_account.functions.email}",
+    });
+    let secrets: Map<String, Value> = pipeline
+        .secrets
+        .iter()
+        .map(|secret| {
+            let key = identifier(secret);
+            let path = format!(
+                "projects/${{var.project}}/secrets/${{google_secret_manager_secret.{key}.secret_id}}/versions/latest"
+            );
+            (format!("MLPIPE_SECRET_{}", key.to_ascii_uppercase()), json!(path))
+        })
+        .collect();
+    if !secrets.is_empty() {
+        service["environment_variables"] = Value::Object(secrets);
+    }
+    let mut body = json!({
+        "name": resource(&[&pipeline.name, function.step], SERVICE),
+        "location": "${var.region}",
+    });
+    if let Some(description) = function.description {
+        body["description"] = json!(escaped(description));
+    }
+    body["build_config"] = json!({
+        "runtime": runtime(&function.call.runtime),
+        "entry_point": "handle",
+        "source": {
+            "storage_source": {
+                "bucket": format!("${{google_storage_bucket.{bucket}.name}}"),
+                "object": format!("${{google_storage_bucket_object.{object}.name}}"),
+            },
+        },
+    });
+    body["service_config"] = service;
+    document.resource("google_cloudfunctions2_function", &id, body);
+    document.resource(
+        "google_cloud_run_service_iam_member",
+        &id,
+        json!({
+            "location": format!("${{google_cloudfunctions2_function.{id}.location}}"),
+            "service": format!("${{google_cloudfunctions2_function.{id}.name}}"),
+            "role": "roles/run.invoker",
+            "member": "${google_service_account.workflow.member}",
+        }),
+    );
+}
+
+/// `python3.12` as Google names it: `python312`.
+pub fn runtime(name: &str) -> String {
+    name.replace('.', "")
+}
+
+fn workflow(pipeline: &Pipeline, environment: &Environment, document: &mut Terraform) {
+    let url = |step: &str| format!("${{google_cloudfunctions2_function.{}.service_config[0].uri}}", identifier(step));
+    let mut values: Map<String, Value> = environment
+        .urls
+        .iter()
+        .map(|(step, name)| (name.clone(), json!(url(step))))
+        .collect();
+    for (name, steps) in &environment.url_maps {
+        let urls: Vec<String> = steps
+            .iter()
+            .map(|step| format!("\"{}\":\"{}\"", identifier(step), url(step)))
+            .collect();
+        values.insert(name.clone(), json!(format!("{{{}}}", urls.join(","))));
+    }
+    for bucket in &pipeline.buckets {
+        if let Some(name) = environment.buckets.get(&bucket.id) {
+            values.insert(name.clone(), json!(format!("${{{}.name}}", bucket_address(bucket))));
+        }
+    }
+    let mut body = json!({
+        "name": pipeline.name,
+        "region": "${var.region}",
+    });
+    if let Some(description) = &pipeline.description {
+        body["description"] = json!(escaped(description));
+    }
+    body["service_account"] = json!("${google_service_account.workflow.id}");
+    body["source_contents"] = json!("${file(\"${path.module}/workflow.yaml\")}");
+    if !values.is_empty() {
+        body["user_env_vars"] = Value::Object(values);
+    }
+    body["deletion_protection"] = json!(false);
+    body["depends_on"] = json!(["google_project_service.apis"]);
+    document.resource("google_workflows_workflow", "pipeline", body);
+    if !pipeline.triggers.is_empty() {
+        project_role("trigger_workflows", "roles/workflows.invoker", TRIGGER, document);
+    }
+}
+
+const TRIGGER: &str = "${google_service_account.trigger.member}";
+
+fn project_role(name: &str, role: &str, member: &str, document: &mut Terraform) {
+    document.resource(
+        "google_project_iam_member",
+        name,
+        json!({ "project": "${var.project}", "role": role, "member": member }),
+    );
+}
+
+/// One Eventarc trigger a bucket: the workflow itself tells apart what the pipeline's triggers mean.
+fn object_triggers(pipeline: &Pipeline, document: &mut Terraform) {
+    let mut watched: Vec<&Bucket> = Vec::new();
+    for trigger in &pipeline.triggers {
+        if let TriggerKind::ObjectCreated { bucket, .. } = &trigger.kind
+            && let Some(bucket) = pipeline.buckets.iter().find(|known| known.id == *bucket)
+            && !watched.iter().any(|known| known.id == bucket.id)
+        {
+            watched.push(bucket);
+        }
+    }
+    if watched.is_empty() {
+        return;
+    }
+    document.data("google_storage_project_service_account", "storage", json!({}));
+    project_role(
+        "storage_events",
+        "roles/pubsub.publisher",
+        "${data.google_storage_project_service_account.storage.member}",
+        document,
+    );
+    project_role("trigger_events", "roles/eventarc.eventReceiver", TRIGGER, document);
+    for bucket in watched {
+        let address = bucket_address(bucket);
+        document.resource(
+            "google_eventarc_trigger",
+            identifier(&bucket.id),
+            json!({
+                "name": resource(&[&pipeline.name, &bucket.id], SERVICE),
+                "location": format!("${{lower({address}.location)}}"),
+                "matching_criteria": [
+                    { "attribute": "type", "value": FINALIZED },
+                    { "attribute": "bucket", "value": format!("${{{address}.name}}") },
+                ],
+                "destination": { "workflow": "${google_workflows_workflow.pipeline.id}" },
+                "service_account": "${google_service_account.trigger.email}",
+                "depends_on": [
+                    "google_project_iam_member.storage_events",
+                    "google_project_iam_member.trigger_events",
+                    "google_project_iam_member.trigger_workflows",
+                ],
+            }),
+        );
+    }
+}
+
+fn schedules(pipeline: &Pipeline, document: &mut Terraform) {
+    let mut keys = Taken::default();
+    for trigger in &pipeline.triggers {
+        let TriggerKind::Schedule { cron, timezone } = &trigger.kind else {
+            continue;
+        };
+        let key = keys.name("schedule");
+        let params: Map<String, Value> = trigger
+            .params
+            .iter()
+            .map(|(name, template)| (name.clone(), constant(template)))
+            .collect();
+        let argument = hcl(&Value::Object(params));
+        let fields = [&cron.minute, &cron.hour, &cron.day_of_month, &cron.month, &cron.day_of_week];
+        document.resource(
+            "google_cloud_scheduler_job",
+            &key,
+            json!({
+                "name": resource(&[&pipeline.name, &key], SERVICE),
+                "region": "${var.region}",
+                "schedule": fields.map(String::as_str).join(" "),
+                "time_zone": timezone,
+                "http_target": {
+                    "http_method": "POST",
+                    "uri": "https://workflowexecutions.googleapis.com/v1/${google_workflows_workflow.pipeline.id}/executions",
+                    "headers": { "Content-Type": "application/json" },
+                    "body": format!("${{base64encode(jsonencode({{ argument = jsonencode({argument}) }}))}}"),
+                    "oauth_token": {
+                        "service_account_email": "${google_service_account.trigger.email}",
+                        "scope": "https://www.googleapis.com/auth/cloud-platform",
+                    },
+                },
+                "depends_on": ["google_project_iam_member.trigger_workflows"],
+            }),
+        );
+    }
+}
+
+/// The value of a schedule's param: the checker allows constants only.
+fn constant(template: &Template) -> Value {
+    match template {
+        Template::Constant(value) => value.clone(),
+        Template::Expr(expr) => match &expr.kind {
+            crate::expr::ExprKind::Literal(value) => value.clone(),
+            _ => Value::Null,
+        },
+        Template::Text(_) | Template::List(_) | Template::Object(_) => Value::Null,
+    }
+}
+
+/// A value in Terraform's expression syntax.
+fn hcl(value: &Value) -> String {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+        // JSON's escapes are Terraform's, but for two rare ones.
+        Value::String(text) => escaped(&Value::from(text.as_str()).to_string())
+            .replace("\\b", "\\u0008")
+            .replace("\\f", "\\u000c"),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(hcl).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(fields) if fields.is_empty() => "{}".to_owned(),
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("{} = {}", hcl(&json!(name)), hcl(value)))
+                .collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+    }
+}
+
+/// A text that Terraform takes as it is.
+fn escaped(text: &str) -> String {
+    text.replace("${", "$${").replace("%{", "%%{")
+}
+
+fn outputs(pipeline: &Pipeline, document: &mut Terraform) {
+    document.output.insert(
+        "workflow".to_owned(),
+        json!({
+            "description": "The workflow; start it with `gcloud workflows execute`.",
+            "value": "${google_workflows_workflow.pipeline.id}",
+        }),
+    );
+    if !pipeline.buckets.is_empty() {
+        let names: Map<String, Value> = pipeline
+            .buckets
+            .iter()
+            .map(|bucket| (bucket.id.clone(), json!(format!("${{{}.name}}", bucket_address(bucket)))))
+            .collect();
+        document.output.insert(
+            "buckets".to_owned(),
+            json!({ "description": "The buckets' names.", "value": names }),
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! Names: variables and steps of the workflow, resources in Google Cloud.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+
+use super::helpers;
+use crate::model::{Kind, Pipeline, TriggerKind};
+use crate::plan::Plan;
+
+/// Names of Workflows' own that a variable cannot take: literals, operators, modules and functions of the standard library.
+const BUILTINS: [&str; 33] = [
+    "and",
+    "or",
+    "not",
+    "in",
+    "true",
+    "false",
+    "null",
+    "base64",
+    "events",
+    "experimental",
+    "googleapis",
+    "hash",
+    "http",
+    "json",
+    "list",
+    "map",
+    "math",
+    "retry",
+    "sys",
+    "text",
+    "time",
+    "uuid",
+    "default",
+    "double",
+    "get_type",
+    "if",
+    "int",
+    "keys",
+    "len",
+    "string",
+    "bool",
+    "type",
+    "main",
+];
+
+/// Variables and subworkflows that mlpipe makes.
+const OURS: [&str; 14] = [
+    "args",
+    "params",
+    "failure",
+    "error",
+    "e",
+    "object",
+    "branch",
+    "started_at",
+    "function_urls",
+    "call_function",
+    "call_with_retry",
+    "object_params",
+    "x",
+    "found",
+];
+
+/// Hands out names, each once.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    names: BTreeSet<String>,
+}
+
+impl Taken {
+    /// With these names gone.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            names: names.into_iter().collect(),
+        }
+    }
+
+    /// `wanted`, or the same with a number where it is gone.
+    pub fn name(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut number = 2;
+        while !self.names.insert(name.clone()) {
+            name = format!("{wanted}_{number}");
+            number += 1;
+        }
+        name
+    }
+
+    /// All that are gone.
+    pub fn all(&self) -> &BTreeSet<String> {
+        &self.names
+    }
+}
+
+/// A step's id as an identifier.
+pub fn identifier(id: &str) -> String {
+    id.replace('-', "_")
+}
+
+/// The variables of a workflow.
+#[derive(Clone, Debug)]
+pub struct Variables {
+    /// With a step's output, by step id; only of those that something reads.
+    pub outputs: IndexMap<String, String>,
+    /// With a step's status, likewise.
+    pub statuses: IndexMap<String, String>,
+    /// All names that are gone.
+    pub taken: Taken,
+}
+
+/// Names the variables of a pipeline: after the step, and kept clear of what Workflows and mlpipe name themselves.
+pub fn variables(pipeline: &Pipeline, plan: &Plan) -> Variables {
+    let reserved = BUILTINS.iter().chain(&OURS).map(|name| (*name).to_owned());
+    let mut taken = Taken::new(reserved.chain(helpers::names().map(str::to_owned)));
+    let ids: BTreeSet<String> = pipeline.steps.iter().map(|step| identifier(&step.id)).collect();
+    // A variable that cannot be named after its step must not take another's name.
+    let fresh = |taken: &mut Taken, wanted: String| {
+        let mut wanted = wanted;
+        while ids.contains(&wanted) {
+            wanted.push('_');
+        }
+        taken.name(&wanted)
+    };
+    let mut outputs = IndexMap::new();
+    let mut statuses = IndexMap::new();
+    for (index, step) in pipeline.steps.iter().enumerate() {
+        let reads = plan.reads.get(index).copied().unwrap_or_default();
+        let id = identifier(&step.id);
+        if reads.output && matches!(step.kind, Kind::Function(_)) {
+            let variable = if taken.all().contains(&id) {
+                fresh(&mut taken, format!("{id}_output"))
+            } else {
+                taken.name(&id)
+            };
+            outputs.insert(step.id.clone(), variable);
+        }
+        if reads.status {
+            let variable = fresh(&mut taken, format!("{id}_status"));
+            statuses.insert(step.id.clone(), variable);
+        }
+    }
+    Variables {
+        outputs,
+        statuses,
+        taken,
+    }
+}
+
+/// Buckets that the workflow must know by name: those of triggers and expressions, in file order.
+pub fn used_buckets(pipeline: &Pipeline) -> Vec<&str> {
+    let mut used: BTreeSet<&str> = BTreeSet::new();
+    for trigger in &pipeline.triggers {
+        if let TriggerKind::ObjectCreated { bucket, .. } = &trigger.kind {
+            used.insert(bucket);
+        }
+    }
+    each_expr(pipeline, &mut |expr| {
+        expr.walk(&mut |part| {
+            use crate::expr::ExprKind::{BucketName, BucketUri};
+            if let BucketUri(bucket) | BucketName(bucket) = &part.kind {
+                used.insert(bucket);
+            }
+        });
+    });
+    pipeline
+        .buckets
+        .iter()
+        .map(|bucket| bucket.id.as_str())
+        .filter(|id| used.contains(id))
+        .collect()
+}
+
+/// Every expression of the workflow.
+pub fn each_expr<'a>(pipeline: &'a Pipeline, visit: &mut dyn FnMut(&'a crate::expr::Expr)) {
+    for step in &pipeline.steps {
+        step.each_expr(visit);
+    }
+    if let Some(handler) = &pipeline.on_failure {
+        handler.input.each_expr(visit);
+    }
+    for (_, output) in &pipeline.outputs {
+        output.each_expr(visit);
+    }
+}
+
+/// The environment of a workflow: values by name, 20 at most (Workflows quotas, "User-defined environment variables").
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// The variable with a function's URL, by step; empty where they share variables.
+    pub urls: IndexMap<String, String>,
+    /// Variables with several functions' URLs as a JSON object, each with its steps.
+    pub url_maps: IndexMap<String, Vec<String>>,
+    /// The variable with a bucket's name, by bucket id.
+    pub buckets: IndexMap<String, String>,
+}
+
+/// How many variables a workflow may have.
+const ENVIRONMENT: usize = 20;
+/// How many URLs fit into the 4 KiB of one variable: of 63 characters for a function's name, and its host.
+const URLS: usize = 20;
+
+/// Lays out the environment.
+pub fn environment(pipeline: &Pipeline) -> Environment {
+    let mut taken = Taken::default();
+    let mut environment = Environment::default();
+    for bucket in used_buckets(pipeline) {
+        let name = taken.name(&variable(bucket, "BUCKET"));
+        environment.buckets.insert(bucket.to_owned(), name);
+    }
+    let steps: Vec<&str> = pipeline.functions().iter().map(|function| function.step).collect();
+    if steps.len() + environment.buckets.len() <= ENVIRONMENT {
+        for step in steps {
+            let name = taken.name(&variable(step, "URL"));
+            environment.urls.insert(step.to_owned(), name);
+        }
+    } else {
+        for chunk in steps.chunks(URLS) {
+            let name = taken.name("FUNCTION_URLS");
+            environment
+                .url_maps
+                .insert(name, chunk.iter().map(|step| (*step).to_owned()).collect());
+        }
+    }
+    environment
+}
+
+/// `TRAIN_URL`; names that start with GOOGLE or WORKFLOWS are Google's.
+fn variable(id: &str, suffix: &str) -> String {
+    let name = format!("{}_{suffix}", identifier(id).to_ascii_uppercase());
+    if name.starts_with("GOOGLE") || name.starts_with("WORKFLOWS") {
+        format!("MY_{name}")
+    } else {
+        name
+    }
+}
+
+impl Environment {
+    /// How many variables it has.
+    pub fn count(&self) -> usize {
+        self.urls.len() + self.url_maps.len() + self.buckets.len()
+    }
+}
+
+/// `parts` joined by dashes, in letters, digits and dashes, within `limit` characters: a longer name ends with a hash of the whole.
+pub fn resource(parts: &[&str], limit: usize) -> String {
+    let whole = parts.join("-");
+    let name = whole.replace('_', "-");
+    let name = name.trim_end_matches('-');
+    if name.len() <= limit && name.len() == whole.len() {
+        return name.to_owned();
+    }
+    let hash = format!("{:08x}", fnv(&whole));
+    let kept: String = name.chars().take(limit.saturating_sub(hash.len() + 1)).collect();
+    format!("{}-{hash}", kept.trim_end_matches('-'))
+}
+
+/// FNV-1a of 32 bits: short, and the same on every machine.
+fn fnv(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}

@@ -1,0 +1,55 @@
+//! `README.md` of the artifacts.
+
+use serde_json::{Map, Value, json};
+
+use crate::expr::Type;
+use crate::model::{Pipeline, TriggerKind};
+use crate::targets::package::environment;
+
+/// What is there, how to deploy it, how to start it.
+pub fn text(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
+    let settings = &pipeline.targets.gcp;
+    let triggers: Vec<String> = pipeline
+        .triggers
+        .iter()
+        .map(|trigger| match &trigger.kind {
+            TriggerKind::ObjectCreated { bucket, .. } => format!("when an object is written to the bucket `{bucket}`"),
+            TriggerKind::Schedule { timezone, .. } => format!("on a schedule ({timezone})"),
+        })
+        .collect();
+    let context = json!({
+        "name": pipeline.name,
+        "project": settings.project,
+        "region": settings.region,
+        "functions": !pipeline.functions().is_empty(),
+        "secrets": pipeline.secrets,
+        "triggers": triggers.join(", and "),
+        "example": example_input(pipeline),
+    });
+    let mut env = environment()?;
+    env.add_template("readme", include_str!("../../../targets/gcp/README.md.j2"))?;
+    env.get_template("readme")?
+        .render(minijinja::Value::from(minijinja::value::Serde(&context)))
+}
+
+/// Params with a value for each that has no default.
+fn example_input(pipeline: &Pipeline) -> String {
+    let fields: Map<String, Value> = pipeline
+        .params
+        .iter()
+        .filter(|param| param.default.is_none() && !matches!(param.ty, Type::Optional(_)))
+        .map(|param| (param.name.clone(), example(&param.ty)))
+        .collect();
+    Value::Object(fields).to_string()
+}
+
+fn example(ty: &Type) -> Value {
+    match ty {
+        Type::Any | Type::Null | Type::Optional(_) => Value::Null,
+        Type::Boolean => json!(true),
+        Type::Integer | Type::Number => json!(1),
+        Type::String => json!("..."),
+        Type::List(item) => json!([example(item)]),
+        Type::Object(fields) => fields.iter().map(|(name, ty)| (name.clone(), example(ty))).collect(),
+    }
+}

@@ -1,0 +1,580 @@
+//! `workflow.yaml`: the plan as Workflows steps, named after the pipeline's.
+
+use serde_json::{Map, Value, json};
+
+use super::calls::Calls;
+use super::frames::{self, Frame, Layout, Tree};
+use super::names::{self, Environment, Taken, Variables, identifier};
+use super::steps::{Action, Body, Call, Case, Routine, Step, Then, expression, to_yaml};
+use super::{helpers, inputs};
+use crate::expr::workflows::{Library, Names, Printer, Statement};
+use crate::expr::{Expr, ExprKind, Template};
+use crate::model::{Handler, Join, Kind, ON_FAILURE, Pipeline, StepIx};
+use crate::plan::{Guard, Plan};
+
+/// Assignments of one step: Workflows quotas, "Assignments per step".
+const ASSIGNMENTS: usize = 50;
+/// Conditions of one `switch`: Workflows quotas, "Conditions per switch".
+pub const CONDITIONS: usize = 50;
+/// Branches of one parallel step: Workflows quotas, "Branches per parallel step".
+const BRANCHES: usize = 10;
+/// Statuses that one condition lists in place.
+const STATUSES: usize = 8;
+
+/// The text of `workflow.yaml`.
+pub fn workflow(pipeline: &Pipeline, plan: &Plan, environment: &Environment) -> String {
+    let variables = names::variables(pipeline, plan);
+    let (tree, layout) = frames::layout(pipeline, plan, &variables);
+    let names = Names {
+        pipeline: pipeline.name.clone(),
+        outputs: variables.outputs.clone(),
+        statuses: variables.statuses.clone(),
+        buckets: environment
+            .buckets
+            .iter()
+            .map(|(bucket, name)| (bucket.clone(), format!("sys.get_env(\"{name}\")")))
+            .collect(),
+        taken: variables.taken.all().clone(),
+    };
+    let ids = pipeline.steps.iter().map(|step| identifier(&step.id));
+    let mut writer = Writer {
+        pipeline,
+        names: &names,
+        layout: &layout,
+        environment,
+        variables,
+        library: Library::default(),
+        calls: Calls::default(),
+        steps: Taken::new(ids.chain([ON_FAILURE.to_owned()])),
+        parallel: false,
+    };
+    let main = writer.main(&tree);
+    let mut routines = vec![main];
+    routines.extend(inputs::trigger_routine(pipeline, &names, &mut writer.library));
+    routines.extend(inputs::type_routines(pipeline, &mut writer.library));
+    routines.extend(writer.calls.routines(&mut writer.library));
+    routines.extend(writer.library.routines.iter().map(routine));
+    // Serialising our own values to a string cannot fail: their keys are strings.
+    let texts: Vec<String> = routines.iter().map(|routine| to_yaml(routine).unwrap_or_default()).collect();
+    texts.join("\n") + &helpers::text(&writer.library.helpers)
+}
+
+struct Writer<'a> {
+    pipeline: &'a Pipeline,
+    names: &'a Names,
+    layout: &'a Layout,
+    environment: &'a Environment,
+    variables: Variables,
+    library: Library,
+    calls: Calls,
+    /// Names of steps of `main`.
+    steps: Taken,
+    /// True where there is a parallel step: then `failure` is declared.
+    parallel: bool,
+}
+
+impl Writer<'_> {
+    fn main(&mut self, tree: &Tree) -> Routine {
+        let mut body = inputs::check_steps(self.pipeline, self.names, &mut self.library, &mut self.steps);
+        self.tree(tree, None, &mut body);
+        self.outputs(&mut body);
+        let mut steps = self.init();
+        steps.extend(inputs::trigger_steps(self.pipeline, &mut self.steps));
+        steps.extend(inputs::default_steps(self.pipeline, self.names, &mut self.library, &mut self.steps));
+        match &self.pipeline.on_failure {
+            Some(handler) => {
+                let except = self.on_failure(handler);
+                steps.push(Step::new(
+                    self.steps.name("pipeline"),
+                    Action::Try {
+                        body: Body::Steps(body),
+                        retry: None,
+                        error: "error".to_owned(),
+                        except,
+                    },
+                ));
+            }
+            None => steps.extend(body),
+        }
+        Routine {
+            name: "main".to_owned(),
+            comment: self.title(),
+            params: vec!["args".to_owned()],
+            steps,
+        }
+    }
+
+    fn title(&self) -> String {
+        let written = "Written by mlpipe from pipeline.yaml.";
+        match &self.pipeline.description {
+            Some(text) => format!("{}\n{written}", one_line(text)),
+            None => written.to_owned(),
+        }
+    }
+
+    /// Declares what steps of conditions and branches assign.
+    fn init(&mut self) -> Vec<Step> {
+        let mut assign = Vec::new();
+        if reads_start(self.pipeline) {
+            assign.push(("started_at".to_owned(), expression("time.format(sys.now())")));
+        }
+        for (index, name) in self.environment.url_maps.keys().enumerate() {
+            let map = format!("json.decode(sys.get_env(\"{name}\"))");
+            let value = if index == 0 {
+                map
+            } else {
+                format!("map.merge(function_urls, {map})")
+            };
+            assign.push(("function_urls".to_owned(), expression(value)));
+        }
+        if self.parallel {
+            assign.push(("failure".to_owned(), Value::Null));
+        }
+        assign.extend(self.declared(frames::ROOT));
+        self.assign("init", assign)
+    }
+
+    fn declared(&self, frame: Frame) -> Vec<(String, Value)> {
+        let variables = self.layout.declared.get(&frame).into_iter().flatten();
+        variables
+            .map(|variable| {
+                let first = if variable.status { json!("skipped") } else { Value::Null };
+                (variable.name.clone(), first)
+            })
+            .collect()
+    }
+
+    fn assign(&mut self, name: &str, variables: Vec<(String, Value)>) -> Vec<Step> {
+        variables
+            .chunks(ASSIGNMENTS)
+            .map(|chunk| Step::new(self.steps.name(name), Action::Assign(chunk.to_vec())))
+            .collect()
+    }
+
+    /// Adds the steps of a tree. `branch` is Some within a branch: true once it has started a step.
+    fn tree(&mut self, tree: &Tree, mut branch: Option<&mut bool>, out: &mut Vec<Step>) {
+        match tree {
+            Tree::Seq(nodes) => {
+                for node in nodes {
+                    self.tree(node, branch.as_deref_mut(), out);
+                }
+            }
+            Tree::Run(ix) => {
+                self.stop(*ix, branch, out);
+                self.run(*ix, out);
+            }
+            Tree::Par { id, branches } => {
+                if let Some(first) = branches.first().and_then(|(_, tree)| first(tree)) {
+                    self.stop(first, branch, out);
+                }
+                self.parallel_step(*id, branches, out);
+            }
+            Tree::If { guard, then } => {
+                let mut started = false;
+                let mut inside = Vec::new();
+                let before = branch.as_deref().copied();
+                self.tree(then, branch.as_mut().map(|_| &mut started), &mut inside);
+                // A guarded step may be the first of its branch, or not: what went before decides.
+                if before == Some(true) {
+                    let mut stop = Vec::new();
+                    self.stop(guard.step, branch.as_deref_mut(), &mut stop);
+                    stop.append(&mut inside);
+                    inside = stop;
+                }
+                if let Some(branch) = branch {
+                    *branch = true;
+                }
+                self.guarded(guard, inside, out);
+            }
+        }
+    }
+
+    /// In a branch, before every step but the first: ends the branch where another has failed.
+    fn stop(&mut self, ix: StepIx, branch: Option<&mut bool>, out: &mut Vec<Step>) {
+        let Some(started) = branch else { return };
+        if std::mem::replace(started, true) {
+            let id = identifier(&self.pipeline.step(ix).id);
+            out.push(Step::new(self.steps.name(&format!("before_{id}")), raise_failure()));
+        }
+    }
+
+    fn run(&mut self, ix: StepIx, out: &mut Vec<Step>) {
+        let step = self.pipeline.step(ix);
+        let id = identifier(&step.id);
+        match &step.kind {
+            Kind::Function(_) => {
+                let hint = format!("{id}_input");
+                let input = self.printer().template(&step.input, &hint);
+                let policy = self.calls.policy(&step.retry);
+                let call = self.call(policy, &step.id, step.attempt_timeout(), input, step_output(self.names, &step.id));
+                out.push(self.guard_call(&step.id, call, step.input.is_safe()));
+            }
+            Kind::Wait { seconds } => {
+                let call = Call::new("sys.sleep", [("seconds", json!(seconds))]);
+                out.push(Step::new(id.clone(), Action::Call(call)));
+            }
+            Kind::Fail { error, message } => {
+                let name = self.printer().string_template(error, &format!("{id}_error"));
+                let message_value = self.printer().string_template(message, &format!("{id}_message"));
+                let raise = Action::Raise(json!({ "name": name, "message": message_value, "step": step.id }));
+                if is_text(error) && is_text(message) {
+                    out.push(Step::new(id.clone(), raise));
+                } else {
+                    let inner = Step::new(self.steps.name(&format!("raise_{id}")), raise);
+                    let action = self.attempt(&step.id, "fail", Body::Steps(vec![inner]));
+                    out.push(Step::new(id.clone(), action));
+                }
+            }
+        }
+        if let Some(status) = self.names.statuses.get(&step.id) {
+            let name = self.steps.name(&format!("{id}_succeeded"));
+            let assign = vec![(status.clone(), json!("succeeded"))];
+            out.push(Step::new(name, Action::Assign(assign)));
+        }
+        if let (Some(comment), Some(step)) = (&step.description, out.iter_mut().find(|step| step.name == id)) {
+            step.comment = one_line(comment);
+        }
+    }
+
+    /// The call of a step's function through the routine of its retry policy.
+    fn call(&self, target: String, step: &str, timeout: u64, input: Value, result: Option<String>) -> Call {
+        let url = match self.environment.urls.get(step) {
+            Some(name) => format!("sys.get_env(\"{name}\")"),
+            None => format!("function_urls.{}", identifier(step)),
+        };
+        let args = [
+            ("step", json!(step)),
+            ("url", expression(url)),
+            ("timeout", json!(timeout)),
+            ("input", input),
+        ];
+        Call {
+            result,
+            ..Call::new(target, args)
+        }
+    }
+
+    /// A step that calls; where its input may fail to evaluate, that is the step's `ExpressionError`.
+    fn guard_call(&mut self, step: &str, call: Call, safe: bool) -> Step {
+        let action = if safe {
+            Action::Call(call)
+        } else {
+            self.attempt(step, "input", Body::Call(call))
+        };
+        Step::new(identifier(step), action)
+    }
+
+    /// Tries what evaluates an expression of a step.
+    fn attempt(&mut self, step: &str, part: &str, body: Body) -> Action {
+        self.library.helpers.insert("expression_failure");
+        let name = self.steps.name(&format!("{}_failed", identifier(step)));
+        let failure = format!("expression_failure(\"{step}\", \"{part}\", e)");
+        Action::Try {
+            body,
+            retry: None,
+            error: "e".to_owned(),
+            except: vec![Step::new(name, Action::Raise(expression(failure)))],
+        }
+    }
+
+    fn guarded(&mut self, guard: &Guard, then: Vec<Step>, out: &mut Vec<Step>) {
+        let step = self.pipeline.step(guard.step);
+        let id = identifier(&step.id);
+        let when = step.when.as_ref().filter(|_| guard.when);
+        let mut ran_steps = Vec::new();
+        let ran = self.ran(guard, &id, &mut ran_steps);
+        out.append(&mut ran_steps);
+        let Some(when) = when else {
+            if let Some(condition) = ran {
+                out.push(self.switch(&format!("if_{id}"), condition, then));
+            } else {
+                out.extend(then);
+            }
+            return;
+        };
+        let condition = self.printer().condition(when, &format!("{id}_when"));
+        let sure = when.safe && when.ty == crate::expr::Type::Boolean;
+        if sure {
+            let both = match &ran {
+                Some(ran) if when_is_loose(when) => format!("{ran} and ({condition})"),
+                Some(ran) => format!("{ran} and {condition}"),
+                None => condition.clone(),
+            };
+            if both.chars().count() <= crate::expr::workflows::LENGTH {
+                out.push(self.switch(&format!("when_{id}"), both, then));
+                return;
+            }
+        }
+        let mut inner = Vec::new();
+        if sure {
+            inner.push(self.switch(&format!("when_{id}"), condition, then));
+        } else {
+            let variable = self.variables.taken.name(&format!("{id}_when"));
+            let name = self.steps.name(&format!("evaluate_{id}"));
+            let assign = Action::Assign(vec![(variable.clone(), expression(condition))]);
+            let evaluate = self.attempt(&step.id, "when", Body::Steps(vec![Step::new(name, assign)]));
+            inner.push(Step::new(self.steps.name(&format!("condition_{id}")), evaluate));
+            inner.push(self.switch(&format!("when_{id}"), variable, then));
+        }
+        match ran {
+            Some(ran) => out.push(self.switch(&format!("if_{id}"), ran, inner)),
+            None => out.extend(inner),
+        }
+    }
+
+    /// The condition that the steps before were not skipped.
+    fn ran(&mut self, guard: &Guard, id: &str, out: &mut Vec<Step>) -> Option<String> {
+        let statuses: Vec<&String> = guard
+            .ran
+            .iter()
+            .filter_map(|ix| self.names.statuses.get(&self.pipeline.step(*ix).id))
+            .collect();
+        let list = match statuses.as_slice() {
+            [] => return None,
+            [status] => return Some(format!("{status} == \"succeeded\"")),
+            some if some.len() <= STATUSES => {
+                let names: Vec<&str> = some.iter().map(|name| name.as_str()).collect();
+                format!("[{}]", names.join(", "))
+            }
+            many => {
+                let variable = self.variables.taken.name(&format!("{id}_needs"));
+                let list = many.iter().map(|name| expression(name.as_str())).collect();
+                let name = self.steps.name(&format!("{id}_needs"));
+                out.push(Step::new(name, Action::Assign(vec![(variable.clone(), list)])));
+                variable
+            }
+        };
+        Some(match guard.join {
+            Join::All => format!("not (\"skipped\" in {list})"),
+            Join::Any => format!("(\"succeeded\" in {list})"),
+        })
+    }
+
+    fn switch(&mut self, name: &str, condition: String, then: Vec<Step>) -> Step {
+        let case = Case {
+            condition,
+            then: Then::Steps(then),
+        };
+        Step::new(self.steps.name(name), Action::Switch(vec![case]))
+    }
+
+    fn parallel_step(&mut self, id: usize, branches: &[(Frame, Tree)], out: &mut Vec<Step>) {
+        self.parallel = true;
+        let mut shared = vec!["failure".to_owned()];
+        shared.extend(self.layout.shared.get(&id).into_iter().flatten().cloned());
+        let name = self.steps.name("parallel");
+        let many = branches.len() > BRANCHES;
+        let branches: Vec<(String, Vec<Step>)> = branches
+            .iter()
+            .map(|(frame, tree)| self.branch(*frame, tree, many))
+            .collect();
+        let action = if many {
+            self.turns(shared, branches)
+        } else {
+            Action::Parallel { shared, branches }
+        };
+        out.push(
+            Step::new(&name, action)
+                .with_comment("A branch that fails sets `failure`; then the others start no further step."),
+        );
+        out.push(Step::new(self.steps.name(&format!("after_{name}")), raise_failure()));
+    }
+
+    /// A branch: its name, after its first step, and its steps.
+    fn branch(&mut self, frame: Frame, tree: &Tree, started: bool) -> (String, Vec<Step>) {
+        let id = first(tree).map_or_else(String::new, |ix| identifier(&self.pipeline.step(ix).id));
+        let name = self.steps.name(&format!("{id}_branch"));
+        let mut body = self.assign(&format!("init_{name}"), self.declared(frame));
+        let mut started = started;
+        self.tree(tree, Some(&mut started), &mut body);
+        let note = Step::new(
+            self.steps.name(&format!("{name}_failed")),
+            Action::Assign(vec![("failure".to_owned(), expression("default(failure, e)"))]),
+        );
+        let attempt = Step::new(
+            self.steps.name(&format!("try_{name}")),
+            Action::Try {
+                body: Body::Steps(body),
+                retry: None,
+                error: "e".to_owned(),
+                except: vec![note],
+            },
+        );
+        (name, vec![attempt])
+    }
+
+    /// More branches than a parallel step takes: a parallel loop over their names.
+    fn turns(&mut self, shared: Vec<String>, branches: Vec<(String, Vec<Step>)>) -> Action {
+        let items = branches.iter().map(|(name, _)| json!(name)).collect();
+        let mut cases: Vec<Case> = branches
+            .into_iter()
+            .map(|(name, steps)| Case {
+                condition: format!("branch == \"{name}\""),
+                then: Then::Steps(steps),
+            })
+            .collect();
+        let mut steps = Vec::new();
+        while !cases.is_empty() {
+            let rest = cases.split_off(cases.len().min(CONDITIONS));
+            steps.push(Step::new(self.steps.name("branches"), Action::Switch(cases)));
+            cases = rest;
+        }
+        Action::ParallelFor {
+            shared,
+            value: "branch".to_owned(),
+            items,
+            steps,
+        }
+    }
+
+    fn outputs(&mut self, out: &mut Vec<Step>) {
+        let pipeline = self.pipeline;
+        let mut printer = self.printer();
+        let values: Map<String, Value> = pipeline
+            .outputs
+            .iter()
+            .map(|(name, template)| {
+                let hint = format!("{}_output", identifier(name));
+                (name.clone(), printer.template(template, &hint))
+            })
+            .collect();
+        if pipeline.outputs.iter().all(|(_, template)| template.is_safe()) {
+            out.push(Step::new(self.steps.name("outputs"), Action::Return(values.into())));
+            return;
+        }
+        let variable = self.variables.taken.name("outputs");
+        let name = self.steps.name("evaluate_outputs");
+        let assign = Action::Assign(vec![(variable.clone(), values.into())]);
+        let evaluate = self.attempt("outputs", "outputs", Body::Steps(vec![Step::new(name, assign)]));
+        out.push(Step::new(self.steps.name("outputs"), evaluate));
+        out.push(Step::new(self.steps.name("done"), Action::Return(expression(variable))));
+    }
+
+    /// Runs the handler, whose own failure is dropped, and fails with the error.
+    fn on_failure(&mut self, handler: &Handler) -> Vec<Step> {
+        let input = self.printer().template(&handler.input, "on_failure_input");
+        let policy = self.calls.policy(&handler.retry);
+        let call = self.call(policy, ON_FAILURE, handler.attempt_timeout(), input, None);
+        let keep = Step::new(
+            self.steps.name("keep_error"),
+            Action::Assign(vec![("e".to_owned(), Value::Null)]),
+        )
+        .with_comment("The pipeline fails with its own error, whatever the handler did.");
+        let mut step = Step::new(
+            ON_FAILURE,
+            Action::Try {
+                body: Body::Call(call),
+                retry: None,
+                error: "e".to_owned(),
+                except: vec![keep],
+            },
+        );
+        step.comment = handler.description.as_deref().map(one_line).unwrap_or_default();
+        vec![step, Step::new(self.steps.name("fail"), Action::Raise(expression("error")))]
+    }
+
+    fn printer(&mut self) -> Printer<'_> {
+        Printer::new(self.names, &mut self.library)
+    }
+}
+
+/// `failure` raised where there is one.
+fn raise_failure() -> Action {
+    Action::Switch(vec![Case {
+        condition: "failure != null".to_owned(),
+        then: Then::Raise(expression("failure")),
+    }])
+}
+
+fn step_output(names: &Names, step: &str) -> Option<String> {
+    names.outputs.get(step).cloned()
+}
+
+fn first(tree: &Tree) -> Option<StepIx> {
+    match tree {
+        Tree::Run(ix) => Some(*ix),
+        Tree::Seq(nodes) => nodes.iter().find_map(first),
+        Tree::Par { branches, .. } => branches.iter().find_map(|(_, tree)| first(tree)),
+        Tree::If { guard, .. } => Some(guard.step),
+    }
+}
+
+/// True where a template is surely a string.
+fn is_text(template: &Template) -> bool {
+    template.is_safe()
+        && match template {
+            Template::Expr(expr) => expr.ty == crate::expr::Type::String,
+            Template::Constant(_) | Template::Text(_) | Template::List(_) | Template::Object(_) => true,
+        }
+}
+
+/// True where a condition binds more loosely than `and`.
+fn when_is_loose(when: &Expr) -> bool {
+    matches!(when.kind, ExprKind::Binary(crate::expr::BinaryOp::Or, ..))
+}
+
+/// A comment: one line of the text.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A generated subworkflow for one expression.
+fn routine(routine: &crate::expr::workflows::Routine) -> Routine {
+    let mut count = 0;
+    let mut steps = statements(&routine.body, &mut count);
+    steps.push(Step::new("done", Action::Return(routine.result.clone())));
+    Routine {
+        name: routine.name.clone(),
+        comment: String::new(),
+        params: routine.params.clone(),
+        steps,
+    }
+}
+
+fn statements(list: &[Statement], count: &mut usize) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for statement in list {
+        let mut next = |kind: &str| {
+            *count += 1;
+            format!("{kind}_{count}")
+        };
+        match statement {
+            Statement::Assign(variable, value) => {
+                let entry = (variable.clone(), value.clone());
+                match steps.last_mut().map(|step| &mut step.action) {
+                    Some(Action::Assign(entries)) if entries.len() < ASSIGNMENTS => entries.push(entry),
+                    _ => steps.push(Step::new(next("assign"), Action::Assign(vec![entry]))),
+                }
+            }
+            Statement::Switch {
+                condition,
+                then,
+                otherwise,
+            } => {
+                let name = next("if");
+                let mut cases = vec![Case {
+                    condition: condition.clone(),
+                    then: Then::Steps(statements(then, count)),
+                }];
+                if !otherwise.is_empty() {
+                    cases.push(Case {
+                        condition: "true".to_owned(),
+                        then: Then::Steps(statements(otherwise, count)),
+                    });
+                }
+                steps.push(Step::new(name, Action::Switch(cases)));
+            }
+        }
+    }
+    steps
+}
+
+fn reads_start(pipeline: &Pipeline) -> bool {
+    let mut found = false;
+    names::each_expr(pipeline, &mut |expr| {
+        expr.walk(&mut |part| {
+            found |= matches!(part.kind, ExprKind::Run(crate::expr::ast::RunField::StartedAt));
+        });
+    });
+    found
+}
