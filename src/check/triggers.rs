@@ -32,7 +32,10 @@ pub fn read_cron(text: &Spanned<String>) -> Result<Cron, CheckProblem> {
         return Err(bad(format!("it has {} {plural}, not five", fields.len())));
     };
     for (i, (field, name)) in fields.iter().zip(FIELDS).enumerate() {
-        if let Some(extra) = field.chars().find(|c| !c.is_ascii_alphanumeric() && !"*,-/".contains(*c)) {
+        if let Some(extra) = field
+            .chars()
+            .find(|c| !c.is_ascii_alphanumeric() && !"*,-/".contains(*c))
+        {
             return Err(bad(format!("`{extra}` is not understood by every cloud")));
         }
         let mut alone = ["*"; 5];
@@ -116,7 +119,41 @@ pub fn read_zone(zone: Option<&Spanned<String>>) -> Result<String, CheckProblem>
 
 #[cfg(test)]
 mod tests {
-    use super::days_by_name;
+    use super::{days_by_name, read_cron};
+    use crate::syntax::scalars::Spanned;
+
+    #[test]
+    fn every_field_takes_what_all_clouds_know() {
+        let reads = |cron: &str| {
+            let value = cron.to_owned();
+            read_cron(&Spanned {
+                value,
+                ..Spanned::default()
+            })
+            .is_ok()
+        };
+        for good in [
+            "0 3 * * *",
+            "*/5 8-17 * * mon-fri",
+            "0 3 * * WED",
+            "0 3 1,15 JUL *",
+            "0 3 1 jan-mar *",
+        ] {
+            assert!(reads(good), "{good}");
+        }
+        for bad in [
+            "0 3 L * *",
+            "0 3 15W * *",
+            "0 3 L JUL *",
+            "0 3 * * 5L",
+            "0 3 * * MON#2",
+            "0 3 ? * *",
+            "60 3 * * *",
+            "0 3 WED * *",
+        ] {
+            assert!(!reads(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn days_go_by_name() {

@@ -159,35 +159,49 @@ fn yaml_problem(text: &str, error: &serde_saphyr::Error) -> SyntaxProblem {
             let detail = error.to_string();
             // The library puts its own position behind the message; ours is in the label.
             let detail = detail.split(" at line ").next().unwrap_or(&detail).trim();
-            said(detail, scanner_help(detail, text.get(span.start..).unwrap_or_default(), text, span))
+            let (detail, help) = scanner_words(detail, text, span);
+            said(detail, help)
         }
     }
 }
 
-/// What to type where the scanner gave up.
-fn scanner_help(detail: &str, rest: &str, text: &str, span: Span) -> &'static str {
-    let start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+/// What the scanner means where it gave up, and what to type.
+fn scanner_words<'a>(detail: &'a str, text: &str, span: Span) -> (&'a str, &'static str) {
+    let start = text
+        .get(..span.start)
+        .and_then(|before| before.rfind('\n'))
+        .map_or(0, |at| at + 1);
     let line = text.get(start..span.end).unwrap_or_default();
-    if detail.contains("tab") {
-        "indent with spaces"
-    } else if line.contains(": ${{") || line.contains("[${{") || line.contains(", ${{") {
-        "put the expression in quotes: `\"${{ … }}\"`"
-    } else if detail.contains("quote") {
-        "close the quote"
-    } else if detail.contains("mapping values") {
-        "put the text in quotes: `: ` in it begins a value"
-    } else if detail.contains("flow") {
-        "close the bracket before this place, or put the text in quotes"
-    } else if rest.starts_with(['@', '`', '%']) {
-        "put the text in quotes"
-    } else {
-        "compare the line's indentation with the lines around it; a text with `: `, `#`, `{` or `[` in it needs quotes"
-    }
+    let has_bare_expression = [": ${{", "[${{", "[ ${{", ", ${{"]
+        .iter()
+        .any(|bare| line.contains(bare));
+    let detail = match detail {
+        _ if detail.contains("tab") => "a tab indents the line",
+        _ if detail.contains("mapping values") => "a `: ` within a text",
+        _ if detail.contains("flow mapping") => "a `,` or `}` is missing",
+        _ if detail.contains("flow sequence") => "a `,` or `]` is missing",
+        _ if detail.contains("quote") => "a quote is not closed",
+        _ if detail.contains("recursion limit") => "too many levels of lists and mappings",
+        _ => detail,
+    };
+    let help = match detail {
+        "a tab indents the line" => "indent with spaces",
+        _ if has_bare_expression => "put the expression in quotes: `\"${{ … }}\"`",
+        "a quote is not closed" => "close the quote",
+        "a `: ` within a text" => "put the text in quotes",
+        "a `,` or `}` is missing" | "a `,` or `]` is missing" => "close the bracket, or put the text in quotes",
+        "too many levels of lists and mappings" => "nest less deep",
+        _ if detail.contains("unexpected character") => "remove the character",
+        _ => "compare the indentation with the lines around; a text with `: `, `#`, `{` or `[` in it needs quotes",
+    };
+    (detail, help)
 }
 
 /// Where the library stopped: it gives bytes, or a line and a column in characters, from 1.
 fn offset(text: &str, error: &serde_saphyr::Error) -> usize {
-    let Some(location) = error.location() else { return text.len() };
+    let Some(location) = error.location() else {
+        return text.len();
+    };
     let number = |n: u64| usize::try_from(n).ok();
     if let Some(offset) = location.span().byte_offset().and_then(number) {
         return offset.min(text.len());
@@ -195,9 +209,16 @@ fn offset(text: &str, error: &serde_saphyr::Error) -> usize {
     let (Some(line), Some(column)) = (number(location.line()), number(location.column())) else {
         return text.len();
     };
-    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
     let rest = text.get(start..).unwrap_or_default();
-    let inside = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at);
+    let inside = rest
+        .char_indices()
+        .nth(column.saturating_sub(1))
+        .map_or(rest.len(), |(at, _)| at);
     (start + inside).min(text.len())
 }
 

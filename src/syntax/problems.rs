@@ -137,7 +137,7 @@ pub enum SyntaxProblem {
     },
 
     /// None or several of a set of keys of which there must be one.
-    #[error("{place} has {found}, exactly one is needed")]
+    #[error("{place} has {found}: exactly one is needed")]
     #[diagnostic(code(MLP0114))]
     NotOneOf {
         /// What holds the keys.

@@ -73,7 +73,11 @@ impl<'a> Walker<'a> {
         {
             let empty = node.value == NodeValue::Null && place.path == TOP;
             self.problems.push(SyntaxProblem::WrongType {
-                place: if empty { "the file".to_owned() } else { quoted(&place.path) },
+                place: if empty {
+                    "the file".to_owned()
+                } else {
+                    quoted(&place.path)
+                },
                 expected: type_words(schema, expected),
                 found: if empty { "nothing" } else { node.kind() }.to_owned(),
                 span: if node.span.start == node.span.end {
@@ -195,7 +199,7 @@ impl<'a> Walker<'a> {
             help: if found.is_empty() {
                 format!("add one of {}", listed(&keys, ", "))
             } else {
-                "remove one, or make two of it".to_owned()
+                "keep one, and write the other as one of its own".to_owned()
             },
         });
         false

@@ -14,7 +14,10 @@ use crate::support::{AnyDisk, Disk, codes, files, on_big_stack, rendered, root, 
 /// Codes that no file of a reasonable size shows.
 const WITHOUT_A_CASE: &[(&str, &str)] = &[
     ("MLP0702", "every runtime of the language is one of Lambda's"),
-    ("MLP0705", "a template of 1 MB has more than 500 resources first: MLP0706"),
+    (
+        "MLP0705",
+        "a template of 1 MB has more than 500 resources first: MLP0706",
+    ),
     ("MLP0709", "nothing raises it yet"),
     ("MLP0719", "a bug of mlpipe"),
     (
@@ -124,7 +127,11 @@ fn pipelines_that_are_too_long() {
             let buckets: String = (0..850).map(|i| format!("  b{i}: {{}}\n")).collect();
             let generated = [
                 ("many-functions", "1500 function steps\n", functions(1_500, 0)),
-                ("large-inputs", "30 function steps, each with an input of 60000 characters\n", functions(30, 60_000)),
+                (
+                    "large-inputs",
+                    "30 function steps, each with an input of 60000 characters\n",
+                    functions(30, 60_000),
+                ),
                 (
                     "many-buckets",
                     "850 buckets\n",
@@ -133,7 +140,10 @@ fn pipelines_that_are_too_long() {
             ];
             for (name, source, text) in generated {
                 let problems = compile_all(&text);
-                insta::assert_snapshot!(name, format!("SOURCE\n{source}\nPROBLEMS\n{}", rendered(&problems, source)));
+                insta::assert_snapshot!(
+                    name,
+                    format!("SOURCE\n{source}\nPROBLEMS\n{}", rendered(&problems, source))
+                );
             }
         });
     });

@@ -1,7 +1,5 @@
 //! No input makes the compiler panic, and no problem points outside the file.
 
-use std::time::Instant;
-
 use mlpipe::plan::plan;
 
 use crate::support::{AnyDisk, files, good_pipelines, on_big_stack, rendered, root, validate};
@@ -118,7 +116,7 @@ fn boundary(text: &str, dice: &mut Dice) -> usize {
 }
 
 /// Reads, checks, plans and renders; every label lies within the text.
-fn survive(text: &str) {
+fn survive(text: &str, render: bool) {
     let (pipeline, problems) = validate(text, &AnyDisk);
     match &pipeline {
         Some(pipeline) => {
@@ -133,7 +131,7 @@ fn survive(text: &str) {
             assert!(text.get(start..end).is_some(), "{problem:?} is not within\n{text}");
         }
     }
-    if text.len() < 100_000 {
+    if render {
         let _ = rendered(&problems, text);
     }
 }
@@ -150,12 +148,10 @@ fn mutations_of_real_pipelines() {
             .map(|path| std::fs::read_to_string(path).expect("a pipeline"))
             .collect();
         let mut dice = Dice(20_261_124);
-        let start = Instant::now();
-        for _ in 0..2_500 {
+        for round in 0..2_000 {
             let text = &texts[dice.roll(texts.len())];
-            survive(&mutate(text, &mut dice));
+            survive(&mutate(text, &mut dice), round % 10 == 0);
         }
-        println!("{:?}", start.elapsed());
     });
 }
 
@@ -212,7 +208,7 @@ fn nasty_files() {
             ),
         ];
         for text in &texts {
-            survive(text);
+            survive(text, true);
         }
     });
 }
