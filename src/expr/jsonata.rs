@@ -295,6 +295,7 @@ impl<'n> Printer<'n> {
                 let code = self.code(condition);
                 let condition = self.truth(code, &condition.ty);
                 let (yes, no) = (self.code(yes), self.code(no));
+                let (yes, no) = (self.finite(yes), self.finite(no));
                 let undefined = yes.may_fail() || no.may_fail();
                 let bound = yes.bound.max(no.bound);
                 let text = format!("{} ? {} : {}", condition.at_least(code::OR), yes.branch(), no.branch());

@@ -478,7 +478,10 @@ fn known(expr: &Expr) -> &Type {
 }
 
 fn is_literal(expr: &Expr) -> bool {
-    matches!(expr.kind, ExprKind::Literal(_) | ExprKind::List(_) | ExprKind::Object(_))
+    matches!(
+        expr.kind,
+        ExprKind::Literal(_) | ExprKind::List(_) | ExprKind::Object(_)
+    )
 }
 
 fn is_string(expr: &Expr) -> bool {

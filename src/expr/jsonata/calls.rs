@@ -73,6 +73,7 @@ impl Printer<'_> {
             (Function::Default, [path, fallback]) => {
                 let path = self.path(path);
                 let fallback = self.code(fallback);
+                let fallback = self.finite(fallback);
                 let undefined = fallback.may_fail();
                 if path.repeats() {
                     let present = format!("{} != null", path.at_least(code::COMPARE + 1));

@@ -43,7 +43,10 @@ pub fn timer(cron: &Cron, timezone: &str) -> Timer {
     let mut utc_minutes = BTreeSet::new();
     let mut utc_hours = BTreeSet::new();
     for offset in &offsets {
-        for (hour, minute) in hours.iter().flat_map(|hour| minutes.iter().map(move |minute| (hour, minute))) {
+        for (hour, minute) in hours
+            .iter()
+            .flat_map(|hour| minutes.iter().map(move |minute| (hour, minute)))
+        {
             let time = (hour * 60 + minute - offset).rem_euclid(DAY);
             utc_hours.insert(time / 60);
             utc_minutes.insert(time % 60);
@@ -61,7 +64,10 @@ fn offsets(timezone: &str) -> BTreeSet<i64> {
         return BTreeSet::from([0]);
     };
     // 2026-01-01 and 2040-01-01: fixed, so that the output does not depend on the day.
-    let (Ok(start), Ok(end)) = (Timestamp::from_second(1_767_225_600), Timestamp::from_second(2_208_988_800)) else {
+    let (Ok(start), Ok(end)) = (
+        Timestamp::from_second(1_767_225_600),
+        Timestamp::from_second(2_208_988_800),
+    ) else {
         return BTreeSet::from([0]);
     };
     let minutes = |offset: jiff::tz::Offset| i64::from(offset.seconds()).div_euclid(60);
@@ -74,7 +80,10 @@ fn offsets(timezone: &str) -> BTreeSet<i64> {
 /// The numbers that a field stands for: `*`, numbers, names, ranges, lists and `/` steps.
 fn numbers(field: &str, first: i64, last: i64, names: &[&str]) -> BTreeSet<i64> {
     let number = |text: &str| {
-        let name = names.iter().zip(first..).find(|(name, _)| name.eq_ignore_ascii_case(text));
+        let name = names
+            .iter()
+            .zip(first..)
+            .find(|(name, _)| name.eq_ignore_ascii_case(text));
         name.map_or_else(|| text.parse().ok(), |(_, number)| Some(number))
     };
     let mut found = BTreeSet::new();
@@ -105,7 +114,11 @@ fn field(numbers: &BTreeSet<i64>, first: i64, last: i64) -> String {
     let gap = list.get(1).map_or(0, |second| second - low);
     let even = list.len() > 2 && list.iter().zip(list.iter().skip(1)).all(|(a, b)| b - a == gap);
     if even && gap == 1 {
-        return if low == first && high == last { "*".to_owned() } else { format!("{low}-{high}") };
+        return if low == first && high == last {
+            "*".to_owned()
+        } else {
+            format!("{low}-{high}")
+        };
     }
     if even && low == first && high + gap > last {
         return format!("*/{gap}");
@@ -120,7 +133,13 @@ mod tests {
     fn cron(line: &str) -> Cron {
         let fields: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let [minute, hour, day_of_month, month, day_of_week] = <[String; 5]>::try_from(fields).unwrap();
-        Cron { minute, hour, day_of_month, month, day_of_week }
+        Cron {
+            minute,
+            hour,
+            day_of_month,
+            month,
+            day_of_week,
+        }
     }
 
     #[test]

@@ -17,16 +17,34 @@ use crate::targets::{Artifacts, Sources};
 
 /// Names that `function_app.py` uses.
 const USED: [&str; 14] = [
-    "app", "buckets", "datetime", "define", "df", "func", "mlpipe_dag", "object_created", "run_step", "start_once", "timezone",
-    "NAME", "PARAMS", "Schedule",
+    "app",
+    "buckets",
+    "datetime",
+    "define",
+    "df",
+    "func",
+    "mlpipe_dag",
+    "object_created",
+    "run_step",
+    "start_once",
+    "timezone",
+    "NAME",
+    "PARAMS",
+    "Schedule",
 ];
 
 /// The modules that are the same in every app.
 pub const RUNTIME: [(&str, &str); 4] = [
     ("mlpipe_dag.py", include_str!("../../../targets/azure/mlpipe_dag.py")),
     ("mlpipe_expr.py", include_str!("../../../targets/azure/mlpipe_expr.py")),
-    ("mlpipe_params.py", include_str!("../../../targets/azure/mlpipe_params.py")),
-    ("mlpipe_start.py", include_str!("../../../targets/azure/mlpipe_start.py")),
+    (
+        "mlpipe_params.py",
+        include_str!("../../../targets/azure/mlpipe_params.py"),
+    ),
+    (
+        "mlpipe_start.py",
+        include_str!("../../../targets/azure/mlpipe_start.py"),
+    ),
 ];
 
 /// What the app needs from PyPI; version 2 of the durable library needs Python 3.13.
@@ -107,12 +125,17 @@ pub fn write(
     let mut requirements = Vec::new();
     for package in &packages {
         let folder = format!("app/{}", package.name);
-        artifacts.text(format!("{folder}/{CORE_MODULE}"), package::core_module(&package.functions, &pipeline.secrets)?);
+        artifacts.text(
+            format!("{folder}/{CORE_MODULE}"),
+            package::core_module(&package.functions, &pipeline.secrets)?,
+        );
         let user = package::copy_sources(package, sources, &folder, artifacts);
         requirements.push((package, user));
     }
     let text = merged_requirements(pipeline, &requirements, problems);
-    artifacts.files.shift_insert(at, "app/requirements.txt".to_owned(), text.into_bytes());
+    artifacts
+        .files
+        .shift_insert(at, "app/requirements.txt".to_owned(), text.into_bytes());
     artifacts.text("app/.funcignore", ".venv\n__pycache__\nlocal.settings.json\n");
     Ok(())
 }
@@ -120,7 +143,12 @@ pub fn write(
 fn activity(packages: &[Package<'_>]) -> Result<String, minijinja::Error> {
     let steps: Vec<_> = packages
         .iter()
-        .flat_map(|package| package.functions.iter().map(|function| json!({"name": function.step, "source": package.name})))
+        .flat_map(|package| {
+            package
+                .functions
+                .iter()
+                .map(|function| json!({"name": function.step, "source": package.name}))
+        })
         .collect();
     super::environment()?.get_template("activity")?.render(context! {
         steps => minijinja::Value::from(Serde(&steps)),
@@ -150,7 +178,11 @@ fn function_app(pipeline: &Pipeline, app: &App<'_>) -> Result<String, minijinja:
         ("object_created", has("object_created")),
         ("start_once", has("object_created") || guarded),
     ];
-    let start_names: Vec<&str> = names.into_iter().filter(|(_, used)| *used).map(|(name, _)| name).collect();
+    let start_names: Vec<&str> = names
+        .into_iter()
+        .filter(|(_, used)| *used)
+        .map(|(name, _)| name)
+        .collect();
     super::environment()?.get_template("function_app")?.render(context! {
         title => &pipeline.name,
         orchestrator => &app.orchestrator,
@@ -188,9 +220,15 @@ fn start(pipeline: &Pipeline, starter: &Starter<'_>) -> serde_json::Value {
         }),
         TriggerKind::Schedule { cron, timezone } => {
             let timer = cron::timer(cron, timezone);
-            let line = [&cron.minute, &cron.hour, &cron.day_of_month, &cron.month, &cron.day_of_week]
-                .map(String::as_str)
-                .join(" ");
+            let line = [
+                &cron.minute,
+                &cron.hour,
+                &cron.day_of_month,
+                &cron.month,
+                &cron.day_of_week,
+            ]
+            .map(String::as_str)
+            .join(" ");
             json!({
                 "kind": "schedule",
                 "ncrontab": timer.ncrontab,
@@ -208,7 +246,12 @@ fn start(pipeline: &Pipeline, starter: &Starter<'_>) -> serde_json::Value {
 }
 
 fn pipeline_place(pipeline: &Pipeline, starter: &Starter<'_>) -> usize {
-    pipeline.triggers.iter().position(|trigger| std::ptr::eq(trigger, starter.trigger)).unwrap_or_default() + 1
+    pipeline
+        .triggers
+        .iter()
+        .position(|trigger| std::ptr::eq(trigger, starter.trigger))
+        .unwrap_or_default()
+        + 1
 }
 
 fn about_object(bucket: &str, prefix: &str, suffix: &str) -> String {
@@ -226,7 +269,12 @@ fn about_object(bucket: &str, prefix: &str, suffix: &str) -> String {
 /// The longest that an activity may run: the durable timer of each attempt is the bound that users see, this one frees
 /// what hangs. It ends the worker process with all activities in it, so it is far off: the default of the plan, or more.
 fn function_timeout(pipeline: &Pipeline) -> String {
-    let longest = pipeline.functions().iter().map(|function| function.attempt_timeout).max().unwrap_or_default();
+    let longest = pipeline
+        .functions()
+        .iter()
+        .map(|function| function.attempt_timeout)
+        .max()
+        .unwrap_or_default();
     let seconds = longest.saturating_add(60).max(30 * 60);
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let clock = format!("{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60);
@@ -260,7 +308,10 @@ fn merged_requirements(pipeline: &Pipeline, packages: &[(&Package<'_>, String)],
         for line in text.lines() {
             let line = relocated(line.trim_end(), package.name);
             if let Some((name, version)) = pin(&line) {
-                let here = Pin { source_folder: package.source.to_owned(), version };
+                let here = Pin {
+                    source_folder: package.source.to_owned(),
+                    version,
+                };
                 match pins.get(&name) {
                     Some(other) if other.version != here.version => problems.push(AzureProblem::Requirements {
                         name: name.clone(),
@@ -278,12 +329,18 @@ fn merged_requirements(pipeline: &Pipeline, packages: &[(&Package<'_>, String)],
             }
         }
     }
-    let secrets = ["azure-identity", "azure-keyvault-secrets"].into_iter().filter(|_| !pipeline.secrets.is_empty());
+    let secrets = ["azure-identity", "azure-keyvault-secrets"]
+        .into_iter()
+        .filter(|_| !pipeline.secrets.is_empty());
     let zones = pipeline.triggers.iter().any(|trigger| match &trigger.kind {
         TriggerKind::Schedule { cron, timezone } => cron::timer(cron, timezone).guarded,
         TriggerKind::ObjectCreated { .. } => false,
     });
-    let added: Vec<&str> = REQUIREMENTS.into_iter().chain(secrets).chain(zones.then_some("tzdata")).collect();
+    let added: Vec<&str> = REQUIREMENTS
+        .into_iter()
+        .chain(secrets)
+        .chain(zones.then_some("tzdata"))
+        .collect();
     package::requirements(&lines.join("\n"), "adlfs", &added)
 }
 
@@ -301,6 +358,11 @@ fn relocated(line: &str, package: &str) -> String {
 fn pin(line: &str) -> Option<(String, String)> {
     let line = line.split([';', '#']).next()?;
     let (name, version) = line.split_once("==")?;
-    let name = name.split('[').next()?.trim().to_ascii_lowercase().replace(['_', '.'], "-");
+    let name = name
+        .split('[')
+        .next()?
+        .trim()
+        .to_ascii_lowercase()
+        .replace(['_', '.'], "-");
     Some((name, version.trim().to_owned()))
 }

@@ -35,7 +35,10 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     }
     resources.extend(event_grid(pipeline, starters));
     if resources.len() > LIMITS.template_resources.most {
-        problems.push(AzureProblem::Resources { most: LIMITS.template_resources.most, found: resources.len() });
+        problems.push(AzureProblem::Resources {
+            most: LIMITS.template_resources.most,
+            found: resources.len(),
+        });
     }
     json!({
         "$schema": SCHEMA,
@@ -49,7 +52,9 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
 
 /// True where an Event Grid subscription starts the pipeline.
 pub fn delivers_events(starters: &[Starter<'_>]) -> bool {
-    starters.iter().any(|starter| matches!(starter.trigger.kind, TriggerKind::ObjectCreated { .. }))
+    starters
+        .iter()
+        .any(|starter| matches!(starter.trigger.kind, TriggerKind::ObjectCreated { .. }))
 }
 
 /// A value of the type, for an example.
@@ -60,12 +65,22 @@ pub fn example_value(ty: &Type) -> Value {
         Type::Integer | Type::Number => Value::from(1),
         Type::String => Value::from("…"),
         Type::List(_) => Value::Array(Vec::new()),
-        Type::Object(fields) => Value::Object(fields.iter().map(|(name, ty)| (name.clone(), example_value(ty))).collect()),
+        Type::Object(fields) => Value::Object(
+            fields
+                .iter()
+                .map(|(name, ty)| (name.clone(), example_value(ty)))
+                .collect(),
+        ),
     }
 }
 
 fn parameters(pipeline: &Pipeline, starters: &[Starter<'_>], existing: &[Existing<'_>]) -> Value {
-    let location = pipeline.targets.azure.location.as_deref().map_or("[resourceGroup().location]".to_owned(), text);
+    let location = pipeline
+        .targets
+        .azure
+        .location
+        .as_deref()
+        .map_or("[resourceGroup().location]".to_owned(), text);
     let mut parameters = Map::new();
     parameters.insert(
         "location".to_owned(),
@@ -97,12 +112,18 @@ fn parameters(pipeline: &Pipeline, starters: &[Starter<'_>], existing: &[Existin
 fn variables(pipeline: &Pipeline, accounts: &Accounts<'_>) -> Value {
     let mut variables = Map::new();
     let mut add = |name: &str, value: String| variables.insert(name.to_owned(), Value::from(value));
-    add("suffix", format!("[uniqueString(resourceGroup().id, '{}')]", pipeline.name));
+    add(
+        "suffix",
+        format!("[uniqueString(resourceGroup().id, '{}')]", pipeline.name),
+    );
     add("app", format!("[concat('{}-', variables('suffix'))]", pipeline.name));
     add(HOST, "[concat('host', variables('suffix'))]".to_owned());
     for versioned in accounts.versioned() {
         let prefix = if versioned { "kept" } else { "data" };
-        add(account_variable(versioned), format!("[concat('{prefix}', variables('suffix'))]"));
+        add(
+            account_variable(versioned),
+            format!("[concat('{prefix}', variables('suffix'))]"),
+        );
     }
     if !pipeline.secrets.is_empty() {
         add("keyVault", "[concat('kv-', variables('suffix'))]".to_owned());
@@ -112,7 +133,8 @@ fn variables(pipeline: &Pipeline, accounts: &Accounts<'_>) -> Value {
 
 fn outputs(pipeline: &Pipeline) -> Value {
     let mut outputs = Map::new();
-    let mut add = |name: &str, value: String| outputs.insert(name.to_owned(), json!({"type": "string", "value": value}));
+    let mut add =
+        |name: &str, value: String| outputs.insert(name.to_owned(), json!({"type": "string", "value": value}));
     add("functionApp", "[variables('app')]".to_owned());
     let site = format!("reference({APP_ID}, '{}')", RESOURCES.api_versions.web);
     add("url", format!("[concat('https://', {site}.defaultHostName)]"));
@@ -121,10 +143,16 @@ fn outputs(pipeline: &Pipeline) -> Value {
         match names::place(bucket) {
             Place::Made { versioned, container } => {
                 let account = account_variable(versioned);
-                add(&name, format!("[concat('abfs://{container}@', variables('{account}'), '.dfs.core.windows.net')]"));
+                add(
+                    &name,
+                    format!("[concat('abfs://{container}@', variables('{account}'), '.dfs.core.windows.net')]"),
+                );
             }
             Place::Existing { account, container } => {
-                add(&name, text(&format!("abfs://{container}@{account}.dfs.core.windows.net")));
+                add(
+                    &name,
+                    text(&format!("abfs://{container}@{account}.dfs.core.windows.net")),
+                );
             }
         }
     }
@@ -136,7 +164,11 @@ fn outputs(pipeline: &Pipeline) -> Value {
 
 /// A literal string: one that starts with a bracket would be taken for an expression.
 fn text(value: &str) -> String {
-    if value.starts_with('[') { format!("[{value}") } else { value.to_owned() }
+    if value.starts_with('[') {
+        format!("[{value}")
+    } else {
+        value.to_owned()
+    }
 }
 
 fn monitoring() -> Vec<Value> {
@@ -259,7 +291,10 @@ impl<'a> Accounts<'a> {
         let buckets = self.buckets(versioned);
         let mut resources = storage_account(variable, versioned);
         resources.extend(buckets.iter().map(|(_, name)| container(variable, name)));
-        let rules: Vec<Value> = buckets.iter().filter_map(|(bucket, name)| lifecycle_rule(bucket, name)).collect();
+        let rules: Vec<Value> = buckets
+            .iter()
+            .filter_map(|(bucket, name)| lifecycle_rule(bucket, name))
+            .collect();
         if !rules.is_empty() {
             resources.push(json!({
                 "type": "Microsoft.Storage/storageAccounts/managementPolicies",
@@ -274,7 +309,10 @@ impl<'a> Accounts<'a> {
 
     /// The app reads and writes each bucket, and no other container.
     fn roles(&self) -> Vec<Value> {
-        let all = self.buckets.iter().flat_map(|(versioned, buckets)| buckets.iter().map(move |bucket| (*versioned, bucket)));
+        let all = self
+            .buckets
+            .iter()
+            .flat_map(|(versioned, buckets)| buckets.iter().map(move |bucket| (*versioned, bucket)));
         all.map(|(versioned, (_, name))| {
             let scope = container_id(account_variable(versioned), name);
             role(&scope, &RESOURCES.roles.storage_blob_data_contributor)
@@ -286,9 +324,15 @@ impl<'a> Accounts<'a> {
 fn lifecycle_rule(bucket: &Bucket, container: &str) -> Option<Value> {
     let days = bucket.expire_after_days?;
     let mut actions = Map::new();
-    actions.insert("baseBlob".to_owned(), json!({"delete": {"daysAfterModificationGreaterThan": days}}));
+    actions.insert(
+        "baseBlob".to_owned(),
+        json!({"delete": {"daysAfterModificationGreaterThan": days}}),
+    );
     if bucket.versioning {
-        actions.insert("version".to_owned(), json!({"delete": {"daysAfterCreationGreaterThan": days}}));
+        actions.insert(
+            "version".to_owned(),
+            json!({"delete": {"daysAfterCreationGreaterThan": days}}),
+        );
     }
     Some(json!({
         "enabled": true,
@@ -305,29 +349,48 @@ fn function_app(pipeline: &Pipeline, accounts: &Accounts<'_>) -> Vec<Value> {
     let api = &RESOURCES.api_versions;
     let plan = "resourceId('Microsoft.Web/serverfarms', variables('app'))";
     let insights = "resourceId('Microsoft.Insights/components', variables('app'))";
-    let host_blobs = format!("reference({}, '{}').primaryEndpoints.blob", account_id(HOST), api.storage);
+    let host_blobs = format!(
+        "reference({}, '{}').primaryEndpoints.blob",
+        account_id(HOST),
+        api.storage
+    );
     let runtime = pipeline.functions().first().map_or("3.12".to_owned(), |function| {
         limits::python_version(&function.call.runtime).to_owned()
     });
     let mut settings = vec![
         ("AzureWebJobsStorage__accountName", format!("[variables('{HOST}')]")),
-        ("APPLICATIONINSIGHTS_CONNECTION_STRING", format!("[reference({insights}, '{}').ConnectionString]", api.insights)),
-        ("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "Authorization=AAD".to_owned()),
+        (
+            "APPLICATIONINSIGHTS_CONNECTION_STRING",
+            format!("[reference({insights}, '{}').ConnectionString]", api.insights),
+        ),
+        (
+            "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+            "Authorization=AAD".to_owned(),
+        ),
     ];
     if !pipeline.buckets.is_empty() {
         // adlfs, which opens abfs:// for fsspec, uses no identity unless told so.
         settings.push(("AZURE_STORAGE_ANON", "false".to_owned()));
     }
     for versioned in accounts.versioned() {
-        settings.push((account_setting(versioned), format!("[variables('{}')]", account_variable(versioned))));
+        settings.push((
+            account_setting(versioned),
+            format!("[variables('{}')]", account_variable(versioned)),
+        ));
     }
     let mut depends_on = vec![plan.to_owned(), insights.to_owned(), container_id(HOST, "deployments")];
     if !pipeline.secrets.is_empty() {
         let vault = "resourceId('Microsoft.KeyVault/vaults', variables('keyVault'))";
-        settings.push(("MLPIPE_KEY_VAULT_URL", format!("[reference({vault}, '{}').vaultUri]", api.key_vault)));
+        settings.push((
+            "MLPIPE_KEY_VAULT_URL",
+            format!("[reference({vault}, '{}').vaultUri]", api.key_vault),
+        ));
         depends_on.push(vault.to_owned());
     }
-    let settings: Vec<Value> = settings.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    let settings: Vec<Value> = settings
+        .into_iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
     let depends_on: Vec<String> = depends_on.into_iter().map(|id| format!("[{id}]")).collect();
     vec![
         json!({
@@ -383,7 +446,10 @@ fn role(scope: &str, id: &str) -> Value {
 }
 
 fn principal() -> String {
-    format!("[reference({APP_ID}, '{}', 'Full').identity.principalId]", RESOURCES.api_versions.web)
+    format!(
+        "[reference({APP_ID}, '{}', 'Full').identity.principalId]",
+        RESOURCES.api_versions.web
+    )
 }
 
 fn role_properties(principal: &str, id: &str) -> Value {
@@ -445,7 +511,11 @@ fn existing_buckets(pipeline: &Pipeline) -> Vec<Existing<'_>> {
     let places = pipeline.buckets.iter().map(|bucket| (bucket, names::place(bucket)));
     places
         .filter_map(|(bucket, place)| match place {
-            Place::Existing { account, container } => Some(Existing { bucket, account, container }),
+            Place::Existing { account, container } => Some(Existing {
+                bucket,
+                account,
+                container,
+            }),
             Place::Made { .. } => None,
         })
         .collect()
@@ -453,8 +523,14 @@ fn existing_buckets(pipeline: &Pipeline) -> Vec<Existing<'_>> {
 
 /// A deployment into the resource group of an existing account: resources of another group need one of their own.
 fn deployment(bucket: &Existing<'_>, name: &str, parameters: &[(&str, String)], resource: &Value) -> Value {
-    let declared: Map<String, Value> = parameters.iter().map(|(name, _)| ((*name).to_owned(), json!({"type": "string"}))).collect();
-    let values: Map<String, Value> = parameters.iter().map(|(name, value)| ((*name).to_owned(), json!({"value": value}))).collect();
+    let declared: Map<String, Value> = parameters
+        .iter()
+        .map(|(name, _)| ((*name).to_owned(), json!({"type": "string"})))
+        .collect();
+    let values: Map<String, Value> = parameters
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), json!({"value": value})))
+        .collect();
     json!({
         "type": "Microsoft.Resources/deployments",
         "apiVersion": RESOURCES.api_versions.deployments,
@@ -521,7 +597,11 @@ fn event_grid(pipeline: &Pipeline, starters: &[Starter<'_>]) -> Vec<Value> {
                 }));
             }
             Place::Existing { account, container } => {
-                let existing = Existing { bucket, account, container };
+                let existing = Existing {
+                    bucket,
+                    account,
+                    container,
+                };
                 let resource = json!({
                     "type": "Microsoft.EventGrid/eventSubscriptions",
                     "apiVersion": RESOURCES.api_versions.event_grid,

@@ -148,7 +148,13 @@ fn lambda_head(parameters: &str) -> String {
     }
 }
 
-fn write_broken<'a>(open: &str, items: impl Iterator<Item = (String, &'a Py)>, close: &str, indent: usize, out: &mut String) {
+fn write_broken<'a>(
+    open: &str,
+    items: impl Iterator<Item = (String, &'a Py)>,
+    close: &str,
+    indent: usize,
+    out: &mut String,
+) {
     let inner = indent + INDENT;
     out.push_str(open);
     for (prefix, item) in items {
@@ -174,8 +180,14 @@ mod tests {
     fn breaks_what_does_not_fit() {
         let short = Py::value(&json!({"a": [1, 2.5, null, true], "b": "x"}));
         assert_eq!(short.render(0, 0), r#"{"a": [1, 2.5, None, True], "b": "x"}"#);
-        let long = Py::Call("f".to_owned(), vec![(None, Py::string(&"x".repeat(100))), (Some("y"), short)]);
-        let expected = format!("f(\n    \"{}\",\n    y={{\"a\": [1, 2.5, None, True], \"b\": \"x\"}},\n)", "x".repeat(100));
+        let long = Py::Call(
+            "f".to_owned(),
+            vec![(None, Py::string(&"x".repeat(100))), (Some("y"), short)],
+        );
+        let expected = format!(
+            "f(\n    \"{}\",\n    y={{\"a\": [1, 2.5, None, True], \"b\": \"x\"}},\n)",
+            "x".repeat(100)
+        );
         assert_eq!(long.render(0, 0), expected);
     }
 }

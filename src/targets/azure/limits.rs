@@ -62,7 +62,9 @@ pub enum AzureProblem {
     #[error("bucket id is no name for a blob container: `{bucket}`")]
     #[diagnostic(
         code(MLP0743),
-        help("a container's name has no two dashes in a row and none at its end; `_` counts as `-`: rename the bucket")
+        help(
+            "a container's name has no two dashes in a row and none at its end; `_` counts as `-`: rename the bucket"
+        )
     )]
     ContainerName {
         /// The bucket.
@@ -152,9 +154,13 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     for bucket in &pipeline.buckets {
         match names::place(bucket) {
             Place::Made { container, .. } if !names::is_container(&container) => {
-                problems.push(AzureProblem::ContainerName { bucket: bucket.id.clone() });
+                problems.push(AzureProblem::ContainerName {
+                    bucket: bucket.id.clone(),
+                });
             }
-            Place::Existing { account, container } if !names::is_account(account) || !names::is_container(container) => {
+            Place::Existing { account, container }
+                if !names::is_account(account) || !names::is_container(container) =>
+            {
                 problems.push(AzureProblem::ExistingName {
                     bucket: bucket.id.clone(),
                     name: bucket.existing.get("azure").cloned().unwrap_or_default(),
@@ -165,7 +171,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     }
     for package in crate::targets::package::packages(pipeline) {
         if LIMITS.taken_packages.names.iter().any(|name| name == package.name) {
-            problems.push(AzureProblem::PackageName { source_folder: package.source.to_owned() });
+            problems.push(AzureProblem::PackageName {
+                source_folder: package.source.to_owned(),
+            });
         }
     }
     problems
@@ -173,7 +181,10 @@ pub fn check(pipeline: &Pipeline) -> Problems {
 
 /// Of each of `pipeline.functions()`: its step's id.
 fn spans(pipeline: &Pipeline) -> impl Iterator<Item = Option<Span>> {
-    let steps = pipeline.steps.iter().filter(|step| matches!(step.kind, crate::model::Kind::Function(_)));
+    let steps = pipeline
+        .steps
+        .iter()
+        .filter(|step| matches!(step.kind, crate::model::Kind::Function(_)));
     steps.map(|step| Some(step.span)).chain(std::iter::once(None))
 }
 
@@ -188,7 +199,10 @@ fn check_function(function: &FunctionUse<'_>, span: Option<Span>, problems: &mut
         });
     }
     let versions = &LIMITS.runtimes.python;
-    if !versions.iter().any(|version| version == python_version(&function.call.runtime)) {
+    if !versions
+        .iter()
+        .any(|version| version == python_version(&function.call.runtime))
+    {
         problems.push(AzureProblem::Runtime {
             runtime: function.call.runtime.clone(),
             versions: versions.join(", "),
@@ -205,7 +219,17 @@ pub fn python_version(runtime: &str) -> &str {
 
 /// The smallest instance that holds the largest function, in MiB.
 pub fn instance_memory(pipeline: &Pipeline) -> u64 {
-    let largest = pipeline.functions().iter().map(|function| function.call.memory_mib).max().unwrap_or_default();
+    let largest = pipeline
+        .functions()
+        .iter()
+        .map(|function| function.call.memory_mib)
+        .max()
+        .unwrap_or_default();
     let sizes = &LIMITS.instance_memory.mib;
-    sizes.iter().copied().find(|size| *size >= largest).or(sizes.last().copied()).unwrap_or(largest)
+    sizes
+        .iter()
+        .copied()
+        .find(|size| *size >= largest)
+        .or(sizes.last().copied())
+        .unwrap_or(largest)
 }

@@ -30,9 +30,15 @@ pub fn compile(pipeline: &Pipeline, _plan: &Plan, sources: &Sources) -> Result<A
     let template = infra::template(pipeline, &app.starters, &mut problems);
     artifacts.json("main.json", &template);
     if let Err(error) = write_texts(pipeline, &app, sources, &mut artifacts, &mut problems) {
-        problems.push(AzureProblem::Template { detail: format!("{error:#}") });
+        problems.push(AzureProblem::Template {
+            detail: format!("{error:#}"),
+        });
     }
-    if problems.has_errors() { Err(problems) } else { Ok(artifacts) }
+    if problems.has_errors() {
+        Err(problems)
+    } else {
+        Ok(artifacts)
+    }
 }
 
 fn write_texts(
@@ -49,8 +55,9 @@ fn write_texts(
 
 fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minijinja::Error> {
     let required = pipeline.params.iter().filter(|param| param.default.is_none());
-    let example: serde_json::Map<String, serde_json::Value> =
-        required.map(|param| (param.name.clone(), infra::example_value(&param.ty))).collect();
+    let example: serde_json::Map<String, serde_json::Value> = required
+        .map(|param| (param.name.clone(), infra::example_value(&param.ty)))
+        .collect();
     environment()?.get_template("readme")?.render(context! {
         name => &pipeline.name,
         description => &pipeline.description,
@@ -66,7 +73,10 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
 fn environment() -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = package::environment()?;
     environment.add_template("activity", include_str!("../../../targets/azure/activity.py.j2"))?;
-    environment.add_template("function_app", include_str!("../../../targets/azure/function_app.py.j2"))?;
+    environment.add_template(
+        "function_app",
+        include_str!("../../../targets/azure/function_app.py.j2"),
+    )?;
     environment.add_template("pipeline", include_str!("../../../targets/azure/pipeline.py.j2"))?;
     environment.add_template("readme", include_str!("../../../targets/azure/README.md.j2"))?;
     Ok(environment)

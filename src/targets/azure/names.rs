@@ -100,7 +100,9 @@ fn container(id: &str) -> String {
 /// Containers: 3 to 63 of `a-z`, `0-9` and `-`, each `-` between two others (Microsoft Learn, "Naming and referencing containers").
 pub fn is_container(name: &str) -> bool {
     (3..=63).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !name.starts_with('-')
         && !name.ends_with('-')
         && !name.contains("--")

@@ -24,8 +24,18 @@ pub fn module(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
                 .map(|(name, value)| (python::string_literal(name), Py::template(value)))
                 .collect(),
         );
-        let constant = pipeline.outputs.iter().all(|(_, value)| matches!(value, Template::Constant(_)));
-        fields.push((Some("outputs"), if constant { outputs } else { Py::Lambda("", Box::new(outputs)) }));
+        let constant = pipeline
+            .outputs
+            .iter()
+            .all(|(_, value)| matches!(value, Template::Constant(_)));
+        fields.push((
+            Some("outputs"),
+            if constant {
+                outputs
+            } else {
+                Py::Lambda("", Box::new(outputs))
+            },
+        ));
     }
     let body = Py::Call("Pipeline".to_owned(), fields).render(4, "return ".len());
     let params = Py::List(pipeline.params.iter().map(param).collect()).render(0, "PARAMS = ".len());
@@ -58,7 +68,10 @@ fn docstring(text: &str) -> String {
 }
 
 fn comment(text: &str) -> Vec<String> {
-    text.trim().lines().map(|line| line.replace(|c: char| c.is_control(), " ")).collect()
+    text.trim()
+        .lines()
+        .map(|line| line.replace(|c: char| c.is_control(), " "))
+        .collect()
 }
 
 fn param(param: &Param) -> Py {
@@ -88,7 +101,9 @@ fn number(value: f64) -> Py {
 /// A type as `mlpipe_params` reads it.
 fn type_of(ty: &Type) -> Py {
     match ty {
-        Type::Any | Type::Null | Type::Boolean | Type::Integer | Type::Number | Type::String => Py::string(&ty.to_string()),
+        Type::Any | Type::Null | Type::Boolean | Type::Integer | Type::Number | Type::String => {
+            Py::string(&ty.to_string())
+        }
         Type::List(item) => Py::List(vec![type_of(item)]),
         Type::Object(fields) => Py::Dict(
             fields
@@ -110,7 +125,10 @@ fn buckets(pipeline: &Pipeline) -> (String, bool) {
             let (container, account) = match names::place(bucket) {
                 Place::Made { versioned, container } => {
                     reads_environment = true;
-                    (Py::string(&container), Py::Text(format!("os.environ[\"{}\"]", account_setting(versioned))))
+                    (
+                        Py::string(&container),
+                        Py::Text(format!("os.environ[\"{}\"]", account_setting(versioned))),
+                    )
                 }
                 Place::Existing { account, container } => (Py::string(container), Py::string(account)),
             };
@@ -127,11 +145,21 @@ const WIDEST: usize = 1000;
 
 /// The app setting with the name of a storage account of ours.
 pub fn account_setting(versioned: bool) -> &'static str {
-    if versioned { "MLPIPE_VERSIONED_ACCOUNT" } else { "MLPIPE_STORAGE_ACCOUNT" }
+    if versioned {
+        "MLPIPE_VERSIONED_ACCOUNT"
+    } else {
+        "MLPIPE_STORAGE_ACCOUNT"
+    }
 }
 
 fn steps(pipeline: &Pipeline, retries: &Retries<'_>) -> Py {
-    Py::List(pipeline.steps.iter().map(|step| step_of(pipeline, step, retries)).collect())
+    Py::List(
+        pipeline
+            .steps
+            .iter()
+            .map(|step| step_of(pipeline, step, retries))
+            .collect(),
+    )
 }
 
 fn step_of(pipeline: &Pipeline, step: &Step, retries: &Retries<'_>) -> Py {
@@ -213,7 +241,11 @@ struct Retries<'a> {
 
 impl<'a> Retries<'a> {
     fn shared(pipeline: &'a Pipeline) -> Self {
-        let steps = pipeline.steps.iter().filter(|step| matches!(step.kind, Kind::Function(_))).map(|step| &step.retry);
+        let steps = pipeline
+            .steps
+            .iter()
+            .filter(|step| matches!(step.kind, Kind::Function(_)))
+            .map(|step| &step.retry);
         let all = steps.chain(pipeline.on_failure.iter().map(|handler| &handler.retry));
         let mut seen: Vec<(&Retry, usize)> = Vec::new();
         for retry in all.filter(|retry| retry.attempts > 1) {
@@ -224,12 +256,20 @@ impl<'a> Retries<'a> {
                 seen.push((retry, 1));
             }
         }
-        let shared = seen.into_iter().filter(|(_, count)| *count > 1).map(|(retry, _)| retry).collect();
+        let shared = seen
+            .into_iter()
+            .filter(|(_, count)| *count > 1)
+            .map(|(retry, _)| retry)
+            .collect();
         Self { shared }
     }
 
     fn name(place: usize) -> String {
-        if place == 0 { "RETRY".to_owned() } else { format!("RETRY_{}", place + 1) }
+        if place == 0 {
+            "RETRY".to_owned()
+        } else {
+            format!("RETRY_{}", place + 1)
+        }
     }
 
     fn field(&self, retry: &Retry) -> Option<(Option<&'static str>, Py)> {

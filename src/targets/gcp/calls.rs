@@ -121,7 +121,10 @@ fn retrying(name: &str, retry: &Retry, predicate: String) -> Routine {
         "count",
         Action::Assign(vec![("attempt".to_owned(), expression("attempt + 1"))]),
     );
-    let body = Body::Steps(vec![count, Step::new("post", Action::Call(post(expression("attempt"))))]);
+    let body = Body::Steps(vec![
+        count,
+        Step::new("post", Action::Call(post(expression("attempt")))),
+    ]);
     let block = RetryBlock {
         predicate,
         max_retries: retry.attempts.saturating_sub(1),
@@ -131,8 +134,9 @@ fn retrying(name: &str, retry: &Retry, predicate: String) -> Routine {
     };
     Routine {
         name: name.to_owned(),
-        comment: "Calls the function of a step until it answers or may not be tried again; fails with {name, message, step}."
-            .to_owned(),
+        comment:
+            "Calls the function of a step until it answers or may not be tried again; fails with {name, message, step}."
+                .to_owned(),
         params: params(),
         steps: vec![
             Step::new("init", Action::Assign(vec![("attempt".to_owned(), json!(0))])),
