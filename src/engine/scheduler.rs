@@ -206,7 +206,7 @@ enum Wake {
     /// A `wait` step is over.
     Waited(StepIx),
     /// A call's next attempt is due.
-    Retry(Call),
+    Retry(Box<Call>),
 }
 
 enum Message {
@@ -215,7 +215,7 @@ enum Message {
         line: String,
     },
     Answered {
-        call: Call,
+        call: Box<Call>,
         answer: Result<(Answer, Vec<String>), String>,
         seconds: f64,
     },
@@ -273,12 +273,12 @@ impl Runner<'_, '_> {
                 Some(Message::Answered { call, answer, seconds }) => {
                     self.running -= 1;
                     let (answer, lines) = answer?;
-                    self.answered(call, answer, seconds, &lines);
+                    self.answered(*call, answer, seconds, &lines);
                     self.dispatch();
                 }
                 None => match self.clock.pop() {
                     Some(Wake::Waited(ix)) => self.succeed(ix, Value::Null, 0.0),
-                    Some(Wake::Retry(call)) => self.submit(call),
+                    Some(Wake::Retry(call)) => self.submit(*call),
                     None => {}
                 },
             }
@@ -412,7 +412,7 @@ impl Runner<'_, '_> {
                 let began = Instant::now();
                 let answer = pool.call(&envelope, Duration::from_secs(call.timeout), &on_line);
                 let _ = sender.send(Message::Answered {
-                    call,
+                    call: Box::new(call),
                     answer,
                     seconds: began.elapsed().as_secs_f64(),
                 });
@@ -455,7 +455,7 @@ impl Runner<'_, '_> {
                 after: Some(&name),
             });
             self.waits.push(wait);
-            self.clock.after(wait, Wake::Retry(call));
+            self.clock.after(wait, Wake::Retry(Box::new(call)));
             return;
         }
         self.fail(failure(&name, &message, &call.name), lines);

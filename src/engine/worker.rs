@@ -18,6 +18,12 @@ use crate::targets::package;
 const WORKER: &str = include_str!("../../targets/local/worker.py");
 /// Lines of a function's own output that are kept for its error.
 const KEPT_LINES: usize = 20;
+/// How long the interpreter may take to start; this is not part of any attempt.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long the last lines of a log may take to arrive behind an answer.
+const LOG_LIMIT: Duration = Duration::from_secs(1);
+/// What the worker writes behind all that a request printed.
+const END_OF_LOG: char = '\0';
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -106,25 +112,43 @@ impl Pool {
         });
         let log = Arc::new(Mutex::new(Log::default()));
         let writer = Arc::clone(&log);
+        let (end_of_log, log_ended) = mpsc::channel();
         let reader = thread::spawn(move || {
             let mut stderr = BufReader::new(stderr);
             let mut line = Vec::new();
             while stderr.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 line.clear();
-                let listener = writer.lock().unwrap_or_else(PoisonError::into_inner).add(&text);
-                if let Some(listener) = listener {
-                    listener(&text);
+                let ended = text.ends_with(END_OF_LOG);
+                let text = text.trim_end_matches(END_OF_LOG);
+                if !(ended && text.is_empty()) {
+                    let listener = writer.lock().unwrap_or_else(PoisonError::into_inner).add(text);
+                    if let Some(listener) = listener {
+                        listener(text);
+                    }
+                }
+                if ended {
+                    let _ = end_of_log.send(());
                 }
             }
         });
-        Ok(Worker {
+        let mut worker = Worker {
             child,
             stdin,
             answers,
             log,
+            log_ended,
             reader: Some(reader),
-        })
+        };
+        if worker.answers.recv_timeout(START_LIMIT).is_err() {
+            worker.end();
+            return Err(format!(
+                "`{}` did not start:\n{}",
+                self.python.display(),
+                worker.lines().join("\n")
+            ));
+        }
+        Ok(worker)
     }
 }
 
@@ -159,6 +183,7 @@ struct Worker {
     stdin: ChildStdin,
     answers: Receiver<String>,
     log: Arc<Mutex<Log>>,
+    log_ended: Receiver<()>,
     reader: Option<thread::JoinHandle<()>>,
 }
 
@@ -180,6 +205,7 @@ impl Worker {
             last: VecDeque::new(),
             listener: Some(Arc::clone(on_line)),
         };
+        while self.log_ended.try_recv().is_ok() {}
         let request = format!("{}\n", json!({ "id": 0, "envelope": envelope }));
         if self
             .stdin
@@ -191,17 +217,20 @@ impl Worker {
             return Answer::Crashed;
         }
         match self.answers.recv_timeout(timeout) {
-            Ok(line) => match serde_json::from_str::<Reply>(&line) {
-                Ok(Reply {
-                    error: Some(ReplyError { name, message }),
-                    ..
-                }) => Answer::Error { name, message },
-                Ok(Reply { output, error: None }) => Answer::Output(output.unwrap_or(Value::Null)),
-                Err(_) => {
-                    self.end();
-                    Answer::Crashed
+            Ok(line) => {
+                let _ = self.log_ended.recv_timeout(LOG_LIMIT);
+                match serde_json::from_str::<Reply>(&line) {
+                    Ok(Reply {
+                        error: Some(ReplyError { name, message }),
+                        ..
+                    }) => Answer::Error { name, message },
+                    Ok(Reply { output, error: None }) => Answer::Output(output.unwrap_or(Value::Null)),
+                    Err(_) => {
+                        self.end();
+                        Answer::Crashed
+                    }
                 }
-            },
+            }
             Err(RecvTimeoutError::Timeout) => {
                 self.end();
                 Answer::TimedOut

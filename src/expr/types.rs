@@ -39,7 +39,7 @@ impl Type {
     /// This type, or null.
     pub fn optional(self) -> Type {
         match self {
-            Self::Any | Self::Null | Self::Optional(_) => self,
+            Self::Null | Self::Optional(_) => self,
             other => Self::Optional(Box::new(other)),
         }
     }

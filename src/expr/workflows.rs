@@ -153,7 +153,12 @@ impl<'a> Printer<'a> {
             Template::Object(fields) => Value::Object(
                 fields
                     .iter()
-                    .map(|(name, value)| (name.clone(), self.template(value, &format!("{hint}_{}", identifier(name)))))
+                    .map(|(name, value)| {
+                        (
+                            name.clone(),
+                            self.template(value, &format!("{hint}_{}", identifier(name))),
+                        )
+                    })
                     .collect(),
             ),
         }
@@ -807,9 +812,7 @@ impl<'a> Printer<'a> {
 
     /// A string literal. Long ones and those with control characters are YAML strings in a variable.
     fn string(&mut self, text: &str) -> Code {
-        let control = text
-            .chars()
-            .any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'));
+        let control = text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'));
         if control || (self.block.is_some() && text.len() > OPERAND) {
             if self.block.is_none() {
                 self.blocked = true;
@@ -935,7 +938,13 @@ fn is_identifier(name: &str) -> bool {
 fn identifier(name: &str) -> String {
     let text: String = name
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '_'
+            }
+        })
         .take(20)
         .collect();
     text

@@ -9,18 +9,29 @@ use super::{Guard, Node};
 
 /// Adds the conditions.
 pub fn guarded(pipeline: &Pipeline, tree: Tree) -> Node {
-    node(pipeline, tree, &BTreeSet::new())
+    node(pipeline, tree, &mut BTreeSet::new())
 }
 
-fn node(pipeline: &Pipeline, tree: Tree, ran: &BTreeSet<StepIx>) -> Node {
+/// `ran` are the skippable steps that surely ran before; those that surely ran with this node are added.
+fn node(pipeline: &Pipeline, tree: Tree, ran: &mut BTreeSet<StepIx>) -> Node {
     match tree {
         Tree::Step(step) => one(pipeline, StepIx(step), ran, Vec::new()),
-        Tree::Par(branches) => Node::Par(branches.into_iter().map(|branch| node(pipeline, branch, ran)).collect()),
         Tree::Seq(items) => Node::Seq(sequence(pipeline, items, ran)),
+        Tree::Par(branches) => {
+            // A branch knows nothing of its neighbours; what follows knows of all of them.
+            let before = ran.clone();
+            let mut nodes = Vec::with_capacity(branches.len());
+            for branch in branches {
+                let mut inner = before.clone();
+                nodes.push(node(pipeline, branch, &mut inner));
+                ran.append(&mut inner);
+            }
+            Node::Par(nodes)
+        }
     }
 }
 
-fn sequence(pipeline: &Pipeline, items: Vec<Tree>, ran: &BTreeSet<StepIx>) -> Vec<Node> {
+fn sequence(pipeline: &Pipeline, items: Vec<Tree>, ran: &mut BTreeSet<StepIx>) -> Vec<Node> {
     let mut nodes = Vec::with_capacity(items.len());
     let mut items = items.into_iter().peekable();
     while let Some(item) = items.next() {
@@ -42,8 +53,11 @@ fn sequence(pipeline: &Pipeline, items: Vec<Tree>, ran: &BTreeSet<StepIx>) -> Ve
 }
 
 /// A step, and what is skipped with it.
-fn one(pipeline: &Pipeline, step: StepIx, ran: &BTreeSet<StepIx>, followers: Vec<Tree>) -> Node {
+fn one(pipeline: &Pipeline, step: StepIx, ran: &mut BTreeSet<StepIx>, followers: Vec<Tree>) -> Node {
     let Some(guard) = guard(pipeline, step, ran) else {
+        if pipeline.step(step).may_skip {
+            ran.insert(step);
+        }
         return Node::Run(step);
     };
     let then = if followers.is_empty() {
@@ -53,7 +67,7 @@ fn one(pipeline: &Pipeline, step: StepIx, ran: &BTreeSet<StepIx>, followers: Vec
         known.insert(step);
         known.extend(&pipeline.step(step).implied);
         let mut nodes = vec![Node::Run(step)];
-        nodes.extend(sequence(pipeline, followers, &known));
+        nodes.extend(sequence(pipeline, followers, &mut known));
         Node::Seq(nodes)
     };
     Node::If {

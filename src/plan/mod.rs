@@ -2,6 +2,8 @@
 
 mod guard;
 pub mod structure;
+#[cfg(test)]
+mod tests;
 
 use crate::check::graph;
 use crate::expr::Expr;

@@ -1,4 +1,5 @@
-"""A warm worker of `mlpipe run`: answers one JSON line on stdout for each JSON line on stdin.
+"""A warm worker of `mlpipe run`: says that it is ready, then answers one JSON line on stdout for each JSON line on stdin.
+What a request printed has left stderr, with END_OF_LOG behind it, before its answer is given.
 
 Usage: python worker.py SOURCE_FOLDER, with mlpipe_core.py beside this file.
 """
@@ -8,6 +9,8 @@ import json
 import os
 import sys
 
+END_OF_LOG = b"\0\n"
+
 
 def main(source):
     requests, answers = take_over_streams()
@@ -15,11 +18,16 @@ def main(source):
     from mlpipe_core import invoke
 
     sys.path.insert(0, source)
+    answers.write('{"ready":true}\n')
+    answers.flush()
     for line in requests:
         request = json.loads(line)
         answer = {"id": request["id"], **invoke(request["envelope"], read_secret)}
         with contextlib.suppress(Exception):  # a handler may have closed or replaced it
             sys.stdout.flush()
+            sys.stderr.flush()
+        with contextlib.suppress(OSError):  # a handler may have closed the file descriptor
+            os.write(2, END_OF_LOG)
         answers.write(json.dumps(answer, ensure_ascii=False, separators=(",", ":")) + "\n")
         answers.flush()
 

@@ -383,7 +383,9 @@ class Worker(Folder):
             timeout=60,
         )
         self.assertEqual([path.name for path in source.iterdir()], ["handlers.py"])
-        return [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode(), done.returncode
+        ready, *answers = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(ready, {"ready": True})
+        return answers, done.stderr.decode(), done.returncode
 
     def test_answers_line_by_line(self):
         answers, log, code = self.talk(envelope("echo", "ü\n"), envelope("raises", "no"), envelope("secret", ["api-key"]))

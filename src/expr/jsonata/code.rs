@@ -296,7 +296,7 @@ impl Helper {
         match self {
             Self::Must => "$valueOf := function($x) { $exists($x) ? $x : $error('no value') }",
             Self::BooleanOf => "$booleanOf := function($x) { $type($x) = 'boolean' ? $x : $error('not a boolean') }",
-            Self::Finite => "$finiteOf := function($x) { $type($x) = 'number' ? $x + 0 : $x }",
+            Self::Finite => "$finiteOf := function($x) { $x + 0 }",
             Self::ItemOf => {
                 "$itemOf := function($x, $i) { $type($x) = 'array' and $type($i) = 'number' \
                  ? ($i >= 0 and $i = $floor($i) ? $x[$i]) \
@@ -317,10 +317,11 @@ impl Helper {
                  : $type($x) = 'string' and $type($y) = 'string' ? $x & $y \
                  : $type($x) = 'array' and $type($y) = 'array' ? $append($x, $y) : $error('cannot add') }"
             }
-            // `$string` keeps 15 digits. The first number of decimals that reads back as the same number is the shortest.
+            // `$string` keeps 15 digits, `$formatBase` those of a whole number. The first number of decimals that reads back as the same number is the shortest.
             Self::TextOf => {
                 "$digitsOf := function($x, $n) {( \
-                 $s := $n = 0 ? $string($x) : $formatNumber($x, $pad('0.', $n + 2, '#')); \
+                 $s := $floor($x) = $x ? $formatBase($x) : $n = 0 ? $string($x) \
+                 : $formatNumber($x, $pad('0.', $n + 2, '#')); \
                  $number($s) != $x ? $digitsOf($x, $n + 1) \
                  : $abs($x) < 0.000001 and $contains($s, '0.000000') \
                  ? $replace($s, /0\\.(0+)([1-9])([0-9]*)/, function($m) { \

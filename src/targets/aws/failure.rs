@@ -76,14 +76,18 @@ pub fn known(error: Value, message: Value, step: &str) -> Value {
 
 /// The message of a failure that `$states.input` holds: a Lambda function's is in the JSON text of its cause.
 const MESSAGE: &str = "$exists($states.input.Message) ? $states.input.Message \
-                       : $contains($states.input.Cause, '\"errorMessage\"') ? $parse($states.input.Cause).errorMessage \
-                       : $states.input.Cause";
+                       : $contains($states.input.Cause, '\"errorMessage\"') and $substring($states.input.Cause, -1) = '}' \
+                       ? $parse($states.input.Cause).errorMessage : $states.input.Cause";
+
+/// The error of a branch's failed end. Names of the service must not be raised again ("error names cannot begin with
+/// the `States.` prefix").
+const STEP_FAILED: &str = "StepFailed";
 
 /// The failed end of a branch: its cause carries the failure out.
 pub fn branch_fail() -> State {
     State::Fail(Fail {
         comment: None,
-        error: json!("{% $states.input.Error %}"),
+        error: json!(STEP_FAILED),
         cause: Value::String(braced(&format!(
             "$string({{'Error': $states.input.Error, 'Message': {MESSAGE}, 'Step': $states.input.Step}})"
         ))),

@@ -15,7 +15,8 @@ pub const PARAMS: &str = "Params";
 const INPUT: &str = "$states.input";
 
 /// A rule for each way in which a param may be wrong, in file order; no condition can fail, because nothing could catch it.
-pub fn state(params: &[Param], next: &str) -> State {
+/// With `keep`, the params of an execution that fails here are kept for the handler, as given.
+pub fn state(params: &[Param], keep: bool, next: &str) -> State {
     let mut rules = vec![rule(
         format!("$type({INPUT}) != 'object'"),
         Value::from("params must be an object"),
@@ -32,6 +33,11 @@ pub fn state(params: &[Param], next: &str) -> State {
         format!("$exists({unknown})"),
         Value::String(braced(&format!("'param `' & ({unknown})[0] & '` is unknown'"))),
     ));
+    if keep {
+        for rule in &mut rules {
+            rule.assign.insert("params".to_owned(), Value::String(braced(INPUT)));
+        }
+    }
     State::Choice(Choice {
         comment: Some("The execution's input: each param of its type, defaults for the rest".to_owned()),
         choices: rules,
@@ -43,6 +49,7 @@ pub fn state(params: &[Param], next: &str) -> State {
 fn rule(condition: String, message: Value) -> Rule {
     Rule {
         condition: braced(&condition),
+        assign: IndexMap::new(),
         output: Some(known(Value::from("ParamMismatch"), message, "params")),
         next: FAILED.to_owned(),
     }
@@ -61,10 +68,7 @@ fn of_param(param: &Param) -> Vec<Rule> {
         ));
     }
     if let Some(wrong) = wrong(&param.ty, &place) {
-        rules.push(rule(
-            wrong,
-            message(format!("param `{name}` must be {}", param.ty.unwrapped())),
-        ));
+        rules.push(rule(wrong, message(format!("param `{name}` must be {}", param.ty))));
     }
     if !param.allowed.is_empty() {
         let allowed: Vec<String> = param.allowed.iter().map(constant_code).collect();
@@ -95,12 +99,10 @@ fn wrong(ty: &Type, place: &str) -> Option<String> {
         Type::Any => return None,
         // A comparison with what is not there is false.
         Type::Boolean | Type::Number | Type::String => format!("$type({place}) != '{ty}'"),
-        Type::Optional(inner) => match wrong(inner, place)? {
-            simple if !simple.contains(' ') || matches!(**inner, Type::Boolean | Type::Number | Type::String) => {
-                format!("{place} != null and {simple}")
-            }
-            other => format!("{place} != null and ({other})"),
-        },
+        Type::Optional(inner) if matches!(**inner, Type::Boolean | Type::Number | Type::String) => {
+            format!("{place} != null and $type({place}) != '{inner}'")
+        }
+        Type::Optional(inner) => format!("{place} != null and $not({})", right(inner, place, 1)?),
         _ => format!("$exists({place}) and $not({})", right(ty, place, 1)?),
     })
 }
@@ -113,7 +115,7 @@ fn right(ty: &Type, place: &str, level: usize) -> Option<String> {
         Type::Null => format!("{place} = null"),
         Type::Boolean | Type::Number | Type::String => format!("$type({place}) = '{ty}'"),
         Type::Integer => {
-            format!("$type({place}) = 'number' and $floor({place}) = {place} and $abs({place}) <= 9007199254740991")
+            format!("$type({place}) = 'number' and $floor({place}) = {place}")
         }
         Type::List(item) => {
             let variable = format!("$item{level}");

@@ -167,6 +167,9 @@ pub struct Choice {
 pub struct Rule {
     /// JSONata of a boolean, in `{% %}`.
     pub condition: String,
+    /// Variables that it sets.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub assign: IndexMap<String, Value>,
     /// What the next state receives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,

@@ -11,9 +11,9 @@ use super::states::{
     Branch, Catcher, Choice, Definition, Fail, Parallel, Pass, Retrier, Rule, State, States, Succeed, Task, Then, Wait,
 };
 use super::variables::{Carried, ROOT, Reach, Variables};
-use crate::expr::Template;
 use crate::expr::ast::TextPart;
 use crate::expr::jsonata::{self, braced, string_literal};
+use crate::expr::{ExprKind, Template, Type};
 use crate::model::{FunctionCall, Handler, Join, Kind, ON_FAILURE, Pipeline, Retry, RetryOn, StepIx};
 use crate::plan::{Guard, Node, Plan};
 
@@ -72,9 +72,19 @@ struct Scope {
     /// Where failures go.
     failed: String,
     /// True once something goes there.
+    caught: bool,
+    /// True once the scope may fail, that way or another.
     fails: bool,
     /// What the last state gives on.
     tail: Tail,
+}
+
+impl Scope {
+    /// Notes that a state sends its failures on.
+    fn catch(&mut self) {
+        self.caught = true;
+        self.fails = true;
+    }
 }
 
 /// What comes out of a scope.
@@ -109,15 +119,17 @@ impl Writer<'_> {
             number: ROOT,
             states: States::new(),
             failed: failure::FAILED.to_owned(),
+            caught: false,
             fails: false,
             tail: Tail::Outputs,
         };
         let checked = !self.pipeline.params.is_empty();
         if checked {
-            scope.fails = true;
-            scope
-                .states
-                .insert(params::PARAMS.to_owned(), params::state(&self.pipeline.params, ""));
+            scope.catch();
+            scope.states.insert(
+                params::PARAMS.to_owned(),
+                params::state(&self.pipeline.params, self.handler_reads_params(), ""),
+            );
         }
         let mut body = self.node(root, &mut scope, true);
         let mut start = body.entry.take();
@@ -139,6 +151,17 @@ impl Writer<'_> {
             start_at: if checked { params::PARAMS.to_owned() } else { start },
             states: scope.states,
         }
+    }
+
+    /// True where the handler needs the params of an execution whose params do not fit.
+    fn handler_reads_params(&self) -> bool {
+        let mut reads = false;
+        if let Some(handler) = &self.pipeline.on_failure {
+            handler.input.each_expr(&mut |expr| {
+                expr.walk(&mut |part| reads |= matches!(part.kind, ExprKind::Param(_)));
+            });
+        }
+        reads
     }
 
     fn failure(&self, scope: &mut Scope) {
@@ -307,7 +330,7 @@ impl Writer<'_> {
         let own = own(ix, "$states.result.Payload");
         let timeout = step.timeout.map(|timeout| timeout.min(call.timeout));
         let mut task = self.call(&step.id, &step.input, scope.number, &step.retry, timeout);
-        scope.fails = true;
+        scope.catch();
         task.catch = failure::catchers(&step.id, &scope.failed);
         if last {
             if !self.tail_is_safe(&scope.tail) {
@@ -349,9 +372,8 @@ impl Writer<'_> {
             jsonata::template(message, &reach),
             &id,
         );
-        let safe = is_text(error) && is_text(message);
         scope.fails = true;
-        let state = if safe {
+        let state = if is_text(error) && is_text(message) {
             if scope.number == ROOT {
                 State::Pass(Pass {
                     comment,
@@ -374,6 +396,7 @@ impl Writer<'_> {
                 })
             }
         } else {
+            scope.caught = true;
             let inner = self.name(format!("Evaluate {id}"));
             let (error, message) = (
                 self.text_code(error, scope.number),
@@ -439,11 +462,16 @@ impl Writer<'_> {
             parallel.branches.push(branch);
         }
         if fails {
-            scope.fails = true;
+            scope.catch();
             parallel.catch = failure::branch_catchers(&first, &scope.failed);
         }
-        let end = last && self.tail_is_safe(&scope.tail);
-        if end {
+        if last {
+            if !self.tail_is_safe(&scope.tail) {
+                scope.catch();
+                parallel
+                    .catch
+                    .insert(0, failure::expression_catcher("outputs", "outputs", &scope.failed));
+            }
             parallel.output = Some(self.tail(scope, &own));
             parallel.then.end = true;
         } else {
@@ -457,7 +485,7 @@ impl Writer<'_> {
         scope.states[index] = State::Parallel(parallel);
         Piece {
             entry: Some(name),
-            exits: if end { Vec::new() } else { vec![Exit::Next(index)] },
+            exits: if last { Vec::new() } else { vec![Exit::Next(index)] },
         }
     }
 
@@ -478,6 +506,7 @@ impl Writer<'_> {
             number: self.scopes,
             states: States::new(),
             failed,
+            caught: false,
             fails: false,
             tail: Tail::Branch(exports),
         };
@@ -488,7 +517,7 @@ impl Writer<'_> {
             patch(&mut scope.states, &piece.exits, &name);
             scope.states.insert(name, State::Succeed(Succeed { output }));
         }
-        if scope.fails {
+        if scope.caught {
             scope.states.insert(scope.failed, failure::branch_fail());
         }
         let branch = Branch {
@@ -547,7 +576,7 @@ impl Writer<'_> {
         let state = if self.tail_is_safe(&scope.tail) {
             State::Succeed(Succeed { output })
         } else {
-            scope.fails = true;
+            scope.catch();
             let inner = self.name("Evaluate outputs".to_owned());
             State::Parallel(Parallel {
                 comment: Some(NOT_CAUGHT.to_owned()),
@@ -577,10 +606,10 @@ impl Writer<'_> {
             (Some(when), Some(ran)) => jsonata::print_condition_after(ran, when, &reach),
         };
         let condition = match when {
-            Some(when) if !when.safe => {
+            Some(when) if !(when.safe && when.ty == Type::Boolean) => {
                 let inner = self.name(format!("Evaluate {}", step.id));
                 entry = self.name(format!("Check {}", step.id));
-                scope.fails = true;
+                scope.catch();
                 let parallel = Parallel {
                     comment: Some(NOT_CAUGHT.to_owned()),
                     branches: vec![evaluation(inner, Value::String(braced(&condition)))],
@@ -613,6 +642,7 @@ impl Writer<'_> {
         scope.states[index] = State::Choice(Choice {
             choices: vec![Rule {
                 condition: braced(&condition),
+                assign: IndexMap::new(),
                 output: None,
                 next: body.entry.unwrap_or_default(),
             }],
@@ -690,7 +720,7 @@ fn evaluation(name: String, output: Value) -> Branch {
 fn is_text(template: &Template) -> bool {
     match template {
         Template::Constant(value) => value.is_string(),
-        Template::Expr(expr) => expr.safe && expr.ty == crate::expr::Type::String,
+        Template::Expr(expr) => expr.safe && expr.ty == Type::String,
         Template::Text(parts) => parts.iter().all(|part| match part {
             TextPart::Literal(_) => true,
             TextPart::Expr(expr) => expr.safe && expr.ty.is_scalar(),

@@ -1,16 +1,90 @@
-//! The azure target.
+//! The Azure target: a function app with Durable Functions, in an ARM template.
+//!
+//! `main.json` is the infrastructure, `app/` the code: `mlpipe_pipeline.py` says what the pipeline does, `function_app.py`
+//! binds it to triggers and activities, and the modules that are the same in every app run it.
 
-use super::{Artifacts, Sources};
+pub mod cron;
+pub mod facts;
+pub mod functions;
+pub mod infra;
+pub mod layout;
+pub mod limits;
+pub mod names;
+pub mod orchestrator;
+
+use minijinja::{Environment, context};
+
+use super::{Artifacts, Sources, package};
 use crate::diagnostics::Problems;
+use crate::expr::Type;
 use crate::model::Pipeline;
 use crate::plan::Plan;
+use limits::AzureProblem;
 
-/// Quotas that the pipeline alone shows.
-pub fn check(_pipeline: &Pipeline) -> Problems {
-    Problems::new()
+pub use limits::check;
+
+/// The artifacts. The plan is not needed: the orchestrator runs the graph itself.
+pub fn compile(pipeline: &Pipeline, _plan: &Plan, sources: &Sources) -> Result<Artifacts, Problems> {
+    let mut problems = Problems::new();
+    let mut artifacts = Artifacts::default();
+    let app = functions::app(pipeline);
+    let template = infra::template(pipeline, &app.starters, &mut problems);
+    artifacts.json("main.json", &template);
+    if let Err(error) = write_texts(pipeline, &app, sources, &mut artifacts, &mut problems) {
+        problems.push(AzureProblem::Template {
+            detail: format!("{error:#}"),
+        });
+    }
+    if problems.has_errors() {
+        Err(problems)
+    } else {
+        Ok(artifacts)
+    }
 }
 
-/// The artifacts.
-pub fn compile(_pipeline: &Pipeline, _plan: &Plan, _sources: &Sources) -> Result<Artifacts, Problems> {
-    Ok(Artifacts::default())
+fn write_texts(
+    pipeline: &Pipeline,
+    app: &functions::App<'_>,
+    sources: &Sources,
+    artifacts: &mut Artifacts,
+    problems: &mut Problems,
+) -> Result<(), minijinja::Error> {
+    artifacts.text("README.md", readme(pipeline, app)?);
+    artifacts.text("app/mlpipe_pipeline.py", orchestrator::module(pipeline)?);
+    functions::write(pipeline, app, sources, artifacts, problems)
 }
+
+fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minijinja::Error> {
+    let required = pipeline
+        .params
+        .iter()
+        .filter(|param| param.default.is_none() && !matches!(param.ty, Type::Optional(_)));
+    let example: serde_json::Map<String, serde_json::Value> = required
+        .map(|param| (param.name.clone(), infra::example_value(&param.ty)))
+        .collect();
+    environment()?.get_template("readme")?.render(context! {
+        name => &pipeline.name,
+        description => pipeline.description.as_deref().map(str::trim),
+        orchestrator => names::orchestrator(pipeline),
+        location => pipeline.targets.azure.location.as_deref().unwrap_or("westeurope"),
+        delivers_events => infra::delivers_events(&app.starters),
+        secrets => pipeline.secrets.iter().map(|secret| secret.replace('_', "-")).collect::<Vec<_>>(),
+        example => serde_json::Value::Object(example).to_string(),
+    })
+}
+
+/// The project's template environment with the templates of this target.
+fn environment() -> Result<Environment<'static>, minijinja::Error> {
+    let mut environment = package::environment()?;
+    environment.add_template("activity", include_str!("../../../targets/azure/activity.py.j2"))?;
+    environment.add_template(
+        "function_app",
+        include_str!("../../../targets/azure/function_app.py.j2"),
+    )?;
+    environment.add_template("pipeline", include_str!("../../../targets/azure/pipeline.py.j2"))?;
+    environment.add_template("readme", include_str!("../../../targets/azure/README.md.j2"))?;
+    Ok(environment)
+}
+
+#[cfg(test)]
+mod tests;

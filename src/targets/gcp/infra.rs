@@ -136,6 +136,7 @@ fn accounts(pipeline: &Pipeline, document: &mut Terraform) {
             json!({
                 "account_id": resource(&[&pipeline.name, account], ACCOUNT),
                 "display_name": format!("{}: {purpose}", pipeline.name),
+                "depends_on": ["google_project_service.apis"],
             }),
         );
     }
@@ -181,7 +182,11 @@ fn new_bucket(pipeline: &Pipeline, bucket: &Bucket) -> Value {
 
 /// A bucket's address: a resource, or data where it exists already.
 fn bucket_address(bucket: &Bucket) -> String {
-    let prefix = if bucket.existing.contains_key("gcp") { "data." } else { "" };
+    let prefix = if bucket.existing.contains_key("gcp") {
+        "data."
+    } else {
+        ""
+    };
     format!("{prefix}google_storage_bucket.{}", identifier(&bucket.id))
 }
 
@@ -222,7 +227,7 @@ fn functions(pipeline: &Pipeline, document: &mut Terraform) {
         "google_storage_bucket",
         &code,
         json!({
-            "name": format!("${{var.project}}-{}", resource(&[&pipeline.name, "function-code"], BUCKET)),
+            "name": format!("${{var.project}}-{}", resource(&[&pipeline.name, &code], BUCKET)),
             "location": "${var.region}",
             "uniform_bucket_level_access": true,
             "public_access_prevention": "enforced",
@@ -264,7 +269,11 @@ fn package_key(package: &Package<'_>) -> String {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
-    if key.starts_with(|c: char| c.is_ascii_digit()) { format!("_{key}") } else { key }
+    if key.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("_{key}")
+    } else {
+        key
+    }
 }
 
 fn one_function(pipeline: &Pipeline, function: &FunctionUse<'_>, bucket: &str, object: &str, document: &mut Terraform) {
@@ -325,7 +334,12 @@ pub fn runtime(name: &str) -> String {
 }
 
 fn workflow(pipeline: &Pipeline, environment: &Environment, document: &mut Terraform) {
-    let url = |step: &str| format!("${{google_cloudfunctions2_function.{}.service_config[0].uri}}", identifier(step));
+    let url = |step: &str| {
+        format!(
+            "${{google_cloudfunctions2_function.{}.service_config[0].uri}}",
+            identifier(step)
+        )
+    };
     let mut values: Map<String, Value> = environment
         .urls
         .iter()
@@ -432,7 +446,13 @@ fn schedules(pipeline: &Pipeline, document: &mut Terraform) {
             .map(|(name, template)| (name.clone(), constant(template)))
             .collect();
         let argument = hcl(&Value::Object(params));
-        let fields = [&cron.minute, &cron.hour, &cron.day_of_month, &cron.month, &cron.day_of_week];
+        let fields = [
+            &cron.minute,
+            &cron.hour,
+            &cron.day_of_month,
+            &cron.month,
+            &cron.day_of_week,
+        ];
         document.resource(
             "google_cloud_scheduler_job",
             &key,
@@ -509,7 +529,12 @@ fn outputs(pipeline: &Pipeline, document: &mut Terraform) {
         let names: Map<String, Value> = pipeline
             .buckets
             .iter()
-            .map(|bucket| (bucket.id.clone(), json!(format!("${{{}.name}}", bucket_address(bucket)))))
+            .map(|bucket| {
+                (
+                    bucket.id.clone(),
+                    json!(format!("${{{}.name}}", bucket_address(bucket))),
+                )
+            })
             .collect();
         document.output.insert(
             "buckets".to_owned(),

@@ -146,13 +146,22 @@ pub fn check_steps(pipeline: &Pipeline, names: &Names, library: &mut Library, st
         if !param.allowed.is_empty() {
             let list: Vec<String> = param.allowed.iter().map(Value::to_string).collect();
             let condition = Printer::new(names, library).condition(&not_in(param), &format!("is_no_{name}"));
-            refuse(format!("{guard}{condition}"), format!("must be one of {}", list.join(", ")));
+            refuse(
+                format!("{guard}{condition}"),
+                format!("must be one of {}", list.join(", ")),
+            );
         }
         if let Some(minimum) = param.minimum {
-            refuse(format!("{guard}{place} < {}", plain(minimum)), format!("must be at least {minimum}"));
+            refuse(
+                format!("{guard}{place} < {}", plain(minimum)),
+                format!("must be at least {minimum}"),
+            );
         }
         if let Some(maximum) = param.maximum {
-            refuse(format!("{guard}{place} > {}", plain(maximum)), format!("must be at most {maximum}"));
+            refuse(
+                format!("{guard}{place} > {}", plain(maximum)),
+                format!("must be at most {maximum}"),
+            );
         }
     }
     library.helpers.insert("unknown_param");
@@ -161,7 +170,9 @@ pub fn check_steps(pipeline: &Pipeline, names: &Names, library: &mut Library, st
     let list = format!("[{}]", known.join(", "));
     let long = list.len() > LISTED;
     let declared = if long { "declared" } else { &list };
-    let message = expression(format!("\"param `\" + unknown_param(params, {declared}) + \"` is unknown\""));
+    let message = expression(format!(
+        "\"param `\" + unknown_param(params, {declared}) + \"` is unknown\""
+    ));
     let raise = mismatch(message);
     let then = if long {
         let known = pipeline.params.iter().map(|param| json!(param.name)).collect();
@@ -221,7 +232,11 @@ fn not_in(param: &Param) -> Expr {
 /// A bound as an expression reads it.
 fn plain(value: f64) -> String {
     let text = value.to_string();
-    if text.contains('e') { format!("double(\"{text}\")") } else { text }
+    if text.contains('e') {
+        format!("double(\"{text}\")")
+    } else {
+        text
+    }
 }
 
 fn place(base: &str, field: &str) -> String {
@@ -241,10 +256,7 @@ fn differs(place: &str, ty: &Type, library: &mut Library) -> Option<String> {
         Type::Null => format!("{place} != null"),
         Type::Boolean => format!("get_type({place}) != \"boolean\""),
         Type::String => format!("get_type({place}) != \"string\""),
-        Type::Number => {
-            library.helpers.insert("is_number");
-            format!("not is_number({place})")
-        }
+        Type::Number => format!("not (get_type({place}) in [\"integer\", \"double\"])"),
         Type::Integer => {
             library.helpers.insert("is_integer");
             format!("not is_integer({place})")
@@ -320,7 +332,10 @@ fn list_routine(ty: &Type, item: &Type, library: &mut Library) -> Routine {
             condition,
             then: Then::Steps(vec![wrong]),
         };
-        steps.push(Step::new("init", Action::Assign(vec![("fits".to_owned(), json!(true))])));
+        steps.push(Step::new(
+            "init",
+            Action::Assign(vec![("fits".to_owned(), json!(true))]),
+        ));
         steps.push(Step::new(
             "each",
             Action::For {

@@ -21,7 +21,10 @@ use crate::targets::package::{self, CORE_MODULE};
 pub enum GcpProblem {
     /// Longer than a function may run.
     #[error("`{step}` may run longer than a Cloud Run function does (at most {most}s): {seconds}s")]
-    #[diagnostic(code(MLP0720), help("set the function's `timeout: {most}s` or less, or split the step"))]
+    #[diagnostic(
+        code(MLP0720),
+        help("set the function's `timeout: {most}s` or less, or split the step")
+    )]
     FunctionTimeout {
         /// The step.
         step: String,
@@ -90,7 +93,9 @@ pub enum GcpProblem {
     },
 
     /// More values than a workflow's environment takes.
-    #[error("a workflow has at most {most} environment variables, the buckets and functions of this pipeline need {found}")]
+    #[error(
+        "a workflow has at most {most} environment variables, the buckets and functions of this pipeline need {found}"
+    )]
     #[diagnostic(code(MLP0725), help("split the pipeline into several"))]
     Environment {
         /// How many.
@@ -187,7 +192,11 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         Kind::Wait { .. } | Kind::Fail { .. } => None,
     });
     for function in pipeline.functions() {
-        let span = if function.step == ON_FAILURE { None } else { spans.next() };
+        let span = if function.step == ON_FAILURE {
+            None
+        } else {
+            spans.next()
+        };
         check_function(&function, span, &mut problems);
     }
     let most = QUOTAS.workflow.execution_seconds;

@@ -55,7 +55,10 @@ pub fn workflow(pipeline: &Pipeline, plan: &Plan, environment: &Environment) -> 
     routines.extend(writer.calls.routines(&mut writer.library));
     routines.extend(writer.library.routines.iter().map(routine));
     // Serialising our own values to a string cannot fail: their keys are strings.
-    let texts: Vec<String> = routines.iter().map(|routine| to_yaml(routine).unwrap_or_default()).collect();
+    let texts: Vec<String> = routines
+        .iter()
+        .map(|routine| to_yaml(routine).unwrap_or_default())
+        .collect();
     texts.join("\n") + &helpers::text(&writer.library.helpers)
 }
 
@@ -80,7 +83,12 @@ impl Writer<'_> {
         self.outputs(&mut body);
         let mut steps = self.init();
         steps.extend(inputs::trigger_steps(self.pipeline, &mut self.steps));
-        steps.extend(inputs::default_steps(self.pipeline, self.names, &mut self.library, &mut self.steps));
+        steps.extend(inputs::default_steps(
+            self.pipeline,
+            self.names,
+            &mut self.library,
+            &mut self.steps,
+        ));
         match &self.pipeline.on_failure {
             Some(handler) => {
                 let except = self.on_failure(handler);
@@ -206,7 +214,13 @@ impl Writer<'_> {
                 let hint = format!("{id}_input");
                 let input = self.printer().template(&step.input, &hint);
                 let policy = self.calls.policy(&step.retry);
-                let call = self.call(policy, &step.id, step.attempt_timeout(), input, step_output(self.names, &step.id));
+                let call = self.call(
+                    policy,
+                    &step.id,
+                    step.attempt_timeout(),
+                    input,
+                    step_output(self.names, &step.id),
+                );
                 out.push(self.guard_call(&step.id, call, step.input.is_safe()));
             }
             Kind::Wait { seconds } => {
@@ -470,7 +484,10 @@ impl Writer<'_> {
             },
         );
         step.comment = handler.description.as_deref().map(one_line).unwrap_or_default();
-        vec![step, Step::new(self.steps.name("fail"), Action::Raise(expression("error")))]
+        vec![
+            step,
+            Step::new(self.steps.name("fail"), Action::Raise(expression("error"))),
+        ]
     }
 
     fn printer(&mut self) -> Printer<'_> {

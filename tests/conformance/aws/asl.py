@@ -271,9 +271,9 @@ class Checker:
                 self.say(place, f"`$states.{first}` is not there")
         elif name == "eval":
             self.say(place, "`$eval` is refused")
-        elif name == "$":
-            self.say(place, "`$$` is refused")
-        elif name and name not in FUNCTIONS and not scope.visible(name):
+        elif name in ("", "$"):
+            self.say(place, "reads the input document, which is not there: " + ("`$$`" if name else f"`{'.'.join(path) or '$'}`"))
+        elif name not in FUNCTIONS and not scope.visible(name):
             self.say(place, f"the variable `${name}` is never assigned")
 
 

@@ -74,48 +74,56 @@ async function evaluate(request) {
   return { value };
 }
 
-// The variables that an expression takes from outside, each with the fields read of it.
+// What an expression takes from outside: variables, each with the fields read of it; the input document, by a bare field name or `$`, has the
+// name ''. Inside a predicate, a later step of a path, a sort or a group there is a context, and bare names are its fields.
 function freeVariables(text) {
   const found = [];
-  const walk = (node, bound) => {
-    if (Array.isArray(node)) return node.forEach((item) => walk(item, bound));
+  const walk = (node, bound, context) => {
+    if (Array.isArray(node)) return node.forEach((item) => walk(item, bound, context));
     if (node === null || typeof node !== 'object') return;
-    if (node.type === 'variable') {
-      if (!bound.has(node.value)) found.push({ name: node.value, path: [] });
-      return walk([node.predicate, node.stages, node.group], bound);
-    }
-    if (node.type === 'path') {
-      const first = node.steps[0];
-      if (first.type === 'variable' && !bound.has(first.value)) {
-        const fields = [];
-        for (const step of node.steps.slice(1)) {
-          if (step.type !== 'name') break;
-          fields.push(step.value);
+    const note = (name, path) => {
+      if (name === '' ? !context : !bound.has(name)) found.push({ name, path });
+    };
+    const inner = (first) => walk([first.predicate, first.stages, first.group], bound, true);
+    switch (node.type) {
+      case 'variable':
+        note(node.value, []);
+        return inner(node);
+      case 'name':
+      case 'wildcard':
+      case 'descendant':
+        note('', [String(node.value)]);
+        return inner(node);
+      case 'path': {
+        const [first, ...rest] = node.steps;
+        if (first.type === 'variable') {
+          const names = rest.findIndex((step) => step.type !== 'name');
+          note(first.value, (names < 0 ? rest : rest.slice(0, names)).map((step) => step.value));
+          inner(first);
+        } else {
+          walk(first, bound, context);
         }
-        found.push({ name: first.value, path: fields });
-        walk([first.predicate, first.stages, first.group, node.steps.slice(1), node.group], bound);
-        return;
+        return walk([rest, node.group], bound, true);
       }
-    }
-    if (node.type === 'block') {
-      const inner = new Set(bound);
-      node.expressions.forEach((item) => walk(item, inner));
-      return;
-    }
-    if (node.type === 'bind') {
-      walk(node.rhs, bound.has(node.lhs.value) ? bound : new Set([...bound, node.lhs.value]));
-      bound.add(node.lhs.value);
-      return;
-    }
-    if (node.type === 'lambda') {
-      walk(node.body, new Set([...bound, ...node.arguments.map((argument) => argument.value)]));
-      return;
-    }
-    for (const [key, value] of Object.entries(node)) {
-      if (key !== 'position' && key !== 'type') walk(value, bound);
+      case 'block': {
+        const scope = new Set(bound);
+        return node.expressions.forEach((item) => walk(item, scope, context));
+      }
+      case 'bind':
+        // A lambda may call itself by the name it gets.
+        walk(node.rhs, node.rhs.type === 'lambda' ? new Set([...bound, node.lhs.value]) : bound, context);
+        bound.add(node.lhs.value);
+        return;
+      case 'lambda':
+        return walk(node.body, new Set([...bound, ...node.arguments.map((argument) => argument.value)]), context);
+      default:
+        for (const [key, value] of Object.entries(node)) {
+          const nested = key === 'predicate' || key === 'stages' || key === 'group' || key === 'terms';
+          if (key !== 'position' && key !== 'type') walk(value, bound, context || nested);
+        }
     }
   };
-  walk(jsonata(text).ast(), new Set());
+  walk(jsonata(text).ast(), new Set(), false);
   return { variables: found };
 }
 

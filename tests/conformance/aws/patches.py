@@ -1,8 +1,8 @@
 """Where moto's Step Functions interpreter departs from AWS's documentation, it is put right here.
 
-moto 5.2.5 carries LocalStack's interpreter. Each patch names the page and sentence that it follows; pages are those of the
-Step Functions Developer Guide. Only JSONata definitions are run. `install()` is called once in a process, `use(run)` before
-each execution.
+moto 5.2.5 carries LocalStack's interpreter. Each patch names the sentence that it follows: "Spec" is the Amazon States Language
+specification (states-language.net/spec.html), other pages are those of the Step Functions Developer Guide. Only JSONata definitions are run.
+`install()` is called once in a process, `use(run)` before each execution.
 """
 
 from __future__ import annotations
@@ -166,8 +166,8 @@ def check_payload(env: Environment, value: Any, what: str) -> None:
 def evaluate_string(self: StringJSONata, env: Environment) -> None:
     """Evaluates with npm's jsonata; the variables are data, not text spliced into the expression as moto does.
 
-    Transforming data with JSONata: "a JSONata expression … cannot be undefined … will result in a
-    States.QueryEvaluationError". Variables: "All variable references … use the values as they were on state entry".
+    Spec, JSONata Runtime Errors: "A JSONata expression may fail to return a result …, which is an error because JSON cannot represent an
+    undefined value. In each case, the interpreter will throw States.QueryEvaluationError".
     """
     store = env.variable_store
     bindings = {**store._outer_scope, **store._inner_scope, "states": env.states._states_data}
@@ -178,7 +178,8 @@ def evaluate_string(self: StringJSONata, env: Environment) -> None:
 
 
 def reset_states(self: States, input_value: Any) -> None:
-    """Variables, "Reserved variable: $states": result "if successful", errorOutput "only available in a Catch": else undefined."""
+    """Passing data between states with variables, "$states": result "(if successful)", errorOutput "(only available in a Catch)"; else
+    they are undefined, where moto has null."""
     self._states_data["input"] = copy.deepcopy(input_value)
     self._states_data.pop("result", None)
     self._states_data.pop("errorOutput", None)
@@ -209,10 +210,11 @@ def evaluate_assign(assign: AssignDecl | None, env: Environment) -> dict[str, An
 def complete(env: Environment, assign: AssignDecl | None, output: Output | None, default: Any) -> None:
     """Ends a state: its output, then its variables.
 
-    Variables: "Assign and Output fields are processed in parallel … assigning variable values will not affect state Output";
-    "Step Functions evaluates all expressions and then makes assignments". Limits: "The maximum size of a single variable is
-    256Kib", "The maximum combined size for all variables in a single Assign field is also 256Kib", "The total size of all
-    stored variables cannot exceed 10MiB". Which error that is, is not written: it is taken to be States.DataLimitExceeded.
+    Passing data between states with variables: "Assign and Output fields are processed in parallel … assigning variable values will not
+    affect state Output", "Step Functions evaluates all expressions and then makes assignments" (moto lets Output see the new values).
+    "The maximum size of a single variable is 256Kib", "The maximum combined size for all variables in a single Assign field is also 256Kib",
+    "The total size of all stored variables cannot exceed 10MiB per execution". Which error that is, is not written: it is taken to be
+    States.DataLimitExceeded.
     """
     values = evaluate_assign(assign, env)
     result = evaluate(output.jsonata_template_value, env) if output else default
@@ -267,12 +269,13 @@ def wait(self: StateWait, env: Environment) -> None:
 
 
 def wait_seconds(self: SecondsJSONata, env: Environment) -> int:
-    """Wait state, Seconds: "a JSONata expression … must evaluate to an integer from 0 to 99999999"."""
+    """Spec, JSONata Wait State: "a JSONata string for the Seconds field whose value, when evaluated, MUST be a non-negative integer".
+    moto cuts fractions off."""
     return whole_number(evaluate(self.string_jsonata, env), env, "Seconds", 0)
 
 
 def timeout_seconds(self: TimeoutSecondsJSONata, env: Environment) -> int:
-    """Task state, TimeoutSeconds: "must evaluate to an integer" that is positive."""
+    """Spec, Task State, Timeouts: "whose values, when evaluated, MUST be positive integers"."""
     return whole_number(evaluate(self.string_jsonata, env), env, "TimeoutSeconds", 1)
 
 
@@ -283,10 +286,12 @@ def whole_number(value: Any, env: Environment, field: str, least: int) -> int:
 
 
 def choose(self: StateChoice, env: Environment) -> None:
-    """Choice state: "Condition … must evaluate to a boolean"; a rule's Assign and Output are used when it matches, the state's
-    own when none does ("If no rule matches … Default"). moto raises States.Runtime for a Condition that is no boolean, and uses the
-    state's own Assign after a rule that leads where Default does. Handling errors: States.NoChoiceMatched, "A Choice state failed to match the
-    input with the conditions defined in the Choice Rule and a Default transition is not specified"."""
+    """Spec, Choice State: "The Condition field accepts a boolean value or a JSONata string that must evaluate to a boolean value"; "If a
+    Choice Rule is chosen, the interpreter evaluates the Choice Rule's Assign field, if any, and does not evaluate the state's top-level
+    Assign field. If no Choice Rules match, the interpreter evaluates the states's top-level Assign field"; the same for Output; "The
+    interpreter will throw a runtime States.NoChoiceMatched error if a Choice State fails to match a Choice Rule and no Default
+    transition was specified". moto raises States.Runtime in the first and the last case, and uses the state's own Assign after a rule that leads
+    where Default does."""
     default = env.states.get_input()
     for rule in self.choices_decl.rules:
         if condition(evaluate_raw(rule.comparison, env), env):
@@ -311,7 +316,7 @@ def condition(value: Any, env: Environment) -> bool:
 
 
 def fail(self: StateFail, env: Environment) -> None:
-    """Fail state: Error and Cause are strings or "a JSONata expression that must evaluate to a string value".
+    """Spec, JSONata Fail State: "JSONata strings for the Error and Cause fields whose values, when evaluated, MUST be string values".
     API reference, ExecutionFailedEventDetails: error of at most 256 characters, cause of at most 32768."""
     values: dict[str, Any] = {}
     for field, component in (("Error", self.error), ("Cause", self.cause)):
@@ -348,8 +353,9 @@ def matches(names: list[ErrorName], error: str) -> bool:
 
 
 class Retries:
-    """Handling errors, "Retrying after an error": each Retrier counts its own attempts; when the one that matches is used up,
-    the state fails (a Catch follows). "MaxDelaySeconds … the maximum value, in seconds, up to which a retry interval can increase"."""
+    """Spec, Complex retry scenarios: "A Retrier's parameters apply across all visits to that Retrier in the context of a single state
+    execution"; an error that "would match the first retrier but its MaxAttempts ceiling … has already been reached" goes to the Catch.
+    MaxDelaySeconds: "the maximum interval in seconds to wait before the next retry attempt"."""
 
     def __init__(self, state: ExecutionState) -> None:
         self.retriers: list[RetrierDecl] = state.retry.retriers if state.retry else []
@@ -374,9 +380,9 @@ class Retries:
 def run_with_retries(self: ExecutionState, env: Environment) -> None:
     """Runs a Task, Parallel or Map state.
 
-    Transforming data with JSONata, "Handling JSONata errors at runtime": "Your Task, Map, and Parallel states can include a Catch
-    field to catch the error, and a Retry field to retry on the error": so errors in Arguments, Output and Assign are retried and caught, not
-    those of the call alone. Context object: State.RetryCount counts the retries.
+    Spec, JSONata Runtime Errors: "the interpreter will throw States.QueryEvaluationError. Task, Map, and Parallel states MAY use a Retrier to
+    retry on the error, and a Catcher to catch the error": errors in Arguments, Output and Assign too, where moto lets those of Output and of a
+    Parallel's Arguments pass. Context object: State.RetryCount counts the retries.
     """
     context = env.states.context_object.context_object_data["State"]
     context["RetryCount"] = 0
@@ -405,8 +411,8 @@ def run_with_retries(self: ExecutionState, env: Environment) -> None:
 
 
 def catch(state: ExecutionState, env: Environment, name: str, event: FailureEvent) -> bool:
-    """Handling errors, "Fallback states": the first catcher that matches; its Output is the next state's input, by default the
-    Error Output, an object with the strings Error and Cause."""
+    """Spec, Fallback states: "scans through the Catchers in array order"; "If the Output field is not provided, the state output is the Error
+    Output", which has Error and "SHOULD have a string-valued field named Cause". Fields of a Catcher see `$states.errorOutput`, not result."""
     details: dict[str, Any] = next(iter(event.event_details.values()))
     error_output = {"Error": name, "Cause": str(details.get("cause") or "")[:MAX_CAUSE]}
     for catcher in state.catch.catchers if state.catch else ():
@@ -465,8 +471,8 @@ def branch(env: Environment, program: Program, input_value: Any, prepare: Callab
 
 
 def run_parallel(self: StateParallel, env: Environment) -> None:
-    """Parallel state: "If any branch fails, because of an unhandled error or by transitioning to a Fail state, the entire Parallel state is
-    considered to have failed and all its branches are stopped". Arguments are evaluated at each attempt, inside the reach of Catch."""
+    """Spec, Parallel State: "If any branch fails, due to an unhandled error or by transitioning to a Fail State, the entire Parallel State is
+    considered to have failed and all the branches are terminated". Arguments are evaluated at each attempt, inside the reach of Catch."""
     value = env.states.get_input()
     if self.parargs is not None:
         value = evaluate(self.parargs, env)

@@ -103,7 +103,9 @@ class DefinitionTest(unittest.TestCase):
         for expression, expected in (
             ("{% 1 + %}", "A.Output: is not JSONata: S0207: Unexpected end of expression"),
             ("{% $eval('1') %}", "A.Output: `$eval` is refused"),
-            ("{% $$ %}", "A.Output: `$$` is refused"),
+            ("{% $$ %}", "A.Output: reads the input document, which is not there: `$$`"),
+            ("{% $sum(total) %}", "A.Output: reads the input document, which is not there: `total`"),
+            ("{% $ %}", "A.Output: reads the input document, which is not there: `$`"),
             ("{% $states.result %}", "A.Output: `$states.result` is not there"),
             ("{% $states.nothing %}", "A.Output: `$states` has no `nothing`"),
             ("x {% 1 %}", "A.Output: `{%` and `%}` must enclose the whole string"),
@@ -113,6 +115,15 @@ class DefinitionTest(unittest.TestCase):
             self.assert_problem({"A": {"Type": "Succeed", "Output": expression}}, expected)
         fine = "{% ($v := $states.input.a[b > 1 and $ > 2]; $sum($map($v, function($x, $i){($y := $x; $y + $i)})) ) %}"
         self.assertEqual([], self.problems({"A": {"Type": "Succeed", "Output": fine}}))
+        for expression in (
+            "{'a': $states.input.b.c, 'd': [$states.input.(a + b)]}",
+            "$states.input.items^(>price){category: $sum(price)}",
+            "($f := function($n){$n < 1 ? 0 : $f($n - 1)}; $f(3))",
+            "$states.input.`a-b` & $string($states.context.State.RetryCount)",
+            "$match('ab', /a/).match ~> $uppercase",
+            "$filter($states.input.xs, function($v, $i, $a){$v.b = $i and $count($a[b = 1]) > 0})[0]",
+        ):
+            self.assertEqual([], self.problems({"A": {"Type": "Succeed", "Output": "{% " + expression + " %}"}}), expression)
 
     def test_error_names(self) -> None:
         task = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Arguments": {"FunctionName": "f"}, "End": True}

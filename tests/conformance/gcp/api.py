@@ -7,13 +7,12 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 import uuid
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from deployment import PROJECT, Deployment
@@ -82,6 +81,9 @@ def _execute(
 
 
 def _done(url: str, operation: dict[str, Any]) -> dict[str, Any] | None:
+    """The operation when it has ended; gcw-emulator answers with the workflow itself."""
+    if operation.get("state") == "ACTIVE":
+        return operation
     if not operation.get("done"):
         operation = _call("GET", f"{url}/v1/{operation['name']}", None)
     if error := operation.get("error"):
@@ -121,14 +123,15 @@ def _call(method: str, url: str, body: Any) -> dict[str, Any]:
 
 @contextmanager
 def _started(path: str, environment: dict[str, str], region: str) -> Iterator[str]:
+    """Starts a server on free ports; gives its URL and ends it afterwards."""
     ports = _free_ports(2)
     command = [path, "--host", "127.0.0.1", "--port", str(ports[0]), "--grpc-port", str(ports[1])]
     process = subprocess.Popen(
         [*command, "--project", PROJECT, "--location", region],
         env={"PATH": os.environ.get("PATH", ""), **environment},
         stdin=subprocess.DEVNULL,
-        stdout=sys.stderr,
-        stderr=sys.stderr,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         _await_port(process, ports[0])

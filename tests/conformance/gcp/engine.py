@@ -88,7 +88,8 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
         problems.append(f"the functions saw the run_id {', '.join(map(str, seen))}, not {run_id}")
     if problems:
         return {"engine_error": "; ".join(problems)}
-    if run.error is not None and not _is_failure(run.error):
+    failure = None if run.error is None else _failure(run.error)
+    if run.error is not None and failure is None:
         return {"engine_error": f"uncaught in {run.where or 'the workflow'}: {run.error!r}"}
     names = deployment.bucket_names
     skipped = None
@@ -99,7 +100,7 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
     return {
         "status": "succeeded" if run.error is None else "failed",
         "outputs": run.result if run.error is None else None,
-        "error": run.error,
+        "error": failure,
         "attempts": server.proxy.attempts(),
         "waits": run.waits,
         "skipped": skipped,
@@ -114,8 +115,18 @@ def _step_names(step: str) -> set[str]:
     return {name, f"{name}_step"} if name in ("end", "break", "continue") else {name}
 
 
-def _is_failure(error: Any) -> bool:
-    return isinstance(error, dict) and error.keys() == {"name", "message", "step"}
+def _failure(error: Any) -> dict[str, Any] | None:
+    """The pipeline's failure that a raised map stands for.
+
+    The map may carry `tags` of the form ["mlpipe", name, step] too: some servers drop the keys of a
+    raised map other than message, code and tags.
+    """
+    match error:
+        case {"name": str(name), "message": str(message), "step": str(step)}:
+            return {"name": name, "message": message, "step": step}
+        case {"message": str(message), "tags": ["mlpipe", str(name), str(step)]}:
+            return {"name": name, "message": message, "step": step}
+    return None
 
 
 def _environment(deployment: Deployment, run_id: str) -> dict[str, str]:

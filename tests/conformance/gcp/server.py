@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from deployment import Deployment, fingerprint, read
-from functions import Instances, Proxy
+from functions import Instances, Proxy, Zygote
 
 
 class Server:
@@ -16,6 +16,7 @@ class Server:
 
     def __init__(self) -> None:
         self.proxy = Proxy()
+        self._zygote = Zygote()
         self._folder = Path(tempfile.mkdtemp(prefix="mlpipe-gcp-"))
         self._deployed: tuple[str, Deployment] | None = None
 
@@ -29,7 +30,7 @@ class Server:
                 f"gs://{name}": str(self._view(name)) for name in deployment.bucket_names.values()
             }
             environment = {"MLPIPE_TEST_BUCKETS": json.dumps(views)}
-            self.proxy.instances = Instances(deployment.functions, environment)
+            self.proxy.instances = Instances(deployment.functions, environment, self._zygote)
             self._deployed = (mark, deployment)
         deployment = self._deployed[1]
         for bucket, name in deployment.bucket_names.items():
@@ -41,6 +42,7 @@ class Server:
         """Ends every process and removes what was written."""
         self._undeploy()
         self.proxy.close()
+        self._zygote.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _view(self, name: str) -> Path:

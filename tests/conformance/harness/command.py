@@ -10,7 +10,7 @@ from pathlib import Path
 from queue import Empty, Queue
 
 from . import buckets, compile, discover, install, validators
-from .compare import Answer, compare
+from .compare import Answer, compare, show
 from .discover import Case, CaseError, Pipeline
 from .engines import Engine, command
 from .report import Report
@@ -187,4 +187,6 @@ def judge(run: Run, engines: list[str], report: Report) -> None:
     for difference in compare(run.pipeline, run.case, {name: run.answers[name] for name in engines}):
         wrong |= difference.wrong
         notes.append(difference.line())
+        if difference.field == "status":
+            notes += [f"error: {name}={show(run.answers[name]['error'])}" for name in sorted(difference.wrong) if run.answers[name].get("error")]
     report.case(run.label, {name: name not in wrong for name in engines}, notes)

@@ -10,6 +10,9 @@ from . import install
 
 SCRIPTS = {"aws": "validate.py", "gcp": "check_terraform.py", "azure": "validate.py"}
 
+SHOWN = 60
+"""Lines of a validator's complaints that the report shows."""
+
 
 def validate(target: str, folders: list[Path]) -> str | None:
     """The complaints of a target's validator, or None."""
@@ -41,4 +44,5 @@ def complaint(command: list[str]) -> str | None:
         return str(error)
     if done.returncode == 0:
         return None
-    return (done.stdout.strip() + "\n" + done.stderr.strip()).strip() or f"exit code {done.returncode}"
+    lines = (done.stdout.strip() + "\n" + done.stderr.strip()).strip().splitlines() or [f"exit code {done.returncode}"]
+    return "\n".join(lines[:SHOWN] + ([f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []))

@@ -10,6 +10,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 STORAGE = Path(__file__).resolve().parents[2] / "storage"
 
@@ -41,25 +42,50 @@ class Instance:
                 pass
 
 
+class Zygote:
+    """The process that forks instances, started on first use and again if it died."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def fork(self, request: dict[str, Any]) -> Instance:
+        """A new instance."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", str(Path(__file__).with_name("zygote.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return Instance(answer["pid"], answer["port"])
+
+    def close(self) -> None:
+        """Ends the process; instances end by their own."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+
 class Instances:
     """All instances of the functions of one artifacts folder.
 
     Cloud Run functions docs, Concurrency: one request at a time an instance, unless set otherwise.
     """
 
-    def __init__(self, functions: list[FunctionSpec], environment: dict[str, str]) -> None:
+    def __init__(
+        self, functions: list[FunctionSpec], environment: dict[str, str], zygote: Zygote
+    ) -> None:
         self.functions = {function.name: function for function in functions}
         self._environment = environment
         self._lock = threading.Lock()
         self._idle: dict[str, list[Instance]] = {}
         self._all: set[Instance] = set()
-        self._zygote = subprocess.Popen(
-            [sys.executable, "-u", str(Path(__file__).with_name("zygote.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        )
+        self._zygote = zygote
 
     def acquire(self, name: str) -> Instance:
         """An instance for one request."""
@@ -84,11 +110,6 @@ class Instances:
             for instance in self._all:
                 instance.kill()
             self._all.clear()
-        self._zygote.kill()
-        self._zygote.wait()
-        for stream in (self._zygote.stdin, self._zygote.stdout):
-            assert stream is not None
-            stream.close()
 
     def _start(self, function: FunctionSpec) -> Instance:
         request = {
@@ -97,11 +118,7 @@ class Instances:
             "environment": self._environment_of(function),
             "storage": str(STORAGE),
         }
-        assert self._zygote.stdin is not None and self._zygote.stdout is not None
-        self._zygote.stdin.write(json.dumps(request) + "\n")
-        self._zygote.stdin.flush()
-        answer = json.loads(self._zygote.stdout.readline())
-        instance = Instance(answer["pid"], answer["port"])
+        instance = self._zygote.fork(request)
         self._all.add(instance)
         return instance
 

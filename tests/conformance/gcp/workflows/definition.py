@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -417,7 +417,8 @@ def _branches(value: Any, where: str) -> tuple[tuple[str, tuple[Step, ...]], ...
 def _try(fields: _Fields, where: str) -> Try:
     body = _try_body(fields.take("try"), where)
     retry = _retry(fields.take("retry"), where) if "retry" in fields else None
-    error, handler = None, ()
+    error = None
+    handler: tuple[Step, ...] = ()
     if "except" in fields:
         inner = _Fields(fields.take("except"), where)
         error = inner.take("as")
@@ -472,7 +473,7 @@ def _nested(fields: _Fields, where: str) -> Steps:
     return Steps(_steps(fields.take("steps"), where))
 
 
-_READERS = {
+_READERS: dict[str, Callable[[_Fields, str], Action]] = {
     "assign": _assign,
     "call": _call,
     "switch": _switch,
@@ -504,8 +505,6 @@ def template(value: Any, where: str) -> Template:
         except DeployError as error:
             raise DeployError(f"{where}: {error}") from None
     return Literal(value)
-
-
 
 
 def bodies(action: Action) -> Iterator[tuple[Step, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
-import socket
 import urllib.parse
 from dataclasses import dataclass
 from typing import Any
@@ -139,7 +138,7 @@ def send(request: Request) -> dict[str, Any]:
         connection.request(request.method, request.path, request.body, request.headers)
         response = connection.getresponse()
         content = response.read(limits.RESPONSE_BYTES + 1)
-    except (TimeoutError, socket.timeout):
+    except TimeoutError:
         raise runtime_error("TimeoutError", f"no answer in {request.timeout} s") from None
     except (OSError, http.client.HTTPException) as error:
         raise runtime_error("ConnectionError", repr(error)) from None

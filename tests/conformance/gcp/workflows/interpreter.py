@@ -362,7 +362,8 @@ class Execution:
         if retry is None:
             return None
         if retry.policy is not None:
-            most, (initial, longest, multiplier) = POLICY_RETRIES, POLICY_BACKOFF
+            most: int | float = POLICY_RETRIES
+            initial, longest, multiplier = POLICY_BACKOFF
             if tries > most or not POLICIES[retry.policy](error):
                 return None
         else:
@@ -390,11 +391,11 @@ class Execution:
             return PREDICATES[retry.predicate](error)
         arguments = {routine.parameters[0].name: error}
         try:
-            verdict = yield from self._routine(
-                routine, arguments, frame.depth + 1, frame.parallels
-            )
+            verdict = yield from self._routine(routine, arguments, frame.depth + 1, frame.parallels)
         except WorkflowError as broken:
-            raise undocumented(f"an error in the predicate {routine.name}: {broken.value}") from None
+            raise undocumented(
+                f"an error in the predicate {routine.name}: {broken.value}"
+            ) from None
         if not isinstance(verdict, bool):
             raise undocumented(f"a predicate that returns a {type_name(verdict)}")
         return verdict
@@ -468,7 +469,9 @@ class Execution:
             case Access(container, key):
                 return access(self._evaluate(container, frame), self._evaluate(key, frame))
             case Invocation(name, arguments):
-                return self._invoke(name, [self._evaluate(item, frame) for item in arguments], frame)
+                return self._invoke(
+                    name, [self._evaluate(item, frame) for item in arguments], frame
+                )
             case Unary("-", operand):
                 return negate(self._evaluate(operand, frame))
             case Unary(_, operand):

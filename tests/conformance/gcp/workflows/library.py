@@ -504,4 +504,5 @@ POLICIES: dict[str, Callable[[Any], bool]] = {
     "http.default_retry": retry_default_predicate,
     "http.default_retry_non_idempotent": retry_non_idempotent_predicate,
 }
-POLICY_RETRIES, POLICY_BACKOFF = 5, (1, 60, 1.25)
+POLICY_RETRIES = 5
+POLICY_BACKOFF: tuple[int | float, int | float, int | float] = (1, 60, 1.25)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .errors import Fault, WorkflowError
@@ -129,9 +130,7 @@ class Scheduler:
                 self.waits.append(seconds)
                 self._sequence += 1
                 moment = self.virtual_seconds + seconds
-                heapq.heappush(
-                    self._sleepers, (moment, self._sequence, lambda: resume(Result()))
-                )
+                heapq.heappush(self._sleepers, (moment, self._sequence, lambda: resume(Result())))
             case Blocking(work):
                 self._blocking += 1
                 self._pool.submit(self._work, work, resume)
@@ -171,7 +170,7 @@ class _Group:
         while self.waiting and self.running < self.limit:
             index, task = self.waiting.popleft()
             self.running += 1
-            self.scheduler._start(task, lambda result, index=index: self.ended(index, result))
+            self.scheduler._start(task, partial(self.ended, index))
         if not self.running:
             results = self.results
             self.scheduler._ready.append(lambda: self.resume(Result(results)))

@@ -49,7 +49,10 @@ class Scope:
 
     def set(self, name: str, value: Any) -> None:
         """Assigns to the variable in sight, else to a new one of this scope."""
-        if isinstance(value, str) and len(value.encode("utf-8", "surrogatepass")) > limits.STRING_BYTES:
+        if (
+            isinstance(value, str)
+            and len(value.encode("utf-8", "surrogatepass")) > limits.STRING_BYTES
+        ):
             raise runtime_error("ResourceLimitError", "string too long")
         scope: Scope | None = self
         while scope is not None and name not in scope.values:

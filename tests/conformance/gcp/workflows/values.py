@@ -5,6 +5,7 @@ int64 is a Python int, double a float; the rest are str, bool, None, list, dict 
 
 from __future__ import annotations
 
+import decimal
 import json
 import math
 from typing import Any
@@ -62,16 +63,12 @@ def to_string(value: Any) -> str:
 def _double_text(value: float) -> str:
     if not math.isfinite(value):
         raise undocumented("the text of a double that is not finite")
-    if value == int(value) and abs(value) < 1e21:
-        return f"{int(value)}.0"
-    text = repr(value)
-    mantissa, _, exponent = text.partition("e")
-    if not exponent:
-        return text
+    if 1e-6 <= abs(value) < 1e21 or value == 0:
+        # The shortest digits that read back as the same double, without an exponent.
+        digits = f"{decimal.Decimal(repr(value)):f}"
+        return digits if "." in digits else f"{digits}.0"
+    mantissa, _, exponent = repr(value).partition("e")
     power = int(exponent)
-    if -7 < power < 0:
-        digits = mantissa.replace(".", "").lstrip("-")
-        return ("-" if value < 0 else "") + "0." + "0" * (-power - 1) + digits
     return f"{mantissa}e{'+' if power > 0 else '-'}{abs(power)}"
 
 
@@ -165,7 +162,9 @@ def contains(item: Any, container: Any) -> bool:
         if not isinstance(item, str):
             raise type_error(f"a key is a string, not a {type_name(item)}")
         return item in container
-    raise type_error(f"The argument of 'in' must be a dict or an array; got: {type_name(container)}")
+    raise type_error(
+        f"The argument of 'in' must be a dict or an array; got: {type_name(container)}"
+    )
 
 
 def boolean(value: Any, where: str) -> bool:

@@ -49,7 +49,7 @@ class _Loader(yaml.SafeLoader):
         pattern = _PLAIN.get(node.tag)
         if node.style is None:
             if node.tag == "tag:yaml.org,2002:str":
-                ambiguous = _AMBIGUOUS_TEXT.match(node.value)
+                ambiguous = _AMBIGUOUS_TEXT.match(node.value) is not None
             else:
                 ambiguous = pattern is None or not pattern.match(node.value)
             if ambiguous:

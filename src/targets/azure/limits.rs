@@ -1,0 +1,235 @@
+//! Quotas and forms that keep a pipeline off Azure.
+
+// The derive reads some fields only through their labels.
+#![allow(unused_assignments)]
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::facts::LIMITS;
+use super::names::{self, Place};
+use crate::diagnostics::Problems;
+use crate::model::{FunctionUse, Pipeline};
+use crate::syntax::span::Span;
+
+/// What Azure does not take.
+#[derive(Debug, Error, Diagnostic)]
+pub enum AzureProblem {
+    /// No instance is large enough.
+    #[error("`{step}` needs more memory than an instance of Flex Consumption has (at most {most} MB): {memory} MB")]
+    #[diagnostic(code(MLP0740), help("ask for `memory: {most}MB` or less"))]
+    Memory {
+        /// The step.
+        step: String,
+        /// In MiB.
+        memory: u64,
+        /// In MiB.
+        most: u64,
+        /// The step's id.
+        #[label("azure: instance memory")]
+        span: Option<Span>,
+    },
+
+    /// A version of Python that the plan does not have.
+    #[error("Flex Consumption does not run this Python (it runs {versions}): `{runtime}`")]
+    #[diagnostic(code(MLP0741), help("write `runtime: python{nearest}`"))]
+    Runtime {
+        /// As written.
+        runtime: String,
+        /// All of them.
+        versions: String,
+        /// The newest.
+        nearest: String,
+        /// The step's id.
+        #[label("azure: runtime of this function")]
+        span: Option<Span>,
+    },
+
+    /// Functions of two runtimes.
+    #[error("all functions of an Azure function app run on one Python: `{first}` and `{second}`")]
+    #[diagnostic(code(MLP0742), help("write the same `runtime` for all, best in `defaults`"))]
+    Runtimes {
+        /// Of the first function.
+        first: String,
+        /// Of another.
+        second: String,
+        /// The other step's id.
+        #[label("azure: another runtime than the functions before")]
+        span: Option<Span>,
+    },
+
+    /// A bucket's id that is no container's name.
+    #[error("bucket id is no name for a blob container: `{bucket}`")]
+    #[diagnostic(
+        code(MLP0743),
+        help(
+            "a container's name has no two dashes in a row and none at its end; `_` counts as `-`: rename the bucket"
+        )
+    )]
+    ContainerName {
+        /// The bucket.
+        bucket: String,
+    },
+
+    /// An existing bucket that is not `account/container`.
+    #[error("existing bucket of `{bucket}` is not of the form `account/container`: `{name}`")]
+    #[diagnostic(
+        code(MLP0744),
+        help("write the storage account and the container: `existing: {{ azure: acmestore/archive }}`")
+    )]
+    ExistingName {
+        /// The bucket.
+        bucket: String,
+        /// As written.
+        name: String,
+    },
+
+    /// Two source folders that cannot share an environment.
+    #[error(
+        "all functions of an Azure function app share their packages: `{name}` is {} in `{}` and {} in `{}`",
+        first.version, first.source_folder, second.version, second.source_folder
+    )]
+    #[diagnostic(code(MLP0745), help("require one version in both `requirements.txt`"))]
+    Requirements {
+        /// The package on PyPI.
+        name: String,
+        /// Where it was pinned first.
+        first: Pin,
+        /// Where it was pinned to something else.
+        second: Pin,
+    },
+
+    /// A source folder that would hide a module.
+    #[error("source folder has the name of a module of the Azure function app: `{source_folder}`")]
+    #[diagnostic(code(MLP0746), help("rename the folder"))]
+    PackageName {
+        /// The folder.
+        source_folder: String,
+    },
+
+    /// Too many resources.
+    #[error("an ARM template holds at most {most} resources: {found}")]
+    #[diagnostic(code(MLP0747), help("use fewer buckets"))]
+    Resources {
+        /// At most.
+        most: usize,
+        /// In this template.
+        found: usize,
+    },
+
+    /// A bug of ours.
+    #[error("the app of this pipeline cannot be written: {detail}")]
+    #[diagnostic(code(MLP0759), help("report this with the pipeline file: it is a bug in mlpipe"))]
+    Template {
+        /// What the template engine says.
+        detail: String,
+    },
+}
+
+/// A version that a requirements.txt names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// The folder of the requirements.txt, as written in the pipeline.
+    pub source_folder: String,
+    /// `1.2`
+    pub version: String,
+}
+
+/// What the pipeline alone shows.
+pub fn check(pipeline: &Pipeline) -> Problems {
+    let mut problems = Problems::new();
+    let functions = pipeline.functions();
+    let spans = spans(pipeline);
+    let first = functions.first().map(|function| function.call.runtime.as_str());
+    for (function, span) in functions.iter().zip(spans) {
+        check_function(function, span, &mut problems);
+        if let Some(first) = first.filter(|first| *first != function.call.runtime) {
+            problems.push(AzureProblem::Runtimes {
+                first: first.to_owned(),
+                second: function.call.runtime.clone(),
+                span,
+            });
+        }
+    }
+    for bucket in &pipeline.buckets {
+        match names::place(bucket) {
+            Place::Made { container } if !names::is_container(&container) => {
+                problems.push(AzureProblem::ContainerName {
+                    bucket: bucket.id.clone(),
+                });
+            }
+            Place::Existing { account, container }
+                if !names::is_account(account) || !names::is_container(container) =>
+            {
+                problems.push(AzureProblem::ExistingName {
+                    bucket: bucket.id.clone(),
+                    name: bucket.existing.get("azure").cloned().unwrap_or_default(),
+                });
+            }
+            Place::Made { .. } | Place::Existing { .. } => {}
+        }
+    }
+    for package in crate::targets::package::packages(pipeline) {
+        if LIMITS.taken_packages.names.iter().any(|name| name == package.name) {
+            problems.push(AzureProblem::PackageName {
+                source_folder: package.source.to_owned(),
+            });
+        }
+    }
+    problems
+}
+
+/// Of each of `pipeline.functions()`: its step's id.
+fn spans(pipeline: &Pipeline) -> impl Iterator<Item = Option<Span>> {
+    let steps = pipeline
+        .steps
+        .iter()
+        .filter(|step| matches!(step.kind, crate::model::Kind::Function(_)));
+    steps.map(|step| Some(step.span)).chain(std::iter::once(None))
+}
+
+fn check_function(function: &FunctionUse<'_>, span: Option<Span>, problems: &mut Problems) {
+    let most = LIMITS.instance_memory.mib.last().copied().unwrap_or(u64::MAX);
+    if function.call.memory_mib > most {
+        problems.push(AzureProblem::Memory {
+            step: function.step.to_owned(),
+            memory: function.call.memory_mib,
+            most,
+            span,
+        });
+    }
+    let versions = &LIMITS.runtimes.python;
+    if !versions
+        .iter()
+        .any(|version| version == python_version(&function.call.runtime))
+    {
+        problems.push(AzureProblem::Runtime {
+            runtime: function.call.runtime.clone(),
+            versions: versions.join(", "),
+            nearest: versions.last().cloned().unwrap_or_default(),
+            span,
+        });
+    }
+}
+
+/// `3.12` of `python3.12`.
+pub fn python_version(runtime: &str) -> &str {
+    runtime.strip_prefix("python").unwrap_or(runtime)
+}
+
+/// The smallest instance that holds the largest function, in MiB.
+pub fn instance_memory(pipeline: &Pipeline) -> u64 {
+    let largest = pipeline
+        .functions()
+        .iter()
+        .map(|function| function.call.memory_mib)
+        .max()
+        .unwrap_or_default();
+    let sizes = &LIMITS.instance_memory.mib;
+    sizes
+        .iter()
+        .copied()
+        .find(|size| *size >= largest)
+        .or(sizes.last().copied())
+        .unwrap_or(largest)
+}

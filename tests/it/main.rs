@@ -1,0 +1,11 @@
+//! Integration tests, in one binary so that they link once.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
+mod cli;
+mod diagnostics;
+mod explain;
+mod robustness;
+mod schema;
+mod snapshots;
+mod support;
