@@ -5,7 +5,7 @@
 //! (`if()` and `default()` evaluate all their arguments), map literals, or more than the 400 characters of one expression becomes a
 //! [`Routine`]: a subworkflow of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -43,6 +43,9 @@ pub struct Library {
     pub helpers: BTreeSet<&'static str>,
     /// Generated subworkflows, in order of use.
     pub routines: Vec<Routine>,
+    /// How often a name was asked for.
+    asked: BTreeMap<String, usize>,
+    names: BTreeSet<String>,
 }
 
 /// A subworkflow that computes one expression.
@@ -287,20 +290,15 @@ impl<'a> Printer<'a> {
         call
     }
 
-    fn routine_name(&self, hint: &str) -> String {
-        let free = |name: &str| {
-            !self.names.taken.contains(name) && !self.library.routines.iter().any(|routine| routine.name == name)
-        };
-        if free(hint) {
-            return hint.to_owned();
-        }
-        let mut number = 2;
+    fn routine_name(&mut self, hint: &str) -> String {
         loop {
-            let name = format!("{hint}_{number}");
-            if free(&name) {
+            let asked = self.library.asked.entry(hint.to_owned()).or_default();
+            *asked += 1;
+            let name = if *asked == 1 { hint.to_owned() } else { format!("{hint}_{asked}") };
+            if !self.names.taken.contains(&name) && !self.library.names.contains(&name) {
+                self.library.names.insert(name.clone());
                 return name;
             }
-            number += 1;
         }
     }
 
@@ -528,10 +526,7 @@ impl<'a> Printer<'a> {
             _ => format!("not {}", result.text),
         };
         let mut then = inner;
-        then.push(Statement::Assign(
-            result.text.clone(),
-            Value::String(format!("${{{}}}", right.text)),
-        ));
+        then.push(Statement::Assign(result.text.clone(), right.value()));
         self.push(Statement::Switch {
             condition,
             then,
@@ -565,10 +560,7 @@ impl<'a> Printer<'a> {
         }
         let result = self.hoist(Value::Null);
         let assign = |code: Code, mut block: Vec<Statement>| {
-            block.push(Statement::Assign(
-                result.text.clone(),
-                Value::String(format!("${{{}}}", code.text)),
-            ));
+            block.push(Statement::Assign(result.text.clone(), code.value()));
             block
         };
         let statement = Statement::Switch {
@@ -659,10 +651,7 @@ impl<'a> Printer<'a> {
         }
         let result = self.hoist(Value::String(format!("${{{}}}", path.text)));
         let mut then = block;
-        then.push(Statement::Assign(
-            result.text.clone(),
-            Value::String(format!("${{{}}}", fallback_code.text)),
-        ));
+        then.push(Statement::Assign(result.text.clone(), fallback_code.value()));
         self.push(Statement::Switch {
             condition: format!("{} == null", result.text),
             then,
@@ -740,7 +729,7 @@ impl<'a> Printer<'a> {
         let codes: Vec<Code> = items.iter().map(|item| self.code(item)).collect();
         let length: usize = codes.iter().map(|code| code.text.len() + 2).sum();
         if self.block.is_some() && length > OPERAND {
-            let items = codes.iter().map(|code| Value::String(format!("${{{}}}", code.text)));
+            let items = codes.iter().map(Code::value);
             return self.hoist(items.collect());
         }
         let texts: Vec<String> = codes.into_iter().map(|code| code.text).collect();
@@ -755,7 +744,7 @@ impl<'a> Printer<'a> {
         }
         let map: Map<String, Value> = fields
             .iter()
-            .map(|(name, value)| (name.clone(), Value::String(format!("${{{}}}", self.code(value).text))))
+            .map(|(name, value)| (name.clone(), self.code(value).value()))
             .collect();
         self.hoist(map.into())
     }
@@ -887,6 +876,16 @@ impl Code {
         self
     }
 
+    /// As a YAML value: an expression, but for words that mean the same without.
+    fn value(&self) -> Value {
+        match self.text.as_str() {
+            "null" => Value::Null,
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            text => Value::String(format!("${{{text}}}")),
+        }
+    }
+
     /// The same value as a double.
     fn double(self) -> Self {
         match self.number {
@@ -916,14 +915,17 @@ impl Code {
     }
 }
 
-/// `base.name`, or `base["name"]` for words of the syntax.
-fn access(base: Code, name: &str) -> Code {
-    let text = if is_identifier(name) {
-        format!("{}.{name}", base.text)
+/// `base.name`, or `base["name"]` for words of the syntax and what is no identifier.
+pub fn field_path(base: &str, name: &str) -> String {
+    if is_identifier(name) {
+        format!("{base}.{name}")
     } else {
-        format!("{}[{}]", base.text, quote(name))
-    };
-    Code::new(text, Level::Path)
+        format!("{base}[{}]", quote(name))
+    }
+}
+
+fn access(base: Code, name: &str) -> Code {
+    Code::new(field_path(&base.text, name), Level::Path)
 }
 
 fn is_identifier(name: &str) -> bool {
