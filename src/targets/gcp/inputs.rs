@@ -286,7 +286,7 @@ fn type_name(ty: &Type) -> String {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
-    super::names::resource(&[&text], 60).replace('-', "_")
+    super::names::short(&text, 60)
 }
 
 /// The subworkflows that check the lists and objects among the params' types.

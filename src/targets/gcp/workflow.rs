@@ -430,7 +430,7 @@ impl Writer<'_> {
         let mut steps = Vec::new();
         while !cases.is_empty() {
             let rest = cases.split_off(cases.len().min(CONDITIONS));
-            steps.push(Step::new(self.steps.name("branches"), Action::Switch(cases)));
+            steps.push(Step::new(self.steps.name("by_branch"), Action::Switch(cases)));
             cases = rest;
         }
         Action::ParallelFor {
