@@ -14,9 +14,10 @@ const FIELDS: [&str; 5] = ["minute", "hour", "day of the month", "month", "day o
 
 /// `L` and `W` beside a number or alone: last, and nearest weekday, which not every cloud has. Names have three letters.
 fn has_marker(field: &str) -> bool {
-    field
-        .split([',', '-', '/'])
-        .any(|part| part.len() != 3 && part.contains(|c: char| c.is_ascii_alphabetic()))
+    field.split([',', '-', '/']).any(|part| {
+        let letters = part.chars().filter(char::is_ascii_alphabetic).count();
+        letters > 0 && (letters != 3 || part.len() != 3)
+    })
 }
 
 /// A cron line of five fields in the form that every cloud's own dialect can be made of.
