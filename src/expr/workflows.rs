@@ -294,7 +294,11 @@ impl<'a> Printer<'a> {
         loop {
             let asked = self.library.asked.entry(hint.to_owned()).or_default();
             *asked += 1;
-            let name = if *asked == 1 { hint.to_owned() } else { format!("{hint}_{asked}") };
+            let name = if *asked == 1 {
+                hint.to_owned()
+            } else {
+                format!("{hint}_{asked}")
+            };
             if !self.names.taken.contains(&name) && !self.library.names.contains(&name) {
                 self.library.names.insert(name.clone());
                 return name;
@@ -781,7 +785,11 @@ impl<'a> Printer<'a> {
                 } else {
                     Number::Double
                 };
-                let level = if text.starts_with('-') { Level::Negate } else { Level::Atom };
+                let level = if text.starts_with('-') {
+                    Level::Negate
+                } else {
+                    Level::Atom
+                };
                 Code::new(text, level).with(size)
             }
             Value::String(text) => self.string(text),
@@ -856,7 +864,9 @@ impl<'a> Printer<'a> {
     /// Where statements are allowed, puts a long text into a variable.
     fn fit(&mut self, code: Code) -> Code {
         if self.block.is_some() && code.text.chars().count() > OPERAND {
-            return self.hoist(Value::String(format!("${{{}}}", code.text))).with(code.number);
+            return self
+                .hoist(Value::String(format!("${{{}}}", code.text)))
+                .with(code.number);
         }
         code
     }
@@ -893,11 +903,9 @@ impl Code {
             Number::Within(_) if self.text.bytes().all(|b| b.is_ascii_digit()) => {
                 Self::atom(format!("{}.0", self.text)).with(Number::Double)
             }
-            Number::Within(_) => Self::new(
-                format!("1.0 * {}", self.within(Level::Negate)),
-                Level::Multiply,
-            )
-            .with(Number::Double),
+            Number::Within(_) => {
+                Self::new(format!("1.0 * {}", self.within(Level::Negate)), Level::Multiply).with(Number::Double)
+            }
         }
     }
 

@@ -91,7 +91,10 @@ fn predicate_routine(name: &str, on: &[RetryOn]) -> Routine {
             steps.push(Step::new("list", Action::Assign(vec![("retried".to_owned(), names)])));
             list = "retried".to_owned();
         }
-        steps.push(Step::new("answer", Action::Return(expression(format!("error.name in {list}")))));
+        steps.push(Step::new(
+            "answer",
+            Action::Return(expression(format!("error.name in {list}"))),
+        ));
         steps
     };
     Routine {

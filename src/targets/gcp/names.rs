@@ -85,7 +85,11 @@ impl Taken {
         let asked = self.asked.entry(wanted.to_owned()).or_default();
         loop {
             *asked += 1;
-            let name = if *asked == 1 { wanted.to_owned() } else { format!("{wanted}_{asked}") };
+            let name = if *asked == 1 {
+                wanted.to_owned()
+            } else {
+                format!("{wanted}_{asked}")
+            };
             if self.names.insert(name.clone()) {
                 return name;
             }

@@ -59,7 +59,7 @@ STEPS = {
 }
 
 MAX_BYTES = 252 * 1024
-MAX_MESSAGE = 4096
+MAX_MESSAGE = 2048  # as ASCII-escaped JSON it still fits what every cloud carries of an error
 MAX_DEPTH = 100
 MAX_INTEGER = 2**53 - 1
 
