@@ -49,6 +49,7 @@ pub fn definition(pipeline: &Pipeline, plan: &Plan, placeholders: &Placeholders)
         notes,
         names: pipeline.steps.iter().map(|step| step.id.clone()).collect(),
         scopes: ROOT,
+        refuses: false,
     };
     writer.definition(&plan.root)
 }
@@ -63,6 +64,8 @@ struct Writer<'a> {
     names: BTreeSet<String>,
     /// The number of the last scope that was entered.
     scopes: usize,
+    /// True: the next function's state is the first, and refuses params.
+    refuses: bool,
 }
 
 /// The states of one scope while they are written.
@@ -123,7 +126,9 @@ impl Writer<'_> {
             fails: false,
             tail: Tail::Outputs,
         };
-        let checked = !self.pipeline.params.is_empty();
+        // Where there are no params to check, a function's own state can refuse what is given: one state less.
+        self.refuses = self.pipeline.params.is_empty() && self.starts_with_function(root);
+        let checked = !self.refuses;
         if checked {
             scope.catch();
             scope.states.insert(
@@ -150,6 +155,14 @@ impl Writer<'_> {
             query_language: "JSONata",
             start_at: if checked { params::PARAMS.to_owned() } else { start },
             states: scope.states,
+        }
+    }
+
+    fn starts_with_function(&self, node: &Node) -> bool {
+        match node {
+            Node::Run(ix) => matches!(self.pipeline.step(*ix).kind, Kind::Function(_)),
+            Node::Seq(nodes) => nodes.first().is_some_and(|node| self.starts_with_function(node)),
+            Node::Par(_) | Node::If { .. } => false,
         }
     }
 
@@ -295,7 +308,7 @@ impl Writer<'_> {
         match &step.kind {
             Kind::Function(call) => {
                 let mut task = self.function(ix, call, scope, last);
-                task.comment = comment;
+                task.comment = comment.or(task.comment);
                 if task.then.end {
                     piece.exits.clear();
                 }
@@ -325,7 +338,7 @@ impl Writer<'_> {
         piece
     }
 
-    fn function(&self, ix: StepIx, call: &FunctionCall, scope: &mut Scope, last: bool) -> Task {
+    fn function(&mut self, ix: StepIx, call: &FunctionCall, scope: &mut Scope, last: bool) -> Task {
         let step = self.pipeline.step(ix);
         let own = own(ix, "$states.result.Payload");
         let timeout = step.timeout.map(|timeout| timeout.min(call.timeout));
@@ -342,6 +355,9 @@ impl Writer<'_> {
         } else {
             task.assign = self.assign(ix, scope.number, &own);
             task.output = Some(json!({}));
+        }
+        if std::mem::take(&mut self.refuses) {
+            params::refuse(&mut task, &step.id, &scope.failed);
         }
         task
     }
