@@ -13,10 +13,11 @@ const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 const FIELDS: [&str; 5] = ["minute", "hour", "day of the month", "month", "day of the week"];
 
 /// `L` and `W` beside a number or alone: last, and nearest weekday, which not every cloud has. Names have three letters.
-fn has_marker(field: &str) -> bool {
-    field
-        .split([',', '-', '/'])
-        .any(|part| part.len() != 3 && part.contains(|c: char| c.is_ascii_alphabetic()))
+fn has_marker(field: &str, named: bool) -> bool {
+    field.split([',', '-', '/']).any(|part| {
+        let letters = part.chars().filter(char::is_ascii_alphabetic).count();
+        letters > 0 && !(named && letters == 3 && part.len() == 3)
+    })
 }
 
 /// A cron line of five fields in the form that every cloud's own dialect can be made of.
@@ -40,7 +41,7 @@ pub fn read_cron(text: &Spanned<String>) -> Result<Cron, CheckProblem> {
         }
         let mut alone = ["*"; 5];
         alone[i] = field;
-        if croner::Cron::from_str(&alone.join(" ")).is_err() || has_marker(field) {
+        if croner::Cron::from_str(&alone.join(" ")).is_err() || has_marker(field, i >= 3) {
             return Err(bad(format!("`{field}` is no {name}")));
         }
     }

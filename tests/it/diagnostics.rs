@@ -138,12 +138,12 @@ fn pipelines_that_are_too_long() {
                     format!("mlpipe: v1\nname: p\nbuckets:\n{buckets}steps:\n  a: {{ wait: {{ duration: 5s }} }}\n"),
                 ),
             ];
+            // How large the files are is their own matter.
+            let size = regex::Regex::new(r": \d+\n").expect("a regular expression");
             for (name, source, text) in generated {
-                let problems = compile_all(&text);
-                insta::assert_snapshot!(
-                    name,
-                    format!("SOURCE\n{source}\nPROBLEMS\n{}", rendered(&problems, source))
-                );
+                let said = rendered(&compile_all(&text), source);
+                let said = size.replace_all(&said, ": …\n");
+                insta::assert_snapshot!(name, format!("SOURCE\n{source}\nPROBLEMS\n{said}"));
             }
         });
     });

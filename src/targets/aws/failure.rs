@@ -77,7 +77,7 @@ pub fn known(error: Value, message: Value, step: &str) -> Value {
 /// The message of a failure that `$states.input` holds: a Lambda function's is in the JSON text of its cause.
 const MESSAGE: &str = "$exists($states.input.Message) ? $states.input.Message \
                        : $contains($states.input.Cause, '\"errorMessage\"') and $substring($states.input.Cause, -1) = '}' \
-                       ? $parse($states.input.Cause).errorMessage : $states.input.Cause";
+                       ? $parse($states.input.Cause).errorMessage : $substring($states.input.Cause, 0, 4096)";
 
 /// The error of a branch's failed end. Names of the service must not be raised again ("error names cannot begin with
 /// the `States.` prefix").

@@ -106,13 +106,14 @@ pub fn default_steps(pipeline: &Pipeline, names: &Names, library: &mut Library, 
             Some((param.name.clone(), value))
         })
         .collect();
-    let assign = vec![
-        ("params".to_owned(), Value::Object(defaults)),
-        (
+    let mut assign = vec![("params".to_owned(), Value::Object(defaults))];
+    // A pipeline without params takes no notice of what an execution is started with.
+    if !pipeline.params.is_empty() {
+        assign.push((
             "params".to_owned(),
             expression("map.merge(params, default(args, params))"),
-        ),
-    ];
+        ));
+    }
     vec![Step::new(steps.name("params"), Action::Assign(assign))]
 }
 
@@ -122,6 +123,9 @@ fn is_optional(param: &Param) -> bool {
 
 /// Checks the params in file order, what is unknown last.
 pub fn check_steps(pipeline: &Pipeline, names: &Names, library: &mut Library, steps: &mut Taken) -> Vec<Step> {
+    if pipeline.params.is_empty() {
+        return Vec::new();
+    }
     let mut cases = Vec::new();
     for param in &pipeline.params {
         let name = &param.name;
