@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 
 use super::helpers;
-use crate::model::{Kind, Pipeline, TriggerKind};
+use crate::model::{Kind, ON_FAILURE, Pipeline, TriggerKind};
 use crate::plan::Plan;
 
 /// Names of Workflows' own that a variable cannot take: literals, operators, modules and functions of the standard library.
@@ -46,7 +46,7 @@ const BUILTINS: [&str; 33] = [
 ];
 
 /// Variables and subworkflows that mlpipe makes.
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     "args",
     "params",
     "failure",
@@ -55,6 +55,7 @@ const OURS: [&str; 14] = [
     "object",
     "branch",
     "started_at",
+    "run_id",
     "function_urls",
     "call_function",
     "call_with_retry",
@@ -122,6 +123,8 @@ pub struct Variables {
     pub outputs: IndexMap<String, String>,
     /// With a step's status, likewise.
     pub statuses: IndexMap<String, String>,
+    /// With the number of a step's attempt, by step id; only of those that are tried again.
+    pub attempts: IndexMap<String, String>,
     /// All names that are gone.
     pub taken: Taken,
 }
@@ -141,6 +144,7 @@ pub fn variables(pipeline: &Pipeline, plan: &Plan) -> Variables {
     };
     let mut outputs = IndexMap::new();
     let mut statuses = IndexMap::new();
+    let mut attempts = IndexMap::new();
     for (index, step) in pipeline.steps.iter().enumerate() {
         let reads = plan.reads.get(index).copied().unwrap_or_default();
         let id = identifier(&step.id);
@@ -156,10 +160,23 @@ pub fn variables(pipeline: &Pipeline, plan: &Plan) -> Variables {
             let variable = fresh(&mut taken, format!("{id}_status"));
             statuses.insert(step.id.clone(), variable);
         }
+        if matches!(step.kind, Kind::Function(_)) && step.retry.attempts > 1 {
+            let variable = fresh(&mut taken, format!("{id}_attempt"));
+            attempts.insert(step.id.clone(), variable);
+        }
+    }
+    if pipeline
+        .on_failure
+        .as_ref()
+        .is_some_and(|handler| handler.retry.attempts > 1)
+    {
+        let variable = fresh(&mut taken, format!("{ON_FAILURE}_attempt"));
+        attempts.insert(ON_FAILURE.to_owned(), variable);
     }
     Variables {
         outputs,
         statuses,
+        attempts,
         taken,
     }
 }

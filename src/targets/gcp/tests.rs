@@ -120,7 +120,10 @@ fn steps(value: &Value) -> IndexMap<String, Value> {
             Value::Array(items) => stack.extend(items.iter().rev()),
             Value::Object(fields) => {
                 for (key, value) in fields {
-                    found.insert(key.clone(), value.clone());
+                    // A variable may have its step's name.
+                    if value.is_object() {
+                        found.insert(key.clone(), value.clone());
+                    }
                     stack.push(value);
                 }
             }
@@ -137,10 +140,10 @@ fn a_chain_is_one_call_a_step() {
     ));
     let main = workflow["main"]["steps"].as_array().unwrap();
     let names: Vec<&String> = main.iter().flat_map(|step| step.as_object().unwrap().keys()).collect();
-    assert_eq!(names, ["params", "check_params", "a", "b", "outputs"]);
-    assert_eq!(main[2]["a"]["result"], "a");
-    assert_eq!(main[3]["b"]["args"]["input"], "${a.n}");
-    assert!(main[3]["b"].get("result").is_none(), "nothing reads it");
+    assert_eq!(names, ["init", "a", "a_output", "b", "outputs"]);
+    assert_eq!(main[1]["a"]["try"]["result"], "a");
+    assert_eq!(main[3]["b"]["try"]["args"]["body"]["input"], "${a.n}");
+    assert!(main[3]["b"]["try"].get("result").is_none(), "nothing reads it");
 }
 
 #[test]
@@ -150,8 +153,11 @@ fn what_may_fail_to_evaluate_is_the_steps_error() {
     ));
     let steps = steps(&workflow);
     assert_eq!(steps["evaluate_b"]["assign"][0]["b_condition"], "${boolean_of(a.go)}");
-    assert_eq!(steps["b"]["try"]["args"]["input"], "${a.n}");
-    assert_eq!(steps["b_failed"]["raise"], "${expression_failure(\"b\", \"input\", e)}");
+    assert_eq!(
+        steps["condition_b"]["except"]["steps"][0]["b_failed_2"]["args"]["part"],
+        "when"
+    );
+    assert_eq!(steps["b_failed"]["call"], "fail_step");
 }
 
 #[test]
@@ -160,8 +166,8 @@ fn names_keep_clear_of_workflows_own() {
         "steps:\n  text: {{ {STEP} }}\n  end: {{ {STEP}, needs: [text] }}\n  my-step: {{ {STEP}, needs: [end] }}\noutputs:\n  t: ${{{{ steps.text.output }}}}\n  m: ${{{{ steps['my-step'].output }}}}\n"
     ));
     let steps = steps(&workflow);
-    assert_eq!(steps["text"]["result"], "text_output");
-    assert_eq!(steps["my_step"]["result"], "my_step");
+    assert_eq!(steps["text"]["try"]["result"], "text_output");
+    assert_eq!(steps["my_step"]["try"]["result"], "my_step");
     assert!(steps.contains_key("end_step"));
 }
 
@@ -194,9 +200,40 @@ fn more_functions_than_variables_share_them() {
         text.push_str(&format!("  s{i}: {{ {STEP}, needs: [s{}] }}\n", i - 1));
     }
     let workflow = workflow(&text);
-    assert_eq!(steps(&workflow)["s29"]["args"]["url"], "${function_urls.s29}");
+    assert_eq!(steps(&workflow)["s29"]["try"]["args"]["url"], "${function_urls.s29}");
     let variables = &terraform(&text)["resource"]["google_workflows_workflow"]["pipeline"]["user_env_vars"];
     assert_eq!(variables.as_object().unwrap().len(), 2);
+}
+
+#[test]
+fn memory_is_freed_behind_the_last_reader() {
+    let workflow = workflow(&format!(
+        "steps:\n  a: {{ {STEP} }}\n  b: {{ {STEP}, input: \"${{{{ steps.a.output }}}}\" }}\n  c: {{ {STEP}, input: \"${{{{ steps.b.output }}}}\" }}\n"
+    ));
+    let steps = steps(&workflow);
+    assert_eq!(
+        steps["b_output"]["assign"],
+        serde_json::json!([{ "b": "${b.body}" }, { "a": null }])
+    );
+    assert_eq!(steps["after_c"]["assign"], serde_json::json!([{ "b": null }]));
+}
+
+#[test]
+fn large_workflows_share_their_calls() {
+    let retry = "retry: { attempts: 3, delay: 1s, on: [timeout, Busy] }";
+    let mut text = format!("steps:\n  s0: {{ {STEP}, {retry} }}\n");
+    for i in 1..200 {
+        text.push_str(&format!(
+            "  s{i}: {{ {STEP}, {retry}, input: {{ n: \"${{{{ steps.s{}.output.n }}}}\" }} }}\n",
+            i - 1
+        ));
+    }
+    let workflow = workflow(&text);
+    assert_eq!(steps(&workflow)["s9"]["try"]["call"], "call_with_retry");
+    assert_eq!(
+        workflow["is_retried"]["steps"][1]["answer"]["return"],
+        r#"${error.name in ["timeout", "Busy"]}"#
+    );
 }
 
 #[test]
@@ -207,13 +244,19 @@ fn long_expressions_are_split() {
         "params: {{ s: string }}\nsteps:\n  a: {{ {STEP}, input: [\"${{{{ {long} }}}}\", \"${{{{ [{items}] }}}}\", \"{}${{{{ params.s }}}}\"] }}\n",
         "x".repeat(500)
     ));
-    assert_eq!(steps(&workflow)["a"]["args"]["input"][0], "${a_input(params)}");
+    assert_eq!(
+        steps(&workflow)["a"]["try"]["args"]["body"]["input"][0],
+        "${a_input(params)}"
+    );
 }
 
 #[test]
 fn a_text_that_looks_like_an_expression_stays_a_text() {
     let workflow = workflow(&format!("steps:\n  a: {{ {STEP}, input: \"cost: ${{x}}\" }}\n"));
-    assert_eq!(steps(&workflow)["a"]["args"]["input"], "${\"cost: $\" + \"{x}\"}");
+    assert_eq!(
+        steps(&workflow)["a"]["try"]["args"]["body"]["input"],
+        "${\"cost: $\" + \"{x}\"}"
+    );
 }
 
 #[test]
@@ -277,11 +320,7 @@ fn printed(expression: &str) -> Value {
     let workflow = workflow(&format!(
         "params: {{ n: number, i: integer, s: string, xs: [number], o: {{ k: string }}, any: any }}\nbuckets: {{ raw: {{}} }}\nsteps:\n  a: {{ {STEP}, output: {{ n: integer, s: string }} }}\n  u: {{ {STEP} }}\n  z: {{ {STEP}, needs: [a, u], input: {{ v: \"${{{{ {expression} }}}}\" }} }}\n"
     ));
-    let z = steps(&workflow)["z"].clone();
-    z.pointer("/args/input/v")
-        .or_else(|| z.pointer("/try/args/input/v"))
-        .unwrap()
-        .clone()
+    steps(&workflow)["z"]["try"]["args"]["body"]["input"]["v"].clone()
 }
 
 #[test]
@@ -331,7 +370,10 @@ fn lazy_operands_are_guarded() {
     let routine = workflow(&format!(
         "params: {{ any: any }}\nsteps:\n  a: {{ {STEP}, input: \"${{{{ params.any.go ? params.any.x : 'none' }}}}\" }}\n"
     ));
-    assert_eq!(steps(&routine)["a"]["try"]["args"]["input"], "${a_input(params)}");
+    assert_eq!(
+        steps(&routine)["a"]["try"]["args"]["body"]["input"],
+        "${a_input(params)}"
+    );
     let body = &routine["a_input"]["steps"];
     assert_eq!(
         body[1]["if_2"]["switch"][0]["condition"],
