@@ -186,6 +186,8 @@ pub fn constant(value: &Value) -> Value {
 pub(super) struct Printer<'n> {
     names: &'n dyn Names,
     helpers: BTreeSet<Helper>,
+    /// The operand that was last computed ahead, by its place in memory.
+    ready: Option<(*const Expr, Code)>,
 }
 
 impl<'n> Printer<'n> {
@@ -193,6 +195,7 @@ impl<'n> Printer<'n> {
         Self {
             names,
             helpers: BTreeSet::new(),
+            ready: None,
         }
     }
 
@@ -217,22 +220,37 @@ impl<'n> Printer<'n> {
         format!("{}({})", helper.name(), arguments.join(", "))
     }
 
-    /// The code of an expression; chains that are deep on the left are walked in a loop.
+    /// The code of an expression. Chains that are deep on the left are walked in a loop: what is ready when its parent
+    /// asks for it is not computed again.
     fn code(&mut self, expr: &Expr) -> Code {
+        if let Some((_, code)) = self.ready.take_if(|(ready, _)| std::ptr::eq(*ready, expr)) {
+            return code;
+        }
         let mut spine = Vec::new();
         let mut at = expr;
-        while let ExprKind::Binary(op, left, right) = &at.kind {
-            spine.push((*op, &**left, &**right));
-            at = left;
+        loop {
+            at = match &at.kind {
+                ExprKind::Binary(_, left, _) => left,
+                ExprKind::Field(base, _) | ExprKind::Index(base, _) => base,
+                ExprKind::Unary(_, operand) => operand,
+                ExprKind::Ternary(condition, _, _) => condition,
+                ExprKind::Call(_, arguments) => match arguments.first() {
+                    Some(first) => first,
+                    None => break,
+                },
+                _ => break,
+            };
+            spine.push(at);
         }
-        let mut code = self.leaf(at);
-        while let Some((op, left, right)) = spine.pop() {
-            code = self.binary(op, code, &left.ty, right);
+        while let Some(part) = spine.pop() {
+            let code = self.one(part);
+            self.ready = Some((part, code));
         }
-        code
+        self.one(expr)
     }
 
-    fn leaf(&mut self, expr: &Expr) -> Code {
+    /// The code of an expression whose leftmost operand is ready.
+    fn one(&mut self, expr: &Expr) -> Code {
         match &expr.kind {
             ExprKind::Literal(Value::String(text)) => Code::string(text.clone()),
             ExprKind::Literal(value) => Code::number_or_atom(value),
@@ -290,7 +308,10 @@ impl<'n> Printer<'n> {
                     .guarded(code.guards)
                     .bounded(bound)
             }
-            ExprKind::Binary(..) => self.code(expr),
+            ExprKind::Binary(op, left, right) => {
+                let code = self.code(left);
+                self.binary(*op, code, &left.ty, right)
+            }
             ExprKind::Ternary(condition, yes, no) => {
                 let code = self.code(condition);
                 let condition = self.truth(code, &condition.ty);

@@ -48,18 +48,17 @@ impl Printer<'_> {
             (Function::Join, [list, separator]) => {
                 let mut guards = Vec::new();
                 let list = self.kind(list, "array", |ty| matches!(ty, Type::List(_)), &mut guards);
-                let separator = self.kind(separator, "string", |ty| *ty == Type::String, &mut guards);
-                Code::atom(format!("$join({list}, {separator})")).guarded(guards)
+                let separator = self.text_operand(separator, &mut guards);
+                Code::atom(format!("$join({}, {})", list.text, separator.text)).guarded(guards)
             }
             (Function::Split, [text, separator]) => {
                 let mut guards = Vec::new();
-                let text = self.kind(text, "string", |ty| *ty == Type::String, &mut guards);
-                let named = self.code(separator).known().is_some_and(|text| !text.is_empty());
-                let separator = self.kind(separator, "string", |ty| *ty == Type::String, &mut guards);
-                if !named {
-                    guards.push(format!("{separator} != ''"));
+                let text = self.text_operand(text, &mut guards);
+                let separator = self.text_operand(separator, &mut guards);
+                if separator.known().is_none_or(str::is_empty) {
+                    guards.push(format!("{} != ''", separator.at_least(code::COMPARE + 1)));
                 }
-                Code::atom(format!("$split({text}, {separator})")).guarded(guards)
+                Code::atom(format!("$split({}, {})", text.text, separator.text)).guarded(guards)
             }
             (Function::Keys, [object]) => {
                 let mut guards = Vec::new();
@@ -68,6 +67,7 @@ impl Printer<'_> {
                 let (a, b) = (order("$a"), order("$b"));
                 // Registers the helper that the comparison calls.
                 self.call(Helper::OrderOf, &[]);
+                let object = object.text;
                 Code::atom(format!("$sort([$keys({object})], function($a, $b) {{ {a} > {b} }})")).guarded(guards)
             }
             (Function::Default, [path, fallback]) => {
@@ -187,13 +187,13 @@ impl Printer<'_> {
 
     fn starts(&mut self, text: &Expr, part: &Expr) -> Code {
         let mut guards = Vec::new();
-        let constant = self.code(part).known().map(str::to_owned);
-        let text = self.kind(text, "string", |ty| *ty == Type::String, &mut guards);
-        let part = self.kind(part, "string", |ty| *ty == Type::String, &mut guards);
-        let length = match constant {
-            Some(constant) => constant.chars().count().to_string(),
-            None => format!("$length({part})"),
+        let text = self.text_operand(text, &mut guards).text;
+        let part = self.text_operand(part, &mut guards);
+        let length = match part.known() {
+            Some(known) => known.chars().count().to_string(),
+            None => format!("$length({})", part.text),
         };
+        let part = part.at_least(code::COMPARE + 1);
         Code::of(
             format!("$substring({text}, 0, {length}) = {part}"),
             code::COMPARE,
@@ -204,26 +204,20 @@ impl Printer<'_> {
 
     fn ends(&mut self, text: &Expr, part: &Expr) -> Code {
         let mut guards = Vec::new();
-        let constant = self.code(part).known().map(str::to_owned);
-        let text = self.kind(text, "string", |ty| *ty == Type::String, &mut guards);
-        let part = self.kind(part, "string", |ty| *ty == Type::String, &mut guards);
-        match constant {
-            Some(constant) if !constant.is_empty() => {
-                let length = constant.chars().count();
-                Code::of(
-                    format!("$substring({text}, -{length}) = {}", literal(&constant)),
-                    code::COMPARE,
-                    false,
-                )
-                .guarded(guards)
+        let text = self.text_operand(text, &mut guards).text;
+        let part = self.text_operand(part, &mut guards);
+        match part.known() {
+            Some(known) if !known.is_empty() => {
+                let length = known.chars().count();
+                let text = format!("$substring({text}, -{length}) = {}", literal(known));
+                Code::of(text, code::COMPARE, false).guarded(guards)
             }
             // From -0 on is the whole text.
-            _ => Code::of(
-                format!("{part} = '' or $substring({text}, -$length({part})) = {part}"),
-                code::OR,
-                false,
-            )
-            .guarded(guards),
+            _ => {
+                let (whole, part) = (part.text.clone(), part.at_least(code::COMPARE + 1));
+                let text = format!("{part} = '' or $substring({text}, -$length({whole})) = {part}");
+                Code::of(text, code::OR, false).guarded(guards)
+            }
         }
     }
 
@@ -231,17 +225,16 @@ impl Printer<'_> {
         let name = if function == Function::Min { "$min" } else { "$max" };
         let mut guards = Vec::new();
         if let [list] = arguments {
-            let text = self.kind(list, "array", |ty| matches!(ty, Type::List(_)), &mut guards);
-            return Code::of(format!("{name}({text})"), code::PATH, true).guarded(guards);
+            let list = self.kind(list, "array", |ty| matches!(ty, Type::List(_)), &mut guards);
+            return Code::of(format!("{name}({})", list.text), code::PATH, true).guarded(guards);
         }
         let mut bound: f64 = 0.0;
         let items: Vec<String> = arguments
             .iter()
             .map(|argument| {
-                let text = self.kind(argument, "number", Type::is_numeric, &mut guards);
-                let code = self.code(argument);
-                bound = bound.max(code.bound.min(f64::MAX));
-                text
+                let code = self.kind(argument, "number", Type::is_numeric, &mut guards);
+                bound = bound.max(code.bound);
+                code.text
             })
             .collect();
         Code::atom(format!("{name}([{}])", items.join(", ")))
@@ -250,9 +243,9 @@ impl Printer<'_> {
     }
 
     /// An operand whose type is proved by `known`, or else when it runs.
-    fn kind(&mut self, expr: &Expr, name: &str, known: impl Fn(&Type) -> bool, guards: &mut Vec<String>) -> String {
+    fn kind(&mut self, expr: &Expr, name: &str, known: impl Fn(&Type) -> bool, guards: &mut Vec<String>) -> Code {
         if known(&expr.ty) {
-            return self.strict(expr, guards).text;
+            return self.strict(expr, guards);
         }
         let code = self.code(expr);
         let mut code = self.finite(code);
@@ -260,10 +253,15 @@ impl Printer<'_> {
             code = self.proved(code);
         }
         guards.append(&mut code.guards);
+        code.undefined = false;
         let guard = format!("$type({}) = '{name}'", code.text);
         if !guards.contains(&guard) {
             guards.push(guard);
         }
-        code.text
+        code
+    }
+
+    fn text_operand(&mut self, expr: &Expr, guards: &mut Vec<String>) -> Code {
+        self.kind(expr, "string", |ty| *ty == Type::String, guards)
     }
 }

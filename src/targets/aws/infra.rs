@@ -16,11 +16,11 @@ use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind};
 /// The logical id of the state machine.
 pub const STATE_MACHINE: &str = "StateMachine";
 const LOGS: &str = "FunctionLogs";
-const DATA_ACCESS: &str = "DataAccess";
-/// How many ARNs of functions one managed policy names.
-const ARNS_A_POLICY: usize = 40;
-/// How many functions the state machine's own policy names.
-const ARNS_INLINE: usize = 40;
+const ROLE: &str = "FunctionRole";
+/// How many ARNs of functions (at most 119 characters each) a managed policy of 6,144 characters names.
+const ARNS_A_POLICY: usize = 50;
+/// How many the policies of a role itself name, of 10,240 characters in all.
+const ARNS_INLINE: usize = 80;
 
 /// The whole file.
 #[derive(Clone, Debug, Serialize)]
@@ -72,8 +72,7 @@ struct FunctionProperties<'a> {
     runtime: &'a str,
     memory_size: u64,
     timeout: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    policies: Vec<Value>,
+    role: Value,
 }
 
 /// The properties of the state machine.
@@ -185,7 +184,7 @@ impl<'a> Names<'a> {
     /// Of a pipeline.
     pub fn new(pipeline: &'a Pipeline) -> Self {
         let mut logical = Logical::default();
-        for taken in [STATE_MACHINE, LOGS, DATA_ACCESS] {
+        for taken in [STATE_MACHINE, LOGS, ROLE] {
             logical.taken.insert(taken.to_owned());
         }
         let functions = pipeline
@@ -247,15 +246,10 @@ impl<'a> Names<'a> {
 }
 
 impl Template {
-    /// How many resources CloudFormation sees: SAM adds a role to each function, to the state machine, and a rule or
-    /// schedule with its role to each event.
+    /// How many resources CloudFormation sees: SAM adds a role to the state machine, and a rule or schedule with its
+    /// role to each event.
     pub fn resource_count(&self, events: usize) -> usize {
-        let roles = self
-            .resources
-            .values()
-            .filter(|resource| resource.kind.starts_with("AWS::Serverless::"))
-            .count();
-        self.resources.len() + roles + 2 * events
+        self.resources.len() + 1 + 2 * events
     }
 }
 
@@ -268,15 +262,13 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str) -> Tem
     );
     let has_functions = !names.functions.is_empty();
     for (function, logical) in &names.functions {
-        resources.insert(logical.clone(), of_function(function, names));
-    }
-    if has_functions && !(names.buckets.is_empty() && names.secrets.is_empty()) {
-        resources.insert(DATA_ACCESS.to_owned(), data_access(names));
+        resources.insert(logical.clone(), of_function(function));
     }
     if has_functions {
+        resources.insert(ROLE.to_owned(), role(names));
         resources.insert(
             LOGS.to_owned(),
-            Resource::of("AWS::Logs::LogGroup", json!({ "RetentionInDays": 30 })),
+            Resource::of("AWS::Logs::LogGroup", json!({ "RetentionInDays": 30 })).kept("Delete"),
         );
     }
     for bucket in names.buckets.iter().filter(|bucket| bucket.existing().is_none()) {
@@ -284,7 +276,10 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str) -> Tem
     }
     for (id, logical) in &names.secrets {
         let properties = json!({ "Description": format!("Secret `{id}` of the pipeline {}", pipeline.name) });
-        resources.insert(logical.clone(), Resource::of("AWS::SecretsManager::Secret", properties));
+        resources.insert(
+            logical.clone(),
+            Resource::of("AWS::SecretsManager::Secret", properties).kept("Retain"),
+        );
     }
     let mut policies = Vec::new();
     invocations(names, &mut resources, &mut policies);
@@ -321,6 +316,15 @@ impl Resource {
             properties: Some(properties),
         }
     }
+
+    /// With what becomes of it when the stack, or this version of it, goes.
+    fn kept(self, policy: &'static str) -> Self {
+        Self {
+            deletion_policy: Some(policy),
+            update_replace_policy: Some(policy),
+            ..self
+        }
+    }
 }
 
 /// Our own typed values have string keys: they always are JSON.
@@ -355,8 +359,7 @@ fn globals(names: &Names<'_>) -> Value {
     json!({ "Function": function })
 }
 
-fn of_function(function: &FunctionUse<'_>, names: &Names<'_>) -> Resource {
-    let access = !(names.buckets.is_empty() && names.secrets.is_empty());
+fn of_function(function: &FunctionUse<'_>) -> Resource {
     let properties = FunctionProperties {
         // Lambda: "Description: maximum length of 256".
         description: function.description.map(|text| cut(text.trim(), 256)),
@@ -365,39 +368,55 @@ fn of_function(function: &FunctionUse<'_>, names: &Names<'_>) -> Resource {
         runtime: &function.call.runtime,
         memory_size: function.call.memory_mib,
         timeout: function.attempt_timeout,
-        policies: access.then(|| reference(DATA_ACCESS)).into_iter().collect(),
+        role: get_att(ROLE, "Arn"),
     };
     Resource::of("AWS::Serverless::Function", value(&properties))
 }
 
-/// What user code may do: read and write the declared buckets, read the declared secrets.
-fn data_access(names: &Names<'_>) -> Resource {
-    let mut statements = Vec::new();
+/// What the functions may do: write their log, read and write the declared buckets, read the declared secrets.
+fn role(names: &Names<'_>) -> Resource {
+    let policy =
+        |name: &str, statements: Vec<Value>| json!({ "PolicyName": name, "PolicyDocument": document(statements) });
+    let allow = |actions: &[&str], resources: Vec<Value>| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
+    let mut policies = vec![policy(
+        "Logs",
+        vec![allow(
+            &["logs:CreateLogStream", "logs:PutLogEvents"],
+            vec![get_att(LOGS, "Arn")],
+        )],
+    )];
     if !names.buckets.is_empty() {
-        let buckets: Vec<Value> = names.buckets.iter().map(Bucketed::arn).collect();
-        let objects: Vec<Value> = names.buckets.iter().map(Bucketed::objects).collect();
-        statements.push(json!({
-            "Effect": "Allow",
-            "Action": ["s3:GetBucketLocation", "s3:ListBucket"],
-            "Resource": buckets,
-        }));
-        statements.push(json!({
-            "Effect": "Allow",
-            "Action": ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
-            "Resource": objects,
-        }));
+        let buckets = names.buckets.iter().map(Bucketed::arn).collect();
+        let objects = names.buckets.iter().map(Bucketed::objects).collect();
+        let actions = [
+            "s3:AbortMultipartUpload",
+            "s3:DeleteObject",
+            "s3:GetObject",
+            "s3:PutObject",
+        ];
+        policies.push(policy(
+            "Buckets",
+            vec![
+                allow(&["s3:GetBucketLocation", "s3:ListBucket"], buckets),
+                allow(&actions, objects),
+            ],
+        ));
     }
     if !names.secrets.is_empty() {
-        let secrets: Vec<Value> = names.secrets.iter().map(|(_, logical)| reference(logical)).collect();
-        statements.push(json!({
-            "Effect": "Allow",
-            "Action": ["secretsmanager:GetSecretValue"],
-            "Resource": secrets,
-        }));
+        let secrets = names.secrets.iter().map(|(_, logical)| reference(logical)).collect();
+        policies.push(policy(
+            "Secrets",
+            vec![allow(&["secretsmanager:GetSecretValue"], secrets)],
+        ));
     }
+    let trust = json!({
+        "Effect": "Allow",
+        "Principal": { "Service": ["lambda.amazonaws.com"] },
+        "Action": ["sts:AssumeRole"],
+    });
     Resource::of(
-        "AWS::IAM::ManagedPolicy",
-        json!({ "PolicyDocument": document(statements) }),
+        "AWS::IAM::Role",
+        json!({ "AssumeRolePolicyDocument": document(vec![trust]), "Policies": policies }),
     )
 }
 
@@ -405,8 +424,8 @@ fn document(statements: Vec<Value>) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
-/// What the state machine may do: invoke its functions. A role's own policies hold 10,240 characters, about ninety
-/// ARNs; more go into managed policies.
+/// What the state machine may do: invoke its functions. Where a role's own policies cannot name them all, managed
+/// policies do.
 fn invocations(names: &Names<'_>, resources: &mut IndexMap<String, Resource>, policies: &mut Vec<Value>) {
     let arns: Vec<Value> = names
         .functions
@@ -473,11 +492,7 @@ fn of_bucket(bucket: &Bucketed<'_>, pipeline: &Pipeline) -> Resource {
             "EventBridgeConfiguration": { "EventBridgeEnabled": true },
         });
     }
-    Resource {
-        deletion_policy: Some("Retain"),
-        update_replace_policy: Some("Retain"),
-        ..Resource::of("AWS::S3::Bucket", properties)
-    }
+    Resource::of("AWS::S3::Bucket", properties).kept("Retain")
 }
 
 fn outputs(names: &Names<'_>) -> IndexMap<String, Output> {

@@ -102,7 +102,7 @@ pub enum AwsProblem {
     #[error("a CloudFormation stack holds at most {most} resources: {found}")]
     #[diagnostic(
         code(MLP0706),
-        help("a function step is a function and a role: split the pipeline into several")
+        help("each function step is a resource: split the pipeline into several")
     )]
     Resources {
         /// After the SAM transform.
@@ -133,16 +133,6 @@ pub enum AwsProblem {
         most: usize,
     },
 
-    /// A run of the whole pipeline would not fit into one execution.
-    #[error("an execution holds at most {most} events, the steps of this pipeline make {found}")]
-    #[diagnostic(code(MLP0709), help("split the pipeline into several"))]
-    History {
-        /// At least.
-        found: usize,
-        /// The quota.
-        most: usize,
-    },
-
     /// A bug of ours.
     #[error("the artifacts of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0719), help("report this with the pipeline file: it is a bug in mlpipe"))]
@@ -161,8 +151,6 @@ pub struct Quotas {
     pub step_functions: StepFunctions,
     /// AWS CloudFormation.
     pub cloudformation: CloudFormation,
-    /// IAM.
-    pub iam: Iam,
     /// Amazon EventBridge.
     pub eventbridge: EventBridge,
     /// Amazon S3.
@@ -194,8 +182,6 @@ pub struct Range {
 pub struct StepFunctions {
     /// Of the whole file.
     pub definition_bytes: usize,
-    /// Of a state's name.
-    pub state_name_characters: usize,
     /// `MaxAttempts`.
     pub retry_attempts: u64,
     /// `IntervalSeconds`.
@@ -204,8 +190,6 @@ pub struct StepFunctions {
     pub retry_max_delay_seconds: u64,
     /// `Seconds` of a Wait state.
     pub wait_seconds: u64,
-    /// Of one execution.
-    pub history_events: usize,
 }
 
 /// Of templates.
@@ -217,15 +201,6 @@ pub struct CloudFormation {
     pub template_bytes: usize,
     /// Of its description.
     pub description_bytes: usize,
-}
-
-/// Of policies.
-#[derive(Debug, Default, Deserialize)]
-pub struct Iam {
-    /// Of one.
-    pub managed_policy_characters: usize,
-    /// Of a role.
-    pub managed_policies: usize,
 }
 
 /// Of rules.

@@ -59,3 +59,6 @@ pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Ar
     }
     Ok(artifacts)
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,12 +99,10 @@ fn wrong(ty: &Type, place: &str) -> Option<String> {
         Type::Any => return None,
         // A comparison with what is not there is false.
         Type::Boolean | Type::Number | Type::String => format!("$type({place}) != '{ty}'"),
-        Type::Optional(inner) => match wrong(inner, place)? {
-            simple if !simple.contains(' ') || matches!(**inner, Type::Boolean | Type::Number | Type::String) => {
-                format!("{place} != null and {simple}")
-            }
-            other => format!("{place} != null and ({other})"),
-        },
+        Type::Optional(inner) if matches!(**inner, Type::Boolean | Type::Number | Type::String) => {
+            format!("{place} != null and $type({place}) != '{inner}'")
+        }
+        Type::Optional(inner) => format!("{place} != null and $not({})", right(inner, place, 1)?),
         _ => format!("$exists({place}) and $not({})", right(ty, place, 1)?),
     })
 }
