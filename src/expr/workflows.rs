@@ -156,12 +156,7 @@ impl<'a> Printer<'a> {
             Template::Object(fields) => Value::Object(
                 fields
                     .iter()
-                    .map(|(name, value)| {
-                        (
-                            name.clone(),
-                            self.template(value, &format!("{hint}_{}", identifier(name))),
-                        )
-                    })
+                    .map(|(name, value)| (key(name), self.template(value, &format!("{hint}_{}", identifier(name)))))
                     .collect(),
             ),
         }
@@ -197,7 +192,7 @@ impl<'a> Printer<'a> {
             Value::Object(fields) => Value::Object(
                 fields
                     .iter()
-                    .map(|(name, item)| (name.clone(), self.constant(item, hint)))
+                    .map(|(name, item)| (key(name), self.constant(item, hint)))
                     .collect(),
             ),
         }
@@ -208,7 +203,7 @@ impl<'a> Printer<'a> {
         match &expr.kind {
             ExprKind::Object(fields) => fields
                 .iter()
-                .map(|(name, value)| (name.clone(), self.value(value, &format!("{hint}_{}", identifier(name)))))
+                .map(|(name, value)| (key(name), self.value(value, &format!("{hint}_{}", identifier(name)))))
                 .collect::<Map<_, _>>()
                 .into(),
             ExprKind::Literal(value) => match value {
@@ -748,7 +743,7 @@ impl<'a> Printer<'a> {
         }
         let map: Map<String, Value> = fields
             .iter()
-            .map(|(name, value)| (name.clone(), self.code(value).value()))
+            .map(|(name, value)| (key(name), self.code(value).value()))
             .collect();
         self.hoist(map.into())
     }
@@ -971,6 +966,15 @@ fn pieces(text: &str) -> Vec<String> {
     }
     parts.push(rest.to_owned());
     parts
+}
+
+/// A key of a YAML map: an expression where Workflows would take it for one.
+fn key(name: &str) -> String {
+    if !name.contains("${") {
+        return name.to_owned();
+    }
+    let quoted: Vec<String> = pieces(name).iter().map(|piece| quote(piece)).collect();
+    format!("${{{}}}", quoted.join(" + "))
 }
 
 /// A string literal of an expression.

@@ -13,8 +13,15 @@ pub fn text(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
         .triggers
         .iter()
         .map(|trigger| match &trigger.kind {
-            TriggerKind::ObjectCreated { bucket, .. } => format!("when an object is written to the bucket `{bucket}`"),
-            TriggerKind::Schedule { timezone, .. } => format!("on a schedule ({timezone})"),
+            TriggerKind::ObjectCreated { bucket, prefix, suffix } => {
+                format!("an object `{prefix}*{suffix}` written to the bucket `{bucket}`")
+            }
+            TriggerKind::Schedule { cron, timezone } => {
+                format!(
+                    "the schedule `{} {} {} {} {}` ({timezone})",
+                    cron.minute, cron.hour, cron.day_of_month, cron.month, cron.day_of_week
+                )
+            }
         })
         .collect();
     let context = json!({
@@ -23,7 +30,7 @@ pub fn text(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
         "region": settings.region,
         "functions": !pipeline.functions().is_empty(),
         "secrets": pipeline.secrets,
-        "triggers": triggers.join(", and "),
+        "triggers": triggers,
         "example": example_input(pipeline),
     });
     let mut env = environment()?;
