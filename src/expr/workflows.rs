@@ -215,7 +215,7 @@ impl<'a> Printer<'a> {
                 Value::String(text) if text.contains("${") => self.printed(expr, hint, false),
                 _ => self.constant(value, hint),
             },
-            ExprKind::List(items) if items.is_empty() || items.iter().any(|item| has_object(item)) => {
+            ExprKind::List(items) if items.is_empty() || items.iter().any(has_object) => {
                 items.iter().map(|item| self.value(item, hint)).collect()
             }
             _ => self.printed(expr, hint, false),
