@@ -27,7 +27,7 @@ pub fn read_type(node: &Node, problems: &mut Problems) -> Type {
         NodeValue::List(items) => match items.as_slice() {
             [item] => Type::List(Box::new(read_type(item, problems))),
             _ => unknown(
-                "a list of several types",
+                &node.to_json().to_string(),
                 node,
                 problems,
                 "write the one type of its items: `[string]`",
@@ -61,10 +61,24 @@ fn read_name(name: &str, node: &Node, problems: &mut Problems) -> Type {
     match SCALARS.iter().find(|(scalar, _)| *scalar == name) {
         Some((_, ty)) => ty.clone(),
         None => {
-            let help = suggest::help(name, SCALARS.iter().map(|(scalar, _)| *scalar), "types");
+            let help = type_help(name);
             unknown(name, node, problems, &help)
         }
     }
+}
+
+/// What other languages call a type, and near misses.
+fn type_help(name: &str) -> String {
+    let own = match name {
+        "int" | "long" => "integer",
+        "float" | "double" => "number",
+        "str" | "text" => "string",
+        "bool" => "boolean",
+        "list" | "array" => "[any]",
+        "object" | "dict" | "map" => "{ field: type }",
+        _ => return suggest::help(name, SCALARS.iter().map(|(scalar, _)| *scalar), "types"),
+    };
+    format!("write `{own}`")
 }
 
 fn unknown(name: &str, node: &Node, problems: &mut Problems, help: &str) -> Type {

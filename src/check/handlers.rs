@@ -1,6 +1,7 @@
 //! Handlers: the source folder, the file and the function must be there before anything is compiled.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use regex::Regex;
 
@@ -106,9 +107,12 @@ impl<'a> Handlers<'a> {
 
 /// Names that a Python module binds at its top level; `*` where it imports all of another. Reading it as text keeps the compiler free of Python.
 fn top_level_names(text: &str) -> Vec<String> {
-    let Ok(binding) = Regex::new(
-        r"(?m)^(?:(?:async\s+)?def|class)\s+(\w+)|^(\w+)\s*(?::[^=\n]+)?=[^=]|^(?:from\s+\S+\s+)?import\s+(.+)$",
-    ) else {
+    static BINDING: LazyLock<Result<Regex, regex::Error>> = LazyLock::new(|| {
+        Regex::new(
+            r"(?m)^(?:(?:async\s+)?def|class)\s+(\w+)|^(\w+)\s*(?::[^=\n]+)?=[^=]|^(?:from\s+\S+\s+)?import\s+(.+)$",
+        )
+    });
+    let Ok(binding) = &*BINDING else {
         return vec!["*".to_owned()];
     };
     let mut names = Vec::new();

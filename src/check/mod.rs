@@ -374,7 +374,7 @@ impl Checker<'_> {
             if required && !trigger.params.keys().any(|name| name.value == param.name) {
                 self.problems.push(CheckProblem::TriggerParam {
                     detail: format!("this trigger gives no `{}`, which has no default", param.name),
-                    span: trigger.span,
+                    span: self.source.first_line(trigger.span),
                     help: format!(
                         "add `{}` below the trigger's `params:`, or give the param a default",
                         param.name
@@ -459,9 +459,8 @@ impl Checker<'_> {
 /// A trigger's value must fit its param: constants are checked as values, texts of `trigger.*` as strings.
 fn triggers_fit(template: &Template, param: &crate::model::Param) -> Result<(), String> {
     match template {
-        Template::Constant(value) => {
-            crate::expr::matches(value, &param.ty, &param.name).map_err(|mismatch| mismatch.to_string())
-        }
+        Template::Constant(value) => crate::expr::matches(value, &param.ty, &format!("param `{}`", param.name))
+            .map_err(|mismatch| mismatch.to_string()),
         _ => match param.ty.unwrapped() {
             Type::String | Type::Any => Ok(()),
             other => Err(format!("param `{}` is {other}, an event gives strings", param.name)),

@@ -209,7 +209,7 @@ pub enum CheckProblem {
     #[error("`{cron}` is not a cron schedule: {detail}")]
     #[diagnostic(
         code(MLP0501),
-        help("five fields: minute hour day-of-month month day-of-week, such as `0 3 * * MON-FRI`")
+        help("write five fields: minute, hour, day of the month, month, day of the week, as in `0 3 * * MON-FRI`")
     )]
     BadCron {
         /// What was written.

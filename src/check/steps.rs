@@ -198,7 +198,7 @@ fn when(source: &Source<'_>, id: &Spanned<String>, node: &Node, problems: &mut P
 fn fail_text(source: &Source<'_>, node: &Node, problems: &mut Problems) -> Option<Text> {
     let NodeValue::String(text) = &node.value else {
         problems.push(crate::syntax::problems::SyntaxProblem::WrongType {
-            place: "fail".to_owned(),
+            place: "`error` and `message` of `fail`".to_owned(),
             expected: "a string".to_owned(),
             found: node.kind().to_owned(),
             span: node.span,

@@ -46,6 +46,13 @@ impl Source<'_> {
         }
     }
 
+    /// What of a place stands on its first line.
+    pub fn first_line(&self, span: Span) -> Span {
+        let written = self.text.get(span.start..span.end).unwrap_or_default();
+        let line = written.find('\n').unwrap_or(written.len());
+        Span::new(span.start, span.start + written[..line].trim_end().len())
+    }
+
     /// Parses every string of a value; None with problems.
     pub fn parse(&self, node: &Node, problems: &mut Problems) -> Option<Parsed> {
         match &node.value {

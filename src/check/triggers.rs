@@ -10,6 +10,16 @@ use super::problems::CheckProblem;
 
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
+const FIELDS: [&str; 5] = ["minute", "hour", "day of the month", "month", "day of the week"];
+
+/// `L` and `W` beside a number or alone: last, and nearest weekday, which not every cloud has. Names have three letters.
+fn has_marker(field: &str, named: bool) -> bool {
+    field.split([',', '-', '/']).any(|part| {
+        let letters = part.chars().filter(char::is_ascii_alphabetic).count();
+        letters > 0 && !(named && letters == 3 && part.len() == 3)
+    })
+}
+
 /// A cron line of five fields in the form that every cloud's own dialect can be made of.
 pub fn read_cron(text: &Spanned<String>) -> Result<Cron, CheckProblem> {
     let bad = |detail: String| CheckProblem::BadCron {
@@ -19,12 +29,22 @@ pub fn read_cron(text: &Spanned<String>) -> Result<Cron, CheckProblem> {
     };
     let fields: Vec<&str> = text.split_whitespace().collect();
     let [minute, hour, day_of_month, month, day_of_week] = fields[..] else {
-        return Err(bad(format!("it has {} fields, not five", fields.len())));
+        let plural = if fields.len() == 1 { "field" } else { "fields" };
+        return Err(bad(format!("it has {} {plural}, not five", fields.len())));
     };
-    if let Some(extra) = text.chars().find(|c| "?LW#@+".contains(*c) && !text.contains("JUL")) {
-        return Err(bad(format!("`{extra}` is not understood by every cloud")));
+    for (i, (field, name)) in fields.iter().zip(FIELDS).enumerate() {
+        if let Some(extra) = field
+            .chars()
+            .find(|c| !c.is_ascii_alphanumeric() && !"*,-/".contains(*c))
+        {
+            return Err(bad(format!("`{extra}` is not understood by every cloud")));
+        }
+        let mut alone = ["*"; 5];
+        alone[i] = field;
+        if croner::Cron::from_str(&alone.join(" ")).is_err() || has_marker(field, i >= 3) {
+            return Err(bad(format!("`{field}` is no {name}")));
+        }
     }
-    croner::Cron::from_str(&text.value).map_err(|error| bad(error.to_string()))?;
     if day_of_month != "*" && day_of_week != "*" {
         return Err(CheckProblem::BothDays {
             cron: text.value.clone(),
@@ -100,7 +120,41 @@ pub fn read_zone(zone: Option<&Spanned<String>>) -> Result<String, CheckProblem>
 
 #[cfg(test)]
 mod tests {
-    use super::days_by_name;
+    use super::{days_by_name, read_cron};
+    use crate::syntax::scalars::Spanned;
+
+    #[test]
+    fn every_field_takes_what_all_clouds_know() {
+        let reads = |cron: &str| {
+            let value = cron.to_owned();
+            read_cron(&Spanned {
+                value,
+                ..Spanned::default()
+            })
+            .is_ok()
+        };
+        for good in [
+            "0 3 * * *",
+            "*/5 8-17 * * mon-fri",
+            "0 3 * * WED",
+            "0 3 1,15 JUL *",
+            "0 3 1 jan-mar *",
+        ] {
+            assert!(reads(good), "{good}");
+        }
+        for bad in [
+            "0 3 L * *",
+            "0 3 15W * *",
+            "0 3 L JUL *",
+            "0 3 * * 5L",
+            "0 3 * * MON#2",
+            "0 3 ? * *",
+            "60 3 * * *",
+            "0 3 WED * *",
+        ] {
+            assert!(!reads(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn days_go_by_name() {

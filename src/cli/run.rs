@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::engine::{self, Options, Outcome, RunStatus, interpreter::WORK_FOLDER, params::PARAM_MISMATCH};
 use crate::expr::Type;
 use crate::model::Pipeline;
+use crate::syntax::suggest;
 
 use super::progress::Progress;
 use super::{Exit, Format, load, output};
@@ -111,8 +112,14 @@ fn read_params(args: &Args, pipeline: &Pipeline) -> Result<Map<String, Value>, S
         let Some((name, text)) = param.split_once('=') else {
             return Err(format!("`--param {param}` is not `NAME=VALUE`"));
         };
-        let declared = pipeline.params.iter().find(|declared| declared.name == name);
-        params.insert(name.to_owned(), value_of(text, declared.map(|declared| &declared.ty)));
+        let Some(declared) = pipeline.params.iter().find(|declared| declared.name == name) else {
+            let known = pipeline.params.iter().map(|declared| declared.name.as_str());
+            return Err(format!(
+                "the pipeline has no param `{name}`: {}",
+                suggest::help(name, known, "params")
+            ));
+        };
+        params.insert(name.to_owned(), value_of(text, &declared.ty));
     }
     Ok(params)
 }
@@ -128,9 +135,9 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 /// Text stays text where the param takes a string; everything else is JSON, and text where it is not.
-fn value_of(text: &str, ty: Option<&Type>) -> Value {
-    match ty.map(Type::unwrapped) {
-        Some(Type::String) => Value::String(text.to_owned()),
+fn value_of(text: &str, ty: &Type) -> Value {
+    match ty.unwrapped() {
+        Type::String => Value::String(text.to_owned()),
         _ => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
     }
 }

@@ -41,7 +41,11 @@ pub fn text(problems: &Problems, file: &SourceFile, color: bool) -> String {
         .with_context_lines(1);
     let mut out = String::new();
     for problem in problems.sorted() {
-        let located = Located { problem, file };
+        let located = Located {
+            problem,
+            file,
+            pictured: fits_a_picture(problem, &file.text),
+        };
         if handler.render_report(&mut out, &located).is_err() {
             out.push_str(&format!("{}: {}\n", problem.code(), problem.diagnostic()));
         }
@@ -52,10 +56,28 @@ pub fn text(problems: &Problems, file: &SourceFile, color: bool) -> String {
     out
 }
 
+/// Longest line that is shown, in bytes. A longer one could not be read, and the renderer gives up on lines of 65 536.
+const LONGEST_LINE: usize = 1_000;
+
+/// False where a line that a label stands on, or one beside it, is too long to show.
+fn fits_a_picture(problem: &Problem, text: &str) -> bool {
+    let line_fits = |offset: usize| {
+        let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
+        let lines_before = before.rsplit('\n').take(2);
+        let lines_after = after.split('\n').take(2);
+        let own = before.rsplit('\n').next().map_or(0, str::len) + after.split('\n').next().map_or(0, str::len);
+        own <= LONGEST_LINE && lines_before.chain(lines_after).all(|line| line.len() <= LONGEST_LINE)
+    };
+    let mut labels = problem.diagnostic().labels().into_iter().flatten();
+    labels.all(|label| line_fits(label.offset()) && line_fits(label.offset() + label.len()))
+}
+
 /// A problem together with the text that it points into.
 struct Located<'a> {
     problem: &'a Problem,
     file: &'a SourceFile,
+    /// With a picture; else with its line and column in words.
+    pictured: bool,
 }
 
 impl fmt::Debug for Located<'_> {
@@ -66,7 +88,15 @@ impl fmt::Debug for Located<'_> {
 
 impl fmt::Display for Located<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.problem.diagnostic(), f)
+        fmt::Display::fmt(self.problem.diagnostic(), f)?;
+        let first = self.problem.diagnostic().labels().and_then(|mut labels| labels.next());
+        match first.filter(|_| !self.pictured) {
+            Some(label) => {
+                let place = place(&self.file.text, &label);
+                write!(f, " (at {}:{}:{})", self.file.name, place.line, place.column)
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -86,11 +116,11 @@ impl Diagnostic for Located<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.file.named)
+        self.pictured.then_some(&self.file.named as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        self.problem.diagnostic().labels()
+        self.problem.diagnostic().labels().filter(|_| self.pictured)
     }
 }
 

@@ -112,6 +112,8 @@ struct Printed {
     precedence: u8,
     /// The helper that the text is a call of, where it takes further operands.
     chain: Option<&'static str>,
+    /// How many calls of such helpers stand in one another on the left.
+    nested: u8,
 }
 
 impl Printed {
@@ -120,6 +122,7 @@ impl Printed {
             text: text.into(),
             precedence,
             chain: None,
+            nested: 0,
         }
     }
 
@@ -247,11 +250,11 @@ fn infix(op: BinaryOp, left: &Expr, before: Printed, right: &Expr) -> Printed {
         BinaryOp::Add if is_string(left) && is_string(right) || is_list(left) && is_list(right) => {
             before.infix("+", printed(right), SUM, SUM)
         }
-        BinaryOp::Add => chain("add", before, right),
-        BinaryOp::Subtract => chain("subtract", before, right),
-        BinaryOp::Multiply => chain("multiply", before, right),
-        BinaryOp::Divide => chain("divide", before, right),
-        BinaryOp::Remainder => chain("remainder", before, right),
+        BinaryOp::Add => chain("add", "+", before, right),
+        BinaryOp::Subtract => chain("subtract", "-", before, right),
+        BinaryOp::Multiply => chain("multiply", "*", before, right),
+        BinaryOp::Divide => chain("divide", "/", before, right),
+        BinaryOp::Remainder => chain("remainder", "%", before, right),
         BinaryOp::Equal => equality(left, before, right, false),
         BinaryOp::NotEqual => equality(left, before, right, true),
         BinaryOp::Less => comparison("<", "less", left, before, right),
@@ -275,20 +278,40 @@ fn infix(op: BinaryOp, left: &Expr, before: Printed, right: &Expr) -> Printed {
     }
 }
 
-/// A helper that folds any number of operands from the left: `a + b + c` is `expr.add(a, b, c)`.
-fn chain(name: &'static str, mut before: Printed, right: &Expr) -> Printed {
-    if before.chain == Some(name) {
+/// Nested calls from which on a sum of mixed operators is written flat: Python reads no more than 200 brackets in one another.
+const MOST_NESTED: u8 = 3;
+
+/// A helper that folds any number of operands from the left: `a + b + c` is `expr.add(a, b, c)`, and a long
+/// `a + b - c + d …` ends as `expr.fold(…, "-", c, "+", d)`.
+fn chain(name: &'static str, symbol: &str, mut before: Printed, right: &Expr) -> Printed {
+    let folds = before.chain == Some(FOLD);
+    if folds || before.chain == Some(name) {
         before.text.pop();
+        if folds {
+            before.text.push_str(&format!(", \"{symbol}\""));
+        }
         before.text.push_str(", ");
         before.text.push_str(&print(right));
         before.text.push(')');
         return before;
     }
+    let nested = before.nested + 1;
+    if nested > MOST_NESTED {
+        let text = format!("expr.{FOLD}({}, \"{symbol}\", {})", before.text, print(right));
+        return Printed {
+            chain: Some(FOLD),
+            nested,
+            ..Printed::new(text, PRIMARY)
+        };
+    }
     Printed {
         chain: Some(name),
+        nested,
         ..call_with(name, before, right)
     }
 }
+
+const FOLD: &str = "fold";
 
 fn call_with(name: &str, before: Printed, right: &Expr) -> Printed {
     Printed::new(format!("expr.{name}({}, {})", before.text, print(right)), PRIMARY)
@@ -518,5 +541,130 @@ fn confusable(left: &Type, right: &Type) -> bool {
         | (Type::Object(_), Type::List(_)) => false,
         // `unwrapped` took the optional off.
         (Type::Optional(_), _) | (_, Type::Optional(_)) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indexmap::IndexMap;
+
+    use super::super::{Place, Scope, StepScope, check, parse};
+    use super::*;
+
+    fn to_python(source: &str) -> String {
+        let object = |fields: &[(&str, Type)]| {
+            let fields = fields.iter().map(|(name, ty)| ((*name).to_owned(), ty.clone()));
+            Type::Object(fields.collect())
+        };
+        let params: IndexMap<String, Type> = [
+            ("any", Type::Any),
+            ("flag", Type::Boolean),
+            ("i", Type::Integer),
+            ("n", Type::Number),
+            ("o", object(&[("a", Type::Integer), ("b", Type::String.optional())])),
+            ("s", Type::String),
+            ("xs", Type::List(Box::new(Type::String))),
+        ]
+        .into_iter()
+        .map(|(name, ty)| (name.to_owned(), ty))
+        .collect();
+        let steps: IndexMap<String, StepScope> = [
+            ("my-step", object(&[("auc", Type::Number)]), false),
+            ("free", Type::Any, false),
+            ("maybe", Type::Boolean, true),
+        ]
+        .into_iter()
+        .map(|(name, output, may_skip)| (name.to_owned(), StepScope { output, may_skip }))
+        .collect();
+        let scope = Scope {
+            params: Some(&params),
+            steps: Some(&steps),
+            buckets: &["raw"],
+            run: true,
+            ..Scope::default()
+        };
+        let syntax = parse(source, Place::exact(0, source.len())).expect(source);
+        print(&check(&syntax, &scope, &mut Vec::new()).expect(source))
+    }
+
+    #[test]
+    fn plain_where_the_types_prove_it() {
+        for (source, python) in [
+            (
+                "steps['my-step'].output.auc >= params.n",
+                r#"steps["my-step"].output["auc"] >= params["n"]"#,
+            ),
+            (
+                "buckets.raw.uri + '/' + params.s",
+                r#"buckets["raw"].uri + "/" + params["s"]"#,
+            ),
+            (
+                "params.flag && !(params.i == 1 || run.id == 'x')",
+                r#"params["flag"] and not (params["i"] == 1 or run.id == "x")"#,
+            ),
+            (
+                "(params.i < 2) == params.flag",
+                r#"(params["i"] < 2) == params["flag"]"#,
+            ),
+            ("params.flag ? 1 : 2.5", r#"1 if params["flag"] else 2.5"#),
+            ("'a' in params.xs", r#""a" in params["xs"]"#),
+            ("contains(params.s, 'a')", r#""a" in params["s"]"#),
+            ("params.xs[0].startsWith('a')", r#"params["xs"][0].startswith("a")"#),
+            ("join(split(params.s, ','), '-')", r#""-".join(params["s"].split(","))"#),
+            ("size(params.o) + 0", r#"expr.add(len(params["o"]), 0)"#),
+            ("[-1, 1.0, 1e21, true, null]", "[-1, 1, 1e21, True, None]"),
+            ("{'k': params.i}", r#"{"k": params["i"]}"#),
+            ("steps.free.output == null", r#"steps["free"].output is None"#),
+            ("params.any.x != true", r#"params["any"]["x"] is not True"#),
+        ] {
+            assert_eq!(to_python(source), python, "{source}");
+        }
+    }
+
+    #[test]
+    fn helpers_where_python_differs() {
+        for (source, python) in [
+            ("params.i + 1 + params.n", r#"expr.add(params["i"], 1, params["n"])"#),
+            (
+                "params.i - 1 - 2 + 3",
+                r#"expr.add(expr.subtract(params["i"], 1, 2), 3)"#,
+            ),
+            ("params.any == 1", r#"expr.equal(params["any"], 1)"#),
+            ("params.any != [1]", r#"not expr.equal(params["any"], [1])"#),
+            ("params.any < 'b'", r#"expr.less(params["any"], "b")"#),
+            (
+                "steps.maybe.output && params.flag",
+                r#"expr.boolean(steps["maybe"].output) and params["flag"]"#,
+            ),
+            ("params.xs[params.i]", r#"expr.item(params["xs"], params["i"])"#),
+            ("params.any[0].k", r#"expr.item(params["any"], 0)["k"]"#),
+            ("string(params.n) + 'x'", r#"expr.string(params["n"]) + "x""#),
+            (
+                "default(params.any.x, 'y')",
+                r#"expr.default(lambda: params["any"]["x"], "y")"#,
+            ),
+            (
+                "default(params.o.b, params.s)",
+                r#"expr.default(lambda: params["o"]["b"], lambda: params["s"])"#,
+            ),
+            (
+                "has(params.any[int(params.s)])",
+                r#"expr.has(lambda: expr.walk(params["any"], expr.strict(lambda: expr.integer(params["s"]))))"#,
+            ),
+            (
+                "params.n + 1 - 2 + 3 - 4 + 5",
+                r#"expr.fold(expr.add(expr.subtract(expr.add(params["n"], 1), 2), 3), "-", 4, "+", 5)"#,
+            ),
+        ] {
+            assert_eq!(to_python(source), python, "{source}");
+        }
+    }
+
+    #[test]
+    fn strings_survive() {
+        assert_eq!(
+            string_literal("a\"\\\n\u{7}é\u{202e}😀"),
+            "\"a\\\"\\\\\\n\\x07é\\u202e😀\""
+        );
     }
 }

@@ -5,7 +5,7 @@
 //! (`if()` and `default()` evaluate all their arguments), map literals, or more than the 400 characters of one expression becomes a
 //! [`Routine`]: a subworkflow of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -43,6 +43,9 @@ pub struct Library {
     pub helpers: BTreeSet<&'static str>,
     /// Generated subworkflows, in order of use.
     pub routines: Vec<Routine>,
+    /// How often a name was asked for.
+    asked: BTreeMap<String, usize>,
+    names: BTreeSet<String>,
 }
 
 /// A subworkflow that computes one expression.
@@ -93,7 +96,26 @@ pub struct Printer<'a> {
 struct Code {
     text: String,
     level: Level,
+    number: Number,
 }
+
+/// What a number is at run time. Workflows computes integers in 64 bits, the language in doubles: they differ beyond 2^53.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Number {
+    /// A double for certain.
+    Double,
+    /// Perhaps an integer, of this magnitude at most.
+    Within(u64),
+}
+
+/// A length: what 512 KB of variables can hold.
+const LENGTHS: Number = Number::Within(1_000_000);
+
+/// A number that came in from outside.
+const VALUE: Number = Number::Within(EXACT - 1);
+
+/// 2^53: doubles hold every integer up to it.
+const EXACT: u64 = 1 << 53;
 
 /// Precedence, from loose to tight: Workflows syntax, "Order of operations".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -268,20 +290,19 @@ impl<'a> Printer<'a> {
         call
     }
 
-    fn routine_name(&self, hint: &str) -> String {
-        let free = |name: &str| {
-            !self.names.taken.contains(name) && !self.library.routines.iter().any(|routine| routine.name == name)
-        };
-        if free(hint) {
-            return hint.to_owned();
-        }
-        let mut number = 2;
+    fn routine_name(&mut self, hint: &str) -> String {
         loop {
-            let name = format!("{hint}_{number}");
-            if free(&name) {
+            let asked = self.library.asked.entry(hint.to_owned()).or_default();
+            *asked += 1;
+            let name = if *asked == 1 {
+                hint.to_owned()
+            } else {
+                format!("{hint}_{asked}")
+            };
+            if !self.names.taken.contains(&name) && !self.library.names.contains(&name) {
+                self.library.names.insert(name.clone());
                 return name;
             }
-            number += 1;
         }
     }
 
@@ -292,7 +313,7 @@ impl<'a> Printer<'a> {
             ExprKind::Param(None) => self.variable("params"),
             ExprKind::Param(Some(name)) => {
                 let base = self.variable("params");
-                access(base, name)
+                access(base, name).with(VALUE)
             }
             ExprKind::StepOutput(step) => match self.names.outputs.get(step) {
                 Some(variable) => self.variable(&variable.clone()),
@@ -334,7 +355,7 @@ impl<'a> Printer<'a> {
             }
             ExprKind::Field(base, name) => {
                 let base = self.code(base);
-                self.field(base, name)
+                self.field(base, name).with(VALUE)
             }
             ExprKind::Index(base, index) => {
                 let base = self.code(base);
@@ -362,7 +383,7 @@ impl<'a> Printer<'a> {
                 let numeric = operand.ty.is_numeric();
                 let operand = self.code(operand);
                 if numeric {
-                    Code::new(format!("-{}", operand.within(Level::Atom)), Level::Negate)
+                    Code::new(format!("-{}", operand.within(Level::Atom)), Level::Negate).with(operand.number)
                 } else {
                     self.call("minus", &["0".to_owned(), operand.text])
                 }
@@ -395,12 +416,11 @@ impl<'a> Printer<'a> {
         let strings = left.ty == Type::String && right.ty == Type::String;
         match op {
             BinaryOp::And | BinaryOp::Or => self.lazy(op, code, left, right),
-            BinaryOp::Add if numbers || strings => self.infix(code, "+", right, Level::Add),
-            BinaryOp::Subtract if numbers => self.infix(code, "-", right, Level::Add),
-            BinaryOp::Multiply if numbers && (small(left) || small(right)) => {
-                self.infix(code, "*", right, Level::Multiply)
-            }
-            BinaryOp::Divide if numbers => self.infix(code, "/", right, Level::Multiply),
+            BinaryOp::Add if strings => self.infix(code, "+", right, Level::Add),
+            BinaryOp::Add if numbers => self.arithmetic(code, "+", right, Level::Add),
+            BinaryOp::Subtract if numbers => self.arithmetic(code, "-", right, Level::Add),
+            BinaryOp::Multiply if numbers => self.arithmetic(code, "*", right, Level::Multiply),
+            BinaryOp::Divide if numbers => self.infix(code, "/", right, Level::Multiply).with(Number::Double),
             BinaryOp::Equal => self.infix(code, "==", right, Level::Compare),
             BinaryOp::NotEqual => self.infix(code, "!=", right, Level::Compare),
             BinaryOp::Less if numbers || strings => self.infix(code, "<", right, Level::Compare),
@@ -436,8 +456,34 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// `+`, `-` and `*` of two numbers, in doubles where integers would not be exact.
+    fn arithmetic(&mut self, left: Code, op: &str, right: &Expr, level: Level) -> Code {
+        let right = self.code(right);
+        let (left, right, number) = match (left.number, right.number) {
+            (Number::Within(a), Number::Within(b)) => {
+                let most = match op {
+                    "*" => a.saturating_mul(b),
+                    _ => a.saturating_add(b),
+                };
+                if most <= EXACT {
+                    (left, right, Number::Within(most))
+                } else if right.text.bytes().all(|b| b.is_ascii_digit()) {
+                    (left, right.double(), Number::Double)
+                } else {
+                    (left.double(), right, Number::Double)
+                }
+            }
+            _ => (left, right, Number::Double),
+        };
+        Self::joined(&left, op, &right, level).with(number)
+    }
+
     fn infix(&mut self, left: Code, op: &str, right: &Expr, level: Level) -> Code {
         let right = self.code(right);
+        Self::joined(&left, op, &right, level)
+    }
+
+    fn joined(left: &Code, op: &str, right: &Code, level: Level) -> Code {
         // Comparisons do not chain; the others group to the left.
         let left_level = if level == Level::Compare { Level::Add } else { level };
         let right_level = match level {
@@ -484,10 +530,7 @@ impl<'a> Printer<'a> {
             _ => format!("not {}", result.text),
         };
         let mut then = inner;
-        then.push(Statement::Assign(
-            result.text.clone(),
-            Value::String(format!("${{{}}}", right.text)),
-        ));
+        then.push(Statement::Assign(result.text.clone(), right.value()));
         self.push(Statement::Switch {
             condition,
             then,
@@ -521,10 +564,7 @@ impl<'a> Printer<'a> {
         }
         let result = self.hoist(Value::Null);
         let assign = |code: Code, mut block: Vec<Statement>| {
-            block.push(Statement::Assign(
-                result.text.clone(),
-                Value::String(format!("${{{}}}", code.text)),
-            ));
+            block.push(Statement::Assign(result.text.clone(), code.value()));
             block
         };
         let statement = Statement::Switch {
@@ -552,7 +592,7 @@ impl<'a> Printer<'a> {
             return Code::atom("null");
         };
         match function {
-            Function::Size => self.builtin("len", first),
+            Function::Size => self.builtin("len", first).with(LENGTHS),
             Function::Contains => match (&first.ty, second) {
                 (Type::List(_), Some(item)) => {
                     let item = self.code(item);
@@ -615,10 +655,7 @@ impl<'a> Printer<'a> {
         }
         let result = self.hoist(Value::String(format!("${{{}}}", path.text)));
         let mut then = block;
-        then.push(Statement::Assign(
-            result.text.clone(),
-            Value::String(format!("${{{}}}", fallback_code.text)),
-        ));
+        then.push(Statement::Assign(result.text.clone(), fallback_code.value()));
         self.push(Statement::Switch {
             condition: format!("{} == null", result.text),
             then,
@@ -696,7 +733,7 @@ impl<'a> Printer<'a> {
         let codes: Vec<Code> = items.iter().map(|item| self.code(item)).collect();
         let length: usize = codes.iter().map(|code| code.text.len() + 2).sum();
         if self.block.is_some() && length > OPERAND {
-            let items = codes.iter().map(|code| Value::String(format!("${{{}}}", code.text)));
+            let items = codes.iter().map(Code::value);
             return self.hoist(items.collect());
         }
         let texts: Vec<String> = codes.into_iter().map(|code| code.text).collect();
@@ -711,7 +748,7 @@ impl<'a> Printer<'a> {
         }
         let map: Map<String, Value> = fields
             .iter()
-            .map(|(name, value)| (name.clone(), Value::String(format!("${{{}}}", self.code(value).text))))
+            .map(|(name, value)| (name.clone(), self.code(value).value()))
             .collect();
         self.hoist(map.into())
     }
@@ -740,10 +777,21 @@ impl<'a> Printer<'a> {
     fn literal(&mut self, value: &Value) -> Code {
         match value {
             Value::Null | Value::Bool(_) => Code::atom(value.to_string()),
-            Value::Number(number) => match number_text(number) {
-                text if text.starts_with('-') => Code::new(text, Level::Negate),
-                text => Code::atom(text),
-            },
+            Value::Number(number) => {
+                let text = number_text(number);
+                let digits = text.strip_prefix('-').unwrap_or(&text);
+                let size = if digits.bytes().all(|b| b.is_ascii_digit()) {
+                    Number::Within(digits.parse().unwrap_or(u64::MAX))
+                } else {
+                    Number::Double
+                };
+                let level = if text.starts_with('-') {
+                    Level::Negate
+                } else {
+                    Level::Atom
+                };
+                Code::new(text, level).with(size)
+            }
             Value::String(text) => self.string(text),
             Value::Array(items) => {
                 let items: Vec<Expr> = items.iter().cloned().map(literal).collect();
@@ -816,7 +864,9 @@ impl<'a> Printer<'a> {
     /// Where statements are allowed, puts a long text into a variable.
     fn fit(&mut self, code: Code) -> Code {
         if self.block.is_some() && code.text.chars().count() > OPERAND {
-            return self.hoist(Value::String(format!("${{{}}}", code.text)));
+            return self
+                .hoist(Value::String(format!("${{{}}}", code.text)))
+                .with(code.number);
         }
         code
     }
@@ -824,7 +874,39 @@ impl<'a> Printer<'a> {
 
 impl Code {
     fn new(text: String, level: Level) -> Self {
-        Self { text, level }
+        Self {
+            text,
+            level,
+            number: Number::Within(EXACT),
+        }
+    }
+
+    fn with(mut self, number: Number) -> Self {
+        self.number = number;
+        self
+    }
+
+    /// As a YAML value: an expression, but for words that mean the same without.
+    fn value(&self) -> Value {
+        match self.text.as_str() {
+            "null" => Value::Null,
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            text => Value::String(format!("${{{text}}}")),
+        }
+    }
+
+    /// The same value as a double.
+    fn double(self) -> Self {
+        match self.number {
+            Number::Double => self,
+            Number::Within(_) if self.text.bytes().all(|b| b.is_ascii_digit()) => {
+                Self::atom(format!("{}.0", self.text)).with(Number::Double)
+            }
+            Number::Within(_) => {
+                Self::new(format!("1.0 * {}", self.within(Level::Negate)), Level::Multiply).with(Number::Double)
+            }
+        }
     }
 
     fn atom(text: impl Into<String>) -> Self {
@@ -841,14 +923,17 @@ impl Code {
     }
 }
 
-/// `base.name`, or `base["name"]` for words of the syntax.
-fn access(base: Code, name: &str) -> Code {
-    let text = if is_identifier(name) {
-        format!("{}.{name}", base.text)
+/// `base.name`, or `base["name"]` for words of the syntax and what is no identifier.
+pub fn field_path(base: &str, name: &str) -> String {
+    if is_identifier(name) {
+        format!("{base}.{name}")
     } else {
-        format!("{}[{}]", base.text, quote(name))
-    };
-    Code::new(text, Level::Path)
+        format!("{base}[{}]", quote(name))
+    }
+}
+
+fn access(base: Code, name: &str) -> Code {
+    Code::new(field_path(&base.text, name), Level::Path)
 }
 
 fn is_identifier(name: &str) -> bool {
@@ -955,16 +1040,6 @@ fn text_expr(template: &Template) -> Expr {
         span: left.span,
         kind: ExprKind::Binary(BinaryOp::Add, Box::new(left), Box::new(right)),
     })
-}
-
-/// True for operands that keep a product within 64 bits, or make it a double.
-fn small(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Literal(Value::Number(number)) => number
-            .as_f64()
-            .is_some_and(|value| value.abs() <= 1000.0 || value.fract() != 0.0),
-        _ => false,
-    }
 }
 
 /// True where an integer is surely no double at run time: what a function returned, or a length.

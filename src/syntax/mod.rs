@@ -27,6 +27,7 @@ pub fn read(text: &str, problems: &mut Problems) -> Option<Document> {
             problems.push(SyntaxProblem::Yaml {
                 detail: error.to_string(),
                 span: node.span,
+                help: "compare it with `mlpipe schema`".to_owned(),
             });
             None
         }

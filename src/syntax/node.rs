@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
-use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
 use super::problems::SyntaxProblem;
 use super::span::Span;
@@ -106,6 +106,7 @@ pub fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
         budget: serde_saphyr::budget! { max_aliases: 1_000 },
     };
@@ -119,31 +120,106 @@ pub fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
 }
 
 fn yaml_problem(text: &str, error: &serde_saphyr::Error) -> SyntaxProblem {
-    let error = error.without_snippet();
-    let offset = error
-        .location()
-        .and_then(|location| location.span().byte_offset())
-        .and_then(|offset| usize::try_from(offset).ok())
-        .unwrap_or(text.len())
-        .min(text.len());
-    let span = line_rest(text, offset);
-    let detail = error.to_string();
-    // The library puts its own position behind the message; ours is in the label.
-    let detail = detail.split(" at line ").next().unwrap_or(&detail).trim().to_owned();
-    if is_bomb(error) {
-        SyntaxProblem::AliasBomb { span }
-    } else {
-        SyntaxProblem::Yaml { detail, span }
+    use serde_saphyr::Error as E;
+    let mut error = error.without_snippet();
+    while let E::AliasError { error: inner, .. } = error {
+        error = inner;
+    }
+    let span = line_rest(text, offset(text, error));
+    let said = |detail: &str, help: &str| SyntaxProblem::Yaml {
+        detail: detail.to_owned(),
+        span,
+        help: help.to_owned(),
+    };
+    match error {
+        E::Budget { .. }
+        | E::AliasReplayLimitExceeded { .. }
+        | E::AliasReplayStackDepthExceeded { .. }
+        | E::AliasExpansionLimitExceeded { .. } => SyntaxProblem::AliasBomb { span },
+        E::MultipleDocuments { .. } => said(
+            "a second document begins",
+            "remove `---` and what follows: a file holds one pipeline",
+        ),
+        E::MergeKeyNotAllowed { .. } => said(
+            "merge keys (`<<`) are not part of the language",
+            "write the keys out, or use `defaults`",
+        ),
+        E::UnsupportedTag { .. } => said(
+            "tags (`!`) are not part of the language",
+            "remove the tag; a value that is computed is written `${{ … }}`",
+        ),
+        E::UnknownAnchor { .. } => said(
+            "alias of an anchor that does not exist",
+            "write the value out, or set the anchor before it: `&name`; a text that begins with `*` needs quotes",
+        ),
+        E::RecursiveReferencesRequireWeakTypes { .. } => {
+            said("an anchor holds an alias of itself", "write the value out")
+        }
+        _ => {
+            let detail = error.to_string();
+            // The library puts its own position behind the message; ours is in the label.
+            let detail = detail.split(" at line ").next().unwrap_or(&detail).trim();
+            let (detail, help) = scanner_words(detail, text, span);
+            said(detail, help)
+        }
     }
 }
 
-fn is_bomb(error: &serde_saphyr::Error) -> bool {
-    use serde_saphyr::Error as E;
-    matches!(error, E::Budget { .. } | E::AliasReplayLimitExceeded { .. })
-        || matches!(
-            error,
-            E::AliasReplayStackDepthExceeded { .. } | E::AliasExpansionLimitExceeded { .. }
-        )
+/// What the scanner means where it gave up, and what to type.
+fn scanner_words<'a>(detail: &'a str, text: &str, span: Span) -> (&'a str, &'static str) {
+    let start = text
+        .get(..span.start)
+        .and_then(|before| before.rfind('\n'))
+        .map_or(0, |at| at + 1);
+    let line = text.get(start..span.end).unwrap_or_default();
+    let has_bare_expression = [": ${{", "[${{", "[ ${{", ", ${{"]
+        .iter()
+        .any(|bare| line.contains(bare));
+    let detail = match detail {
+        _ if detail.contains("tab") => "a tab indents the line",
+        _ if detail.contains("mapping values") => "a `: ` within a text",
+        _ if detail.contains("flow mapping") => "a `,` or `}` is missing",
+        _ if detail.contains("flow sequence") => "a `,` or `]` is missing",
+        _ if detail.contains("quote") => "a quote is not closed",
+        _ if detail.contains("recursion limit") => "too many levels of lists and mappings",
+        _ => detail,
+    };
+    let help = match detail {
+        "a tab indents the line" => "indent with spaces",
+        _ if has_bare_expression => "put the expression in quotes: `\"${{ … }}\"`",
+        "a quote is not closed" => "close the quote",
+        "a `: ` within a text" => "put the text in quotes",
+        "a `,` or `}` is missing" | "a `,` or `]` is missing" => "close the bracket, or put the text in quotes",
+        "too many levels of lists and mappings" => "nest less deep",
+        _ if detail.contains("unexpected character") => "remove the character",
+        _ => "compare the indentation with the lines around; a text with `: `, `#`, `{` or `[` in it needs quotes",
+    };
+    (detail, help)
+}
+
+/// Where the library stopped: it gives bytes, or a line and a column in characters, from 1.
+fn offset(text: &str, error: &serde_saphyr::Error) -> usize {
+    let Some(location) = error.location() else {
+        return text.len();
+    };
+    let number = |n: u64| usize::try_from(n).ok();
+    if let Some(offset) = location.span().byte_offset().and_then(number) {
+        return offset.min(text.len());
+    }
+    let (Some(line), Some(column)) = (number(location.line()), number(location.column())) else {
+        return text.len();
+    };
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
+    let rest = text.get(start..).unwrap_or_default();
+    let inside = rest
+        .char_indices()
+        .nth(column.saturating_sub(1))
+        .map_or(rest.len(), |(at, _)| at);
+    (start + inside).min(text.len())
 }
 
 /// From `offset` to the end of its line, at least one character where there is one.

@@ -12,17 +12,17 @@ use super::span::Span;
 #[derive(Debug, Error, Diagnostic)]
 pub enum SyntaxProblem {
     /// The text is no YAML.
-    #[error("the file is not YAML: {detail}")]
-    #[diagnostic(
-        code(MLP0101),
-        help("fix the line; a text with `: `, `#`, `{{` or `[` in it needs quotes")
-    )]
+    #[error("cannot read the YAML: {detail}")]
+    #[diagnostic(code(MLP0101))]
     Yaml {
         /// What the parser says.
         detail: String,
         /// Where it stopped.
         #[label("here")]
         span: Span,
+        /// What to type.
+        #[help]
+        help: String,
     },
 
     /// Aliases multiply beyond any use.
@@ -49,10 +49,10 @@ pub enum SyntaxProblem {
     },
 
     /// A number that a double cannot hold exactly.
-    #[error("number out of range (NumberOutOfRange)")]
+    #[error("number out of range (`NumberOutOfRange`)")]
     #[diagnostic(
         code(MLP0104),
-        help("numbers are doubles: integers reach ±9007199254740991; quote it to pass it as a string")
+        help("integers reach from -9007199254740991 to 9007199254740991; quote a larger one to pass it as a string")
     )]
     NumberOutOfRange {
         /// The number.
@@ -103,7 +103,7 @@ pub enum SyntaxProblem {
     },
 
     /// A value of another type.
-    #[error("`{place}` must be {expected}, found {found}")]
+    #[error("{place} must be {expected}, found {found}")]
     #[diagnostic(code(MLP0112))]
     WrongType {
         /// The key.
@@ -137,7 +137,7 @@ pub enum SyntaxProblem {
     },
 
     /// None or several of a set of keys of which there must be one.
-    #[error("{place} has {found}, exactly one is needed")]
+    #[error("{place} has {found}: exactly one is needed")]
     #[diagnostic(code(MLP0114))]
     NotOneOf {
         /// What holds the keys.
@@ -165,5 +165,8 @@ pub enum SyntaxProblem {
         /// Its place.
         #[label("must be {bound}")]
         span: Span,
+        /// What to type.
+        #[help]
+        help: String,
     },
 }

@@ -24,7 +24,7 @@ pub fn check<'a>(node: &Node, schema: &'a Value, problems: &'a mut Problems) -> 
         dropped: BTreeSet::new(),
     };
     let place = Place {
-        path: "the pipeline".to_owned(),
+        path: TOP.to_owned(),
         span: head(node),
     };
     let usable = walker.node(node, schema, &place);
@@ -48,6 +48,9 @@ fn without(node: &Node, dropped: &BTreeSet<usize>) -> Node {
     Node { span: node.span, value }
 }
 
+/// What the whole file is called.
+const TOP: &str = "the pipeline";
+
 /// What a problem without a span of its own points at.
 struct Place {
     path: String,
@@ -68,10 +71,15 @@ impl<'a> Walker<'a> {
         if let Some(expected) = schema.get("type")
             && !has_type(node, expected)
         {
+            let empty = node.value == NodeValue::Null && place.path == TOP;
             self.problems.push(SyntaxProblem::WrongType {
-                place: place.path.clone(),
+                place: if empty {
+                    "the file".to_owned()
+                } else {
+                    quoted(&place.path)
+                },
                 expected: type_words(schema, expected),
-                found: node.kind().to_owned(),
+                found: if empty { "nothing" } else { node.kind() }.to_owned(),
                 span: if node.span.start == node.span.end {
                     place.span
                 } else {
@@ -81,7 +89,7 @@ impl<'a> Walker<'a> {
             });
             return false;
         }
-        let fits = self.text(node, schema) & self.bounds(node, schema, place);
+        let fits = self.text(node, schema, place) & self.bounds(node, schema, place);
         fits & match &node.value {
             NodeValue::Map(_) => self.map(node, schema, place),
             NodeValue::List(items) => {
@@ -167,27 +175,38 @@ impl<'a> Walker<'a> {
         if found.len() == 1 {
             return true;
         }
-        let list = |keys: &[&str], between: &str| {
-            keys.iter()
-                .map(|key| format!("`{key}`"))
-                .collect::<Vec<_>>()
-                .join(between)
+        let NodeValue::Map(entries) = &node.value else {
+            return true;
         };
+        let known = schema.get("properties").and_then(Value::as_object);
+        let is_slip = |typed: &str| {
+            let mut names = known.into_iter().flat_map(|known| known.keys().map(String::as_str));
+            let unknown = names.clone().all(|name| name != typed);
+            unknown && suggest::nearest(typed, &mut names).is_some_and(|name| keys.contains(&name))
+        };
+        // A misspelt kind was reported as an unknown key.
+        if found.is_empty() && entries.iter().any(|(key, _)| is_slip(&key.text)) {
+            return false;
+        }
         self.problems.push(SyntaxProblem::NotOneOf {
             place: quoted(&place.path),
             found: if found.is_empty() {
-                "none of its kinds".to_owned()
+                format!("none of {}", listed(&keys, ", "))
             } else {
-                list(&found, " and ")
+                listed(&found, " and ")
             },
             span: place.span,
-            help: format!("write one of {}", list(&keys, ", ")),
+            help: if found.is_empty() {
+                format!("add one of {}", listed(&keys, ", "))
+            } else {
+                "keep one, and write the other as one of its own".to_owned()
+            },
         });
         false
     }
 
     /// False where a typed value cannot be made of the text.
-    fn text(&mut self, node: &Node, schema: &'a Value) -> bool {
+    fn text(&mut self, node: &Node, schema: &'a Value, place: &Place) -> bool {
         let NodeValue::String(text) = &node.value else {
             return true;
         };
@@ -204,9 +223,12 @@ impl<'a> Walker<'a> {
         if !allowed.is_empty() && !allowed.contains(&text.as_str()) {
             self.problems.push(SyntaxProblem::BadText {
                 text: text.clone(),
-                expected: "one of the values known here".to_owned(),
+                expected: format!("a value of {}", quoted(&place.path)),
                 span: node.span,
-                help: suggest::help(text, allowed, "known values"),
+                help: match allowed.as_slice() {
+                    [only] => format!("write `{only}`"),
+                    _ => format!("write one of {}", listed(&allowed, ", ")),
+                },
             });
             return false;
         }
@@ -232,14 +254,19 @@ impl<'a> Walker<'a> {
         };
         let found = number.as_f64().unwrap_or(f64::INFINITY);
         let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
-        let bound = match (bound("minimum"), bound("maximum")) {
+        let words = match (bound("minimum"), bound("maximum")) {
             (Some(minimum), _) if found < minimum => format!("at least {minimum}"),
             (_, Some(maximum)) if found > maximum => format!("at most {maximum}"),
             _ => return true,
         };
+        let range = match (bound("minimum"), bound("maximum")) {
+            (Some(minimum), Some(maximum)) => format!("write a number from {minimum} to {maximum}"),
+            _ => format!("write a number that is {words}"),
+        };
         self.problems.push(SyntaxProblem::OutOfBounds {
             place: place.path.clone(),
-            bound,
+            bound: words,
+            help: range,
             found: number.to_string(),
             span: node.span,
         });
@@ -265,6 +292,11 @@ fn head(node: &Node) -> Span {
         NodeValue::List(items) => items.first().map_or(node.span, head),
         _ => node.span,
     }
+}
+
+fn listed(keys: &[&str], between: &str) -> String {
+    let quoted: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    quoted.join(between)
 }
 
 fn quoted(path: &str) -> String {
@@ -324,10 +356,41 @@ fn type_help(node: &Node, schema: &Value, expected: &Value) -> Option<String> {
         (NodeValue::Bool(_) | NodeValue::Number(_), Some("string")) => {
             Some("put it in quotes to make it a string".to_owned())
         }
-        (NodeValue::Null, Some("object")) => Some("write `{}` for an empty mapping".to_owned()),
+        (NodeValue::String(text), Some("array")) if text.len() < 40 => Some(format!("put it in brackets: `[{text}]`")),
         (NodeValue::String(_), Some("array")) => Some("put it in brackets: `[…]`".to_owned()),
+        (NodeValue::String(text), Some("integer" | "number")) if text.parse::<f64>().is_ok() => {
+            Some(format!("write it without quotes: `{text}`"))
+        }
+        (_, Some("object")) => Some(mapping_help(node, schema)),
+        (_, Some("boolean")) => Some("write `true` or `false`".to_owned()),
+        (_, Some("integer")) => Some("write digits only, as in `3`".to_owned()),
+        (_, Some("number")) => Some("write a number, as in `3` or `0.5`".to_owned()),
+        (_, Some("array")) => Some("write a list: `[…]`".to_owned()),
+        (_, Some("string")) => Some("write one text".to_owned()),
         _ => None,
     }
+}
+
+/// The keys that a mapping must have, or where they are free, its form.
+fn mapping_help(node: &Node, schema: &Value) -> String {
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if required.contains(&"mlpipe") {
+        return "begin with `mlpipe: v1`, `name: …` and `steps:`".to_owned();
+    }
+    if required.is_empty() {
+        return match node.value {
+            NodeValue::Null => "write `{}` for an empty mapping".to_owned(),
+            _ => "write keys and values: `{ key: … }`".to_owned(),
+        };
+    }
+    let keys: Vec<String> = required.iter().map(|key| format!("{key}: …")).collect();
+    format!("write `{{ {} }}`", keys.join(", "))
 }
 
 fn missing_help(key: &str, schema: Option<&Value>) -> String {

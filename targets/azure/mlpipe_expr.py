@@ -119,6 +119,14 @@ def remainder(first, *others):
     return first
 
 
+def fold(first, *steps):
+    """A long sum of mixed operators, from left to right: `fold(a, "+", b, "*", c)`."""
+    operators = {"+": add, "-": subtract, "*": multiply, "/": divide, "%": remainder}
+    for symbol, other in zip(steps[::2], steps[1::2]):
+        first = operators[symbol](first, other)
+    return first
+
+
 def negate(value):
     return number(-numbers(value)[0])
 

@@ -1,7 +1,7 @@
 """Checks the input of a run against the pipeline's params.
 
-A type is "string", "number", "integer", "boolean", "null" or "any", [type] for a list, {"field": type} for an object, and
-Optional(type) for what may be null or missing.
+A type is "string", "number", "integer", "boolean", "null" or "any", [type] for a list, {"field": type} for an object,
+and Optional(type) for what may be null or missing.
 """
 
 import json
@@ -29,7 +29,12 @@ class Param:
 
 
 def check(params, given):
-    """The values of all params, and what is wrong with the first bad one (None: nothing)."""
+    """The values of all params, and what is wrong with the first bad one (None: nothing).
+
+    A pipeline without params takes no notice of what a run is started with.
+    """
+    if not params:
+        return {}, None
     if given is None:
         given = {}
     if not isinstance(given, dict):

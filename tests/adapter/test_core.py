@@ -242,7 +242,7 @@ class Core(Folder):
         self.fails("KeyboardInterrupt", "", "interrupted")
         self.fails("NoRows", "?!", "half_pair_message")
         self.fails("Broken", "", "broken_message")
-        self.fails("NoRows", "é" * 4096, "raises", "é" * 5000)
+        self.fails("NoRows", "é" * 2048, "raises", "é" * 5000)
 
     def test_import_errors_are_failures_of_the_step(self):
         self.fails("ModuleNotFoundError", "No module named 'not_there'", "echo", module="not_there")

@@ -3,4 +3,9 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod cli;
+mod diagnostics;
+mod explain;
+mod robustness;
+mod schema;
 mod snapshots;
+mod support;

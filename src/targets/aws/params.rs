@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::failure::{FAILED, known, with_step};
-use super::states::{Catcher, Choice, Rule, State, Task};
+use super::failure::{FAILED, known};
+use super::states::{Choice, Rule, State};
 use crate::expr::Type;
 use crate::expr::jsonata::{braced, constant_code, field_path, string_literal};
 use crate::model::Param;
@@ -39,51 +39,11 @@ pub fn state(params: &[Param], keep: bool, next: &str) -> State {
         }
     }
     State::Choice(Choice {
-        comment: Some(
-            if params.is_empty() {
-                "The pipeline takes no params"
-            } else {
-                "The execution's input: each param of its type, defaults for the rest"
-            }
-            .to_owned(),
-        ),
+        comment: Some("The execution's input: each param of its type, defaults for the rest".to_owned()),
         choices: rules,
-        assign: if params.is_empty() {
-            IndexMap::new()
-        } else {
-            IndexMap::from([("params".to_owned(), Value::String(braced(&merged(params))))])
-        },
+        assign: IndexMap::from([("params".to_owned(), Value::String(braced(&merged(params))))]),
         default: next.to_owned(),
     })
-}
-
-/// The first state of a pipeline without params refuses any by itself: its arguments cannot be evaluated then.
-pub fn refuse(task: &mut Task, step: &str, failed: &str) {
-    task.comment = Some("The pipeline takes no params: the execution's input is {}".to_owned());
-    task.arguments["Payload"]["run_id"] =
-        Value::from(format!("{{% {INPUT} = {{}} ? $states.context.Execution.Name %}}"));
-    let error = "States.QueryEvaluationError";
-    let other = match task.catch.first() {
-        Some(catcher) if catcher.error_equals == [error] => task.catch.remove(0).output,
-        _ => None,
-    };
-    let other = match other {
-        Some(Value::String(text)) => text.trim_start_matches("{% ").trim_end_matches(" %}").to_owned(),
-        Some(output) => constant_code(&output),
-        None => with_step(step),
-    };
-    let output = format!(
-        "{INPUT} = {{}} ? ({other}) \
-         : {{'Error': 'ParamMismatch', 'Message': 'param `' & $keys({INPUT})[0] & '` is unknown', 'Step': 'params'}}"
-    );
-    task.catch.insert(
-        0,
-        Catcher {
-            error_equals: vec![error],
-            output: Some(Value::String(braced(&output))),
-            next: failed.to_owned(),
-        },
-    );
 }
 
 fn rule(condition: String, message: Value) -> Rule {

@@ -49,7 +49,6 @@ pub fn definition(pipeline: &Pipeline, plan: &Plan, placeholders: &Placeholders)
         notes,
         names: pipeline.steps.iter().map(|step| step.id.clone()).collect(),
         scopes: ROOT,
-        refuses: false,
     };
     writer.definition(&plan.root)
 }
@@ -64,8 +63,6 @@ struct Writer<'a> {
     names: BTreeSet<String>,
     /// The number of the last scope that was entered.
     scopes: usize,
-    /// True: the next function's state is the first, and refuses params.
-    refuses: bool,
 }
 
 /// The states of one scope while they are written.
@@ -126,9 +123,7 @@ impl Writer<'_> {
             fails: false,
             tail: Tail::Outputs,
         };
-        // Where there are no params to check, a function's own state can refuse what is given: one state less.
-        self.refuses = self.pipeline.params.is_empty() && self.starts_with_function(root);
-        let checked = !self.refuses;
+        let checked = !self.pipeline.params.is_empty();
         if checked {
             scope.catch();
             scope.states.insert(
@@ -155,14 +150,6 @@ impl Writer<'_> {
             query_language: "JSONata",
             start_at: if checked { params::PARAMS.to_owned() } else { start },
             states: scope.states,
-        }
-    }
-
-    fn starts_with_function(&self, node: &Node) -> bool {
-        match node {
-            Node::Run(ix) => matches!(self.pipeline.step(*ix).kind, Kind::Function(_)),
-            Node::Seq(nodes) => nodes.first().is_some_and(|node| self.starts_with_function(node)),
-            Node::Par(_) | Node::If { .. } => false,
         }
     }
 
@@ -308,7 +295,7 @@ impl Writer<'_> {
         match &step.kind {
             Kind::Function(call) => {
                 let mut task = self.function(ix, call, scope, last);
-                task.comment = comment.or(task.comment);
+                task.comment = comment;
                 if task.then.end {
                     piece.exits.clear();
                 }
@@ -338,7 +325,7 @@ impl Writer<'_> {
         piece
     }
 
-    fn function(&mut self, ix: StepIx, call: &FunctionCall, scope: &mut Scope, last: bool) -> Task {
+    fn function(&self, ix: StepIx, call: &FunctionCall, scope: &mut Scope, last: bool) -> Task {
         let step = self.pipeline.step(ix);
         let own = own(ix, "$states.result.Payload");
         let timeout = step.timeout.map(|timeout| timeout.min(call.timeout));
@@ -355,9 +342,6 @@ impl Writer<'_> {
         } else {
             task.assign = self.assign(ix, scope.number, &own);
             task.output = Some(json!({}));
-        }
-        if std::mem::take(&mut self.refuses) {
-            params::refuse(&mut task, &step.id, &scope.failed);
         }
         task
     }

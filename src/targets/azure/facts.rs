@@ -67,6 +67,8 @@ pub struct ApiVersions {
     pub insights: String,
     /// Microsoft.KeyVault
     pub key_vault: String,
+    /// Microsoft.ManagedIdentity
+    pub managed_identity: String,
     /// Microsoft.OperationalInsights
     pub operational_insights: String,
     /// Microsoft.Storage

@@ -1,38 +1,42 @@
 //! `main.json`: the ARM template.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde_json::{Map, Value, json};
 
 use super::facts::{LIMITS, RESOURCES};
 use super::functions::Starter;
 use super::limits::{self, AzureProblem};
 use super::names::{self, Place};
-use super::orchestrator::account_setting;
+use super::orchestrator::ACCOUNT_SETTING;
 use crate::diagnostics::Problems;
 use crate::expr::Type;
 use crate::model::{Bucket, Pipeline, TriggerKind};
 
 const SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
 const APP_ID: &str = "resourceId('Microsoft.Web/sites', variables('app'))";
+const IDENTITY_ID: &str = "resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', variables('app'))";
 const HOST: &str = "hostStorage";
+const DATA: &str = "dataStorage";
 
 /// The template.
 pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Problems) -> Value {
-    let accounts = Accounts::of(pipeline);
+    let made = made_buckets(pipeline);
     let existing = existing_buckets(pipeline);
     let mut resources = monitoring();
     resources.extend(host_storage());
-    for versioned in accounts.versioned() {
-        resources.extend(accounts.resources(versioned));
-    }
-    resources.extend(function_app(pipeline, &accounts));
+    resources.extend(data_storage(&made));
+    resources.push(identity());
     resources.extend(host_roles());
-    resources.extend(accounts.roles());
+    resources.extend(made.iter().map(|(_, name)| {
+        role(
+            &container_id(DATA, name),
+            &RESOURCES.roles.storage_blob_data_contributor,
+        )
+    }));
     resources.extend(existing.iter().map(|bucket| grant_existing(bucket)));
     if !pipeline.secrets.is_empty() {
         resources.extend(key_vault());
     }
+    resources.extend(function_app(pipeline, !made.is_empty()));
     resources.extend(event_grid(pipeline, starters));
     if resources.len() > LIMITS.template_resources.most {
         problems.push(AzureProblem::Resources {
@@ -44,7 +48,7 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
         "$schema": SCHEMA,
         "contentVersion": "1.0.0.0",
         "parameters": parameters(pipeline, starters, &existing),
-        "variables": variables(pipeline, &accounts),
+        "variables": variables(pipeline, !made.is_empty()),
         "resources": resources,
         "outputs": outputs(pipeline),
     })
@@ -109,7 +113,7 @@ fn parameters(pipeline: &Pipeline, starters: &[Starter<'_>], existing: &[Existin
     Value::Object(parameters)
 }
 
-fn variables(pipeline: &Pipeline, accounts: &Accounts<'_>) -> Value {
+fn variables(pipeline: &Pipeline, has_data: bool) -> Value {
     let mut variables = Map::new();
     let mut add = |name: &str, value: String| variables.insert(name.to_owned(), Value::from(value));
     add(
@@ -118,12 +122,8 @@ fn variables(pipeline: &Pipeline, accounts: &Accounts<'_>) -> Value {
     );
     add("app", format!("[concat('{}-', variables('suffix'))]", pipeline.name));
     add(HOST, "[concat('host', variables('suffix'))]".to_owned());
-    for versioned in accounts.versioned() {
-        let prefix = if versioned { "kept" } else { "data" };
-        add(
-            account_variable(versioned),
-            format!("[concat('{prefix}', variables('suffix'))]"),
-        );
+    if has_data {
+        add(DATA, "[concat('data', variables('suffix'))]".to_owned());
     }
     if !pipeline.secrets.is_empty() {
         add("keyVault", "[concat('kv-', variables('suffix'))]".to_owned());
@@ -141,11 +141,10 @@ fn outputs(pipeline: &Pipeline) -> Value {
     for bucket in &pipeline.buckets {
         let name = format!("bucket_{}", names::identifier(&bucket.id));
         match names::place(bucket) {
-            Place::Made { versioned, container } => {
-                let account = account_variable(versioned);
+            Place::Made { container } => {
                 add(
                     &name,
-                    format!("[concat('abfs://{container}@', variables('{account}'), '.dfs.core.windows.net')]"),
+                    format!("[concat('abfs://{container}@', variables('{DATA}'), '.dfs.core.windows.net')]"),
                 );
             }
             Place::Existing { account, container } => {
@@ -257,95 +256,75 @@ fn host_storage() -> Vec<Value> {
     resources
 }
 
-fn account_variable(versioned: bool) -> &'static str {
-    if versioned { "versionedStorage" } else { "dataStorage" }
+/// The account of the new buckets, a container each. Versions of blobs are kept for a whole account or not at all: where one
+/// bucket keeps them, the others' are deleted after a day. So a bucket that starts to keep versions stays where it is, which
+/// is why the account has no hierarchical namespace, beside which there are no versions.
+fn data_storage(buckets: &[(&Bucket, String)]) -> Vec<Value> {
+    if buckets.is_empty() {
+        return Vec::new();
+    }
+    let versioned = buckets.iter().any(|(bucket, _)| bucket.versioning);
+    let mut resources = storage_account(DATA, versioned);
+    resources.extend(buckets.iter().map(|(_, name)| container(DATA, name)));
+    let rules: Vec<Value> = buckets
+        .iter()
+        .filter_map(|(bucket, name)| lifecycle_rule(bucket, name, versioned))
+        .collect();
+    if !rules.is_empty() {
+        resources.push(json!({
+            "type": "Microsoft.Storage/storageAccounts/managementPolicies",
+            "apiVersion": RESOURCES.api_versions.storage,
+            "name": format!("[concat(variables('{DATA}'), '/default')]"),
+            "properties": {"policy": {"rules": rules}},
+            "dependsOn": [format!("[{}]", account_id(DATA)), format!("[{}]", blob_service_id(DATA))],
+        }));
+    }
+    resources
 }
 
-/// The accounts of new buckets: versions of blobs are kept for a whole account or not at all, so there may be two.
-struct Accounts<'a> {
-    buckets: BTreeMap<bool, Vec<(&'a Bucket, String)>>,
-}
-
-impl<'a> Accounts<'a> {
-    fn of(pipeline: &'a Pipeline) -> Self {
-        let mut buckets: BTreeMap<bool, Vec<_>> = BTreeMap::new();
-        for bucket in &pipeline.buckets {
-            if let Place::Made { versioned, container } = names::place(bucket) {
-                buckets.entry(versioned).or_default().push((bucket, container));
-            }
-        }
-        Self { buckets }
-    }
-
-    /// The accounts there are, by whether they keep versions.
-    fn versioned(&self) -> impl Iterator<Item = bool> {
-        self.buckets.keys().copied()
-    }
-
-    fn buckets(&self, versioned: bool) -> &[(&'a Bucket, String)] {
-        self.buckets.get(&versioned).map_or(&[], Vec::as_slice)
-    }
-
-    fn resources(&self, versioned: bool) -> Vec<Value> {
-        let variable = account_variable(versioned);
-        let buckets = self.buckets(versioned);
-        let mut resources = storage_account(variable, versioned);
-        resources.extend(buckets.iter().map(|(_, name)| container(variable, name)));
-        let rules: Vec<Value> = buckets
-            .iter()
-            .filter_map(|(bucket, name)| lifecycle_rule(bucket, name))
-            .collect();
-        if !rules.is_empty() {
-            resources.push(json!({
-                "type": "Microsoft.Storage/storageAccounts/managementPolicies",
-                "apiVersion": RESOURCES.api_versions.storage,
-                "name": format!("[concat(variables('{variable}'), '/default')]"),
-                "properties": {"policy": {"rules": rules}},
-                "dependsOn": [format!("[{}]", account_id(variable)), format!("[{}]", blob_service_id(variable))],
-            }));
-        }
-        resources
-    }
-
-    /// The app reads and writes each bucket, and no other container.
-    fn roles(&self) -> Vec<Value> {
-        let all = self
-            .buckets
-            .iter()
-            .flat_map(|(versioned, buckets)| buckets.iter().map(move |bucket| (*versioned, bucket)));
-        all.map(|(versioned, (_, name))| {
-            let scope = container_id(account_variable(versioned), name);
-            role(&scope, &RESOURCES.roles.storage_blob_data_contributor)
-        })
-        .collect()
-    }
-}
-
-fn lifecycle_rule(bucket: &Bucket, container: &str) -> Option<Value> {
-    let days = bucket.expire_after_days?;
+fn lifecycle_rule(bucket: &Bucket, container: &str, versioned: bool) -> Option<Value> {
     let mut actions = Map::new();
-    actions.insert(
-        "baseBlob".to_owned(),
-        json!({"delete": {"daysAfterModificationGreaterThan": days}}),
-    );
-    if bucket.versioning {
+    if let Some(days) = bucket.expire_after_days {
+        actions.insert(
+            "baseBlob".to_owned(),
+            json!({"delete": {"daysAfterModificationGreaterThan": days}}),
+        );
+    }
+    let version_days = if bucket.versioning {
+        bucket.expire_after_days
+    } else {
+        versioned.then_some(1)
+    };
+    if let Some(days) = version_days {
         actions.insert(
             "version".to_owned(),
             json!({"delete": {"daysAfterCreationGreaterThan": days}}),
         );
     }
-    Some(json!({
-        "enabled": true,
-        "name": format!("expire-{container}"),
-        "type": "Lifecycle",
-        "definition": {
-            "filters": {"blobTypes": ["blockBlob"], "prefixMatch": [format!("{container}/")]},
-            "actions": actions,
-        },
-    }))
+    (!actions.is_empty()).then(|| {
+        json!({
+            "enabled": true,
+            "name": format!("expire-{container}"),
+            "type": "Lifecycle",
+            "definition": {
+                "filters": {"blobTypes": ["blockBlob"], "prefixMatch": [format!("{container}/")]},
+                "actions": actions,
+            },
+        })
+    })
 }
 
-fn function_app(pipeline: &Pipeline, accounts: &Accounts<'_>) -> Vec<Value> {
+/// The app's identity, apart from the app: an app that is made anew finds its roles.
+fn identity() -> Value {
+    json!({
+        "type": "Microsoft.ManagedIdentity/userAssignedIdentities",
+        "apiVersion": RESOURCES.api_versions.managed_identity,
+        "name": "[variables('app')]",
+        "location": "[parameters('location')]",
+    })
+}
+
+fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
     let api = &RESOURCES.api_versions;
     let plan = "resourceId('Microsoft.Web/serverfarms', variables('app'))";
     let insights = "resourceId('Microsoft.Insights/components', variables('app'))";
@@ -357,28 +336,36 @@ fn function_app(pipeline: &Pipeline, accounts: &Accounts<'_>) -> Vec<Value> {
     let runtime = pipeline.functions().first().map_or("3.12".to_owned(), |function| {
         limits::python_version(&function.call.runtime).to_owned()
     });
+    let client_id = format!("reference({IDENTITY_ID}, '{}').clientId", api.managed_identity);
     let mut settings = vec![
         ("AzureWebJobsStorage__accountName", format!("[variables('{HOST}')]")),
+        ("AzureWebJobsStorage__credential", "managedidentity".to_owned()),
+        ("AzureWebJobsStorage__clientId", format!("[{client_id}]")),
         (
             "APPLICATIONINSIGHTS_CONNECTION_STRING",
             format!("[reference({insights}, '{}').ConnectionString]", api.insights),
         ),
         (
             "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
-            "Authorization=AAD".to_owned(),
+            format!("[concat('ClientId=', {client_id}, ';Authorization=AAD')]"),
         ),
+        // The identity that azure-identity finds.
+        ("AZURE_CLIENT_ID", format!("[{client_id}]")),
     ];
     if !pipeline.buckets.is_empty() {
         // adlfs, which opens abfs:// for fsspec, uses no identity unless told so.
         settings.push(("AZURE_STORAGE_ANON", "false".to_owned()));
     }
-    for versioned in accounts.versioned() {
-        settings.push((
-            account_setting(versioned),
-            format!("[variables('{}')]", account_variable(versioned)),
-        ));
+    if has_data {
+        settings.push((ACCOUNT_SETTING, format!("[variables('{DATA}')]")));
     }
-    let mut depends_on = vec![plan.to_owned(), insights.to_owned(), container_id(HOST, "deployments")];
+    let mut depends_on = vec![
+        plan.to_owned(),
+        insights.to_owned(),
+        IDENTITY_ID.to_owned(),
+        account_id(HOST),
+        container_id(HOST, "deployments"),
+    ];
     if !pipeline.secrets.is_empty() {
         let vault = "resourceId('Microsoft.KeyVault/vaults', variables('keyVault'))";
         settings.push((
@@ -408,7 +395,7 @@ fn function_app(pipeline: &Pipeline, accounts: &Accounts<'_>) -> Vec<Value> {
             "name": "[variables('app')]",
             "location": "[parameters('location')]",
             "kind": "functionapp,linux",
-            "identity": {"type": "SystemAssigned"},
+            "identity": {"type": "UserAssigned", "userAssignedIdentities": {format!("[{IDENTITY_ID}]"): {}}},
             "properties": {
                 "serverFarmId": format!("[{plan}]"),
                 "httpsOnly": true,
@@ -418,7 +405,10 @@ fn function_app(pipeline: &Pipeline, accounts: &Accounts<'_>) -> Vec<Value> {
                         "storage": {
                             "type": "blobContainer",
                             "value": format!("[concat({host_blobs}, 'deployments')]"),
-                            "authentication": {"type": "SystemAssignedIdentity"},
+                            "authentication": {
+                                "type": "UserAssignedIdentity",
+                                "userAssignedIdentityResourceId": format!("[{IDENTITY_ID}]"),
+                            },
                         },
                     },
                     "scaleAndConcurrency": {
@@ -438,21 +428,18 @@ fn role(scope: &str, id: &str) -> Value {
     json!({
         "type": "Microsoft.Authorization/roleAssignments",
         "apiVersion": RESOURCES.api_versions.authorization,
-        "name": format!("[guid({scope}, variables('app'), '{id}')]"),
+        "name": format!("[guid({scope}, {IDENTITY_ID}, '{id}')]"),
         "scope": format!("[{scope}]"),
-        "properties": role_properties(&principal(), id),
-        "dependsOn": [format!("[{scope}]"), format!("[{APP_ID}]")],
+        "properties": role_properties(id),
+        "dependsOn": [format!("[{scope}]"), format!("[{IDENTITY_ID}]")],
     })
 }
 
-fn principal() -> String {
-    format!(
-        "[reference({APP_ID}, '{}', 'Full').identity.principalId]",
-        RESOURCES.api_versions.web
-    )
-}
-
-fn role_properties(principal: &str, id: &str) -> Value {
+fn role_properties(id: &str) -> Value {
+    let principal = format!(
+        "[reference({IDENTITY_ID}, '{}').principalId]",
+        RESOURCES.api_versions.managed_identity
+    );
     json!({
         "roleDefinitionId": format!("[subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '{id}')]"),
         "principalId": principal,
@@ -507,6 +494,16 @@ impl Existing<'_> {
     }
 }
 
+fn made_buckets(pipeline: &Pipeline) -> Vec<(&Bucket, String)> {
+    let places = pipeline.buckets.iter().map(|bucket| (bucket, names::place(bucket)));
+    places
+        .filter_map(|(bucket, place)| match place {
+            Place::Made { container } => Some((bucket, container)),
+            Place::Existing { .. } => None,
+        })
+        .collect()
+}
+
 fn existing_buckets(pipeline: &Pipeline) -> Vec<Existing<'_>> {
     let places = pipeline.buckets.iter().map(|bucket| (bucket, names::place(bucket)));
     places
@@ -522,56 +519,52 @@ fn existing_buckets(pipeline: &Pipeline) -> Vec<Existing<'_>> {
 }
 
 /// A deployment into the resource group of an existing account: resources of another group need one of their own.
-fn deployment(bucket: &Existing<'_>, name: &str, parameters: &[(&str, String)], resource: &Value) -> Value {
-    let declared: Map<String, Value> = parameters
-        .iter()
-        .map(|(name, _)| ((*name).to_owned(), json!({"type": "string"})))
-        .collect();
-    let values: Map<String, Value> = parameters
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), json!({"value": value})))
-        .collect();
+/// Its expressions are evaluated in the outer template.
+fn deployment(bucket: &Existing<'_>, name: &str, resource: &Value, depends_on: &str) -> Value {
     json!({
         "type": "Microsoft.Resources/deployments",
         "apiVersion": RESOURCES.api_versions.deployments,
-        "name": name,
+        "name": format!("[concat('{name}-', variables('suffix'))]"),
         "resourceGroup": format!("[parameters('{}')]", bucket.group_parameter()),
         "properties": {
             "mode": "Incremental",
-            "expressionEvaluationOptions": {"scope": "inner"},
-            "parameters": values,
             "template": {
                 "$schema": SCHEMA,
                 "contentVersion": "1.0.0.0",
-                "parameters": declared,
                 "resources": [resource],
             },
         },
-        "dependsOn": [format!("[{APP_ID}]")],
+        "dependsOn": [format!("[{depends_on}]")],
     })
 }
 
 fn grant_existing(bucket: &Existing<'_>) -> Value {
     let scope = format!(
-        "resourceId('Microsoft.Storage/storageAccounts/blobServices/containers', '{}', 'default', '{}')",
-        bucket.account, bucket.container
+        "resourceId(parameters('{}'), 'Microsoft.Storage/storageAccounts/blobServices/containers', '{}', 'default', '{}')",
+        bucket.group_parameter(),
+        bucket.account,
+        bucket.container
     );
     let id = &RESOURCES.roles.storage_blob_data_contributor;
     let resource = json!({
         "type": "Microsoft.Authorization/roleAssignments",
         "apiVersion": RESOURCES.api_versions.authorization,
-        "name": format!("[guid({scope}, parameters('principalId'), '{id}')]"),
+        "name": format!("[guid({scope}, {IDENTITY_ID}, '{id}')]"),
         "scope": format!("[{scope}]"),
-        "properties": role_properties("[parameters('principalId')]", id),
+        "properties": role_properties(id),
     });
-    let name = format!("grant-{}", bucket.bucket.id.replace('_', "-"));
-    deployment(bucket, &name, &[("principalId", principal())], &resource)
+    deployment(
+        bucket,
+        &format!("grant-{}", bucket.bucket.id.replace('_', "-")),
+        &resource,
+        IDENTITY_ID,
+    )
 }
 
 /// The subscriptions of the starters. An account has one system topic.
 fn event_grid(pipeline: &Pipeline, starters: &[Starter<'_>]) -> Vec<Value> {
     let mut resources = Vec::new();
-    let mut topics = BTreeSet::new();
+    let mut has_topic = false;
     for starter in starters {
         let TriggerKind::ObjectCreated { bucket, prefix, suffix } = &starter.trigger.kind else {
             continue;
@@ -579,21 +572,20 @@ fn event_grid(pipeline: &Pipeline, starters: &[Starter<'_>]) -> Vec<Value> {
         let Some(bucket) = pipeline.buckets.iter().find(|other| other.id == *bucket) else {
             continue;
         };
+        let function = format!("[concat({APP_ID}, '/functions/{}')]", starter.name);
         match names::place(bucket) {
-            Place::Made { versioned, container } => {
-                let variable = account_variable(versioned);
-                let topic = format!("resourceId('Microsoft.EventGrid/systemTopics', variables('{variable}'))");
-                if topics.insert(versioned) {
-                    resources.push(system_topic(variable));
+            Place::Made { container } => {
+                if !has_topic {
+                    resources.push(system_topic());
+                    has_topic = true;
                 }
-                let function = format!("{APP_ID}, '/functions/{}'", starter.name);
                 resources.push(json!({
                     "condition": "[parameters('deliverEvents')]",
                     "type": "Microsoft.EventGrid/systemTopics/eventSubscriptions",
                     "apiVersion": RESOURCES.api_versions.event_grid,
-                    "name": format!("[concat(variables('{variable}'), '/{}')]", starter.id),
-                    "properties": subscription(&format!("[concat({function})]"), &container, prefix, suffix),
-                    "dependsOn": [format!("[{topic}]"), format!("[{APP_ID}]")],
+                    "name": format!("[concat(variables('{DATA}'), '/{}')]", starter.id),
+                    "properties": subscription(&function, &container, prefix, suffix, false),
+                    "dependsOn": [format!("[{TOPIC_ID}]"), format!("[{APP_ID}]")],
                 }));
             }
             Place::Existing { account, container } => {
@@ -602,15 +594,15 @@ fn event_grid(pipeline: &Pipeline, starters: &[Starter<'_>]) -> Vec<Value> {
                     account,
                     container,
                 };
+                let group = existing.group_parameter();
                 let resource = json!({
                     "type": "Microsoft.EventGrid/eventSubscriptions",
                     "apiVersion": RESOURCES.api_versions.event_grid,
                     "name": format!("{}-{}", pipeline.name, starter.id),
-                    "scope": format!("[resourceId('Microsoft.Storage/storageAccounts', '{account}')]"),
-                    "properties": subscription("[parameters('functionId')]", container, prefix, suffix),
+                    "scope": format!("[resourceId(parameters('{group}'), 'Microsoft.Storage/storageAccounts', '{account}')]"),
+                    "properties": subscription(&function, container, prefix, suffix, true),
                 });
-                let function = format!("[concat({APP_ID}, '/functions/{}')]", starter.name);
-                let mut deployment = deployment(&existing, &starter.id, &[("functionId", function)], &resource);
+                let mut deployment = deployment(&existing, &starter.id, &resource, APP_ID);
                 if let Some(fields) = deployment.as_object_mut() {
                     fields.shift_insert(0, "condition".to_owned(), json!("[parameters('deliverEvents')]"));
                 }
@@ -621,40 +613,41 @@ fn event_grid(pipeline: &Pipeline, starters: &[Starter<'_>]) -> Vec<Value> {
     resources
 }
 
-fn system_topic(variable: &str) -> Value {
+const TOPIC_ID: &str = "resourceId('Microsoft.EventGrid/systemTopics', variables('dataStorage'))";
+
+fn system_topic() -> Value {
     json!({
         "type": "Microsoft.EventGrid/systemTopics",
         "apiVersion": RESOURCES.api_versions.event_grid,
-        "name": format!("[variables('{variable}')]"),
+        "name": format!("[variables('{DATA}')]"),
         "location": "[parameters('location')]",
         "properties": {
-            "source": format!("[{}]", account_id(variable)),
+            "source": format!("[{}]", account_id(DATA)),
             "topicType": "Microsoft.Storage.StorageAccounts",
         },
-        "dependsOn": [format!("[{}]", account_id(variable))],
+        "dependsOn": [format!("[{}]", account_id(DATA))],
     })
 }
 
-/// New objects of one container. Blobs are there when one of these calls has ended: an account with a hierarchical
-/// namespace also tells of their beginning (Microsoft Learn, "Azure Blob Storage as an Event Grid source").
-fn subscription(function: &str, container: &str, prefix: &str, suffix: &str) -> Value {
-    let mut filter = json!({
-        "includedEventTypes": ["Microsoft.Storage.BlobCreated"],
-        "isSubjectCaseSensitive": true,
-        "subjectBeginsWith": format!("/blobServices/default/containers/{container}/blobs/{prefix}"),
-    });
-    if let Some(fields) = filter.as_object_mut() {
-        if !suffix.is_empty() {
-            fields.insert("subjectEndsWith".to_owned(), Value::from(text(suffix)));
-        }
-        fields.insert(
-            "advancedFilters".to_owned(),
-            json!([{
-                "operatorType": "StringIn",
-                "key": "data.api",
-                "values": ["PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose"],
-            }]),
-        );
+/// New objects of one container. An account that may have a hierarchical namespace also tells of files that were begun
+/// and hold nothing yet (Microsoft Learn, "Azure Blob Storage as an Event Grid source").
+fn subscription(function: &str, container: &str, prefix: &str, suffix: &str, hierarchical: bool) -> Value {
+    let mut filter = Map::new();
+    filter.insert(
+        "includedEventTypes".to_owned(),
+        json!(["Microsoft.Storage.BlobCreated"]),
+    );
+    filter.insert("isSubjectCaseSensitive".to_owned(), Value::Bool(true));
+    filter.insert(
+        "subjectBeginsWith".to_owned(),
+        Value::from(format!("/blobServices/default/containers/{container}/blobs/{prefix}")),
+    );
+    if !suffix.is_empty() {
+        filter.insert("subjectEndsWith".to_owned(), Value::from(text(suffix)));
+    }
+    if hierarchical {
+        let begun = json!({"operatorType": "StringNotIn", "key": "data.api", "values": ["CreateFile", "SftpCreate"]});
+        filter.insert("advancedFilters".to_owned(), json!([begun]));
     }
     json!({
         "destination": {

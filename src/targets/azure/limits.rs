@@ -153,7 +153,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     }
     for bucket in &pipeline.buckets {
         match names::place(bucket) {
-            Place::Made { container, .. } if !names::is_container(&container) => {
+            Place::Made { container } if !names::is_container(&container) => {
                 problems.push(AzureProblem::ContainerName {
                     bucket: bucket.id.clone(),
                 });

@@ -16,6 +16,7 @@ use minijinja::{Environment, context};
 
 use super::{Artifacts, Sources, package};
 use crate::diagnostics::Problems;
+use crate::expr::Type;
 use crate::model::Pipeline;
 use crate::plan::Plan;
 use limits::AzureProblem;
@@ -54,13 +55,16 @@ fn write_texts(
 }
 
 fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minijinja::Error> {
-    let required = pipeline.params.iter().filter(|param| param.default.is_none());
+    let required = pipeline
+        .params
+        .iter()
+        .filter(|param| param.default.is_none() && !matches!(param.ty, Type::Optional(_)));
     let example: serde_json::Map<String, serde_json::Value> = required
         .map(|param| (param.name.clone(), infra::example_value(&param.ty)))
         .collect();
     environment()?.get_template("readme")?.render(context! {
         name => &pipeline.name,
-        description => &pipeline.description,
+        description => pipeline.description.as_deref().map(str::trim),
         orchestrator => names::orchestrator(pipeline),
         location => pipeline.targets.azure.location.as_deref().unwrap_or("westeurope"),
         delivers_events => infra::delivers_events(&app.starters),

@@ -61,10 +61,8 @@ pub fn task_hub(pipeline: &Pipeline) -> String {
 /// Where a bucket lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place<'a> {
-    /// In an account that the template makes: without or with versions of blobs, a property of the whole account.
+    /// In the account that the template makes.
     Made {
-        /// The account keeps old versions.
-        versioned: bool,
         /// The container.
         container: String,
     },
@@ -85,7 +83,6 @@ pub fn place(bucket: &Bucket) -> Place<'_> {
             Place::Existing { account, container }
         }
         None => Place::Made {
-            versioned: bucket.versioning,
             container: container(&bucket.id),
         },
     }

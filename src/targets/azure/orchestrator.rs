@@ -123,11 +123,11 @@ fn buckets(pipeline: &Pipeline) -> (String, bool) {
         .iter()
         .map(|bucket| {
             let (container, account) = match names::place(bucket) {
-                Place::Made { versioned, container } => {
+                Place::Made { container } => {
                     reads_environment = true;
                     (
                         Py::string(&container),
-                        Py::Text(format!("os.environ[\"{}\"]", account_setting(versioned))),
+                        Py::Text(format!("os.environ[\"{ACCOUNT_SETTING}\"]")),
                     )
                 }
                 Place::Existing { account, container } => (Py::string(container), Py::string(account)),
@@ -143,14 +143,8 @@ fn buckets(pipeline: &Pipeline) -> (String, bool) {
 /// Wider than any line: a list that is always broken.
 const WIDEST: usize = 1000;
 
-/// The app setting with the name of a storage account of ours.
-pub fn account_setting(versioned: bool) -> &'static str {
-    if versioned {
-        "MLPIPE_VERSIONED_ACCOUNT"
-    } else {
-        "MLPIPE_STORAGE_ACCOUNT"
-    }
-}
+/// The app setting with the name of the storage account of the buckets.
+pub const ACCOUNT_SETTING: &str = "MLPIPE_STORAGE_ACCOUNT";
 
 fn steps(pipeline: &Pipeline, retries: &Retries<'_>) -> Py {
     Py::List(

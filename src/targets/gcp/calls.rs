@@ -83,17 +83,19 @@ fn predicate_routine(name: &str, on: &[RetryOn]) -> Routine {
                 RetryOn::Name(name) => vec![name.as_str()],
             })
             .collect();
-        let mut assign = vec![("error".to_owned(), expression("call_error(e)"))];
         let quoted: Vec<String> = names.iter().map(|name| quote(name)).collect();
         let mut list = format!("[{}]", quoted.join(", "));
+        let mut steps = vec![read_error()];
         if list.len() > 300 {
-            assign.push(("retried".to_owned(), names.into_iter().map(Value::from).collect()));
+            let names = names.into_iter().map(Value::from).collect();
+            steps.push(Step::new("list", Action::Assign(vec![("retried".to_owned(), names)])));
             list = "retried".to_owned();
         }
-        vec![
-            Step::new("read", Action::Assign(assign)),
-            Step::new("answer", Action::Return(expression(format!("error.name in {list}")))),
-        ]
+        steps.push(Step::new(
+            "answer",
+            Action::Return(expression(format!("error.name in {list}"))),
+        ));
+        steps
     };
     Routine {
         name: name.to_owned(),
@@ -171,11 +173,16 @@ fn post(attempt: Value) -> Call {
     }
 }
 
+/// `error`: the name and message of what was caught.
+fn read_error() -> Step {
+    let call = Call {
+        result: Some("error".to_owned()),
+        ..Call::new("call_error", [("e", expression("e"))])
+    };
+    Step::new("read_error", Action::Call(call))
+}
+
 fn attempt(body: Body, retry: Option<RetryBlock>) -> Action {
-    let read = Step::new(
-        "read_error",
-        Action::Assign(vec![("error".to_owned(), expression("call_error(e)"))]),
-    );
     let fail = Step::new(
         "fail",
         Action::Raise(json!({
@@ -188,6 +195,6 @@ fn attempt(body: Body, retry: Option<RetryBlock>) -> Action {
         body,
         retry,
         error: "e".to_owned(),
-        except: vec![read, fail],
+        except: vec![read_error(), fail],
     }
 }

@@ -136,6 +136,7 @@ fn accounts(pipeline: &Pipeline, document: &mut Terraform) {
             json!({
                 "account_id": resource(&[&pipeline.name, account], ACCOUNT),
                 "display_name": format!("{}: {purpose}", pipeline.name),
+                "depends_on": ["google_project_service.apis"],
             }),
         );
     }
@@ -226,7 +227,7 @@ fn functions(pipeline: &Pipeline, document: &mut Terraform) {
         "google_storage_bucket",
         &code,
         json!({
-            "name": format!("${{var.project}}-{}", resource(&[&pipeline.name, "function-code"], BUCKET)),
+            "name": format!("${{var.project}}-{}", resource(&[&pipeline.name, &code], BUCKET)),
             "location": "${var.region}",
             "uniform_bucket_level_access": true,
             "public_access_prevention": "enforced",

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::names::{Taken, environment, identifier};
 use super::steps::{Action, Case, Routine, Step, Then, expression};
 use super::workflow::CONDITIONS;
-use crate::expr::workflows::{Library, Names, Printer, quote};
+use crate::expr::workflows::{Library, Names, Printer, field_path, quote};
 use crate::expr::{BinaryOp, Expr, ExprKind, Type, UnaryOp};
 use crate::model::{Param, Pipeline, TriggerKind};
 use crate::syntax::span::Span;
@@ -106,13 +106,14 @@ pub fn default_steps(pipeline: &Pipeline, names: &Names, library: &mut Library, 
             Some((param.name.clone(), value))
         })
         .collect();
-    let assign = vec![
-        ("params".to_owned(), Value::Object(defaults)),
-        (
+    let mut assign = vec![("params".to_owned(), Value::Object(defaults))];
+    // A pipeline without params takes no notice of what an execution is started with.
+    if !pipeline.params.is_empty() {
+        assign.push((
             "params".to_owned(),
             expression("map.merge(params, default(args, params))"),
-        ),
-    ];
+        ));
+    }
     vec![Step::new(steps.name("params"), Action::Assign(assign))]
 }
 
@@ -137,7 +138,7 @@ pub fn check_steps(pipeline: &Pipeline, names: &Names, library: &mut Library, st
         if param.default.is_none() && !is_optional(param) {
             refuse(format!("not (\"{name}\" in params)"), "is missing".to_owned());
         }
-        let place = place("params", name);
+        let place = field_path("params", name);
         if let Some(condition) = differs(&place, &param.ty, library) {
             refuse(condition, format!("must be {}", param.ty));
         }
@@ -242,16 +243,6 @@ fn plain(value: f64) -> String {
     }
 }
 
-fn place(base: &str, field: &str) -> String {
-    let word = ["and", "or", "not", "in", "true", "false", "null"].contains(&field);
-    let simple = !word && field.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if simple && !field.starts_with(|c: char| c.is_ascii_digit()) {
-        format!("{base}.{field}")
-    } else {
-        format!("{base}[{}]", Value::from(field))
-    }
-}
-
 /// The condition that the value at `place` is not of a type; None where every value is.
 fn differs(place: &str, ty: &Type, library: &mut Library) -> Option<String> {
     Some(match ty {
@@ -259,10 +250,7 @@ fn differs(place: &str, ty: &Type, library: &mut Library) -> Option<String> {
         Type::Null => format!("{place} != null"),
         Type::Boolean => format!("get_type({place}) != \"boolean\""),
         Type::String => format!("get_type({place}) != \"string\""),
-        Type::Number => {
-            library.helpers.insert("is_number");
-            format!("not is_number({place})")
-        }
+        Type::Number => format!("not (get_type({place}) in [\"integer\", \"double\"])"),
         Type::Integer => {
             library.helpers.insert("is_integer");
             format!("not is_integer({place})")
@@ -374,13 +362,13 @@ fn object_routine<'a>(
         let key = Value::from(name.as_str());
         match ty {
             Type::Optional(inner) => {
-                if let Some(condition) = differs(&place("x", name), inner, library) {
+                if let Some(condition) = differs(&field_path("x", name), inner, library) {
                     refuse(format!("map.get(x, {key}) != null and {condition}"));
                 }
             }
             ty => {
                 refuse(format!("not ({key} in x)"));
-                if let Some(condition) = differs(&place("x", name), ty, library) {
+                if let Some(condition) = differs(&field_path("x", name), ty, library) {
                     refuse(condition);
                 }
             }

@@ -1,6 +1,6 @@
 //! Names: variables and steps of the workflow, resources in Google Cloud.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 
@@ -67,6 +67,8 @@ const OURS: [&str; 14] = [
 #[derive(Clone, Debug, Default)]
 pub struct Taken {
     names: BTreeSet<String>,
+    /// How often a name was asked for.
+    asked: BTreeMap<String, usize>,
 }
 
 impl Taken {
@@ -74,18 +76,24 @@ impl Taken {
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         Self {
             names: names.into_iter().collect(),
+            asked: BTreeMap::new(),
         }
     }
 
     /// `wanted`, or the same with a number where it is gone.
     pub fn name(&mut self, wanted: &str) -> String {
-        let mut name = wanted.to_owned();
-        let mut number = 2;
-        while !self.names.insert(name.clone()) {
-            name = format!("{wanted}_{number}");
-            number += 1;
+        let asked = self.asked.entry(wanted.to_owned()).or_default();
+        loop {
+            *asked += 1;
+            let name = if *asked == 1 {
+                wanted.to_owned()
+            } else {
+                format!("{wanted}_{asked}")
+            };
+            if self.names.insert(name.clone()) {
+                return name;
+            }
         }
-        name
     }
 
     /// All that are gone.
@@ -97,6 +105,14 @@ impl Taken {
 /// A step's id as an identifier.
 pub fn identifier(id: &str) -> String {
     id.replace('-', "_")
+}
+
+/// The name of a step's workflow step: its id, but for the words that `next` takes.
+pub fn step_name(id: &str) -> String {
+    match id {
+        "end" | "break" | "continue" => format!("{id}_step"),
+        id => identifier(id),
+    }
 }
 
 /// The variables of a workflow.

@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::calls::Calls;
 use super::frames::{self, Frame, Layout, Tree};
-use super::names::{self, Environment, Taken, Variables, identifier};
+use super::names::{self, Environment, Taken, Variables, identifier, step_name};
 use super::steps::{Action, Body, Call, Case, Routine, Step, Then, expression, to_yaml};
 use super::{helpers, inputs};
-use crate::expr::workflows::{Library, Names, Printer, Statement};
+use crate::expr::workflows::{Library, Names, Printer, Statement, field_path};
 use crate::expr::{Expr, ExprKind, Template};
 use crate::model::{Handler, Join, Kind, ON_FAILURE, Pipeline, StepIx};
 use crate::plan::{Guard, Plan};
@@ -36,7 +36,7 @@ pub fn workflow(pipeline: &Pipeline, plan: &Plan, environment: &Environment) -> 
             .collect(),
         taken: variables.taken.all().clone(),
     };
-    let ids = pipeline.steps.iter().map(|step| identifier(&step.id));
+    let ids = pipeline.steps.iter().map(|step| step_name(&step.id));
     let mut writer = Writer {
         pipeline,
         names: &names,
@@ -208,7 +208,7 @@ impl Writer<'_> {
 
     fn run(&mut self, ix: StepIx, out: &mut Vec<Step>) {
         let step = self.pipeline.step(ix);
-        let id = identifier(&step.id);
+        let id = step_name(&step.id);
         match &step.kind {
             Kind::Function(_) => {
                 let hint = format!("{id}_input");
@@ -254,7 +254,7 @@ impl Writer<'_> {
     fn call(&self, target: String, step: &str, timeout: u64, input: Value, result: Option<String>) -> Call {
         let url = match self.environment.urls.get(step) {
             Some(name) => format!("sys.get_env(\"{name}\")"),
-            None => format!("function_urls.{}", identifier(step)),
+            None => field_path("function_urls", &identifier(step)),
         };
         let args = [
             ("step", json!(step)),
@@ -275,7 +275,7 @@ impl Writer<'_> {
         } else {
             self.attempt(step, "input", Body::Call(call))
         };
-        Step::new(identifier(step), action)
+        Step::new(step_name(step), action)
     }
 
     /// Tries what evaluates an expression of a step.
@@ -323,7 +323,7 @@ impl Writer<'_> {
         if sure {
             inner.push(self.switch(&format!("when_{id}"), condition, then));
         } else {
-            let variable = self.variables.taken.name(&format!("{id}_when"));
+            let variable = self.variables.taken.name(&format!("{id}_condition"));
             let name = self.steps.name(&format!("evaluate_{id}"));
             let assign = Action::Assign(vec![(variable.clone(), expression(condition))]);
             let evaluate = self.attempt(&step.id, "when", Body::Steps(vec![Step::new(name, assign)]));
@@ -542,7 +542,7 @@ fn routine(routine: &crate::expr::workflows::Routine) -> Routine {
     steps.push(Step::new("done", Action::Return(routine.result.clone())));
     Routine {
         name: routine.name.clone(),
-        comment: String::new(),
+        comment: "An expression of pipeline.yaml that does not fit into one of Workflows.".to_owned(),
         params: routine.params.clone(),
         steps,
     }

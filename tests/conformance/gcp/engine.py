@@ -96,7 +96,7 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
     if run.entered is not None:
         entered = set(run.entered)
         steps = request.get("steps", [])
-        skipped = [step for step in steps if step.replace("-", "_") not in entered]
+        skipped = [step for step in steps if not entered & _step_names(step)]
     return {
         "status": "succeeded" if run.error is None else "failed",
         "outputs": run.result if run.error is None else None,
@@ -107,6 +107,12 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
         "buckets": {key: {"uri": f"gs://{name}", "name": name} for key, name in names.items()},
         "run_id": run_id,
     }
+
+
+def _step_names(step: str) -> set[str]:
+    """A step keeps its id, but for `-` and the words that `next` takes (`end`, `break`, `continue`)."""
+    name = step.replace("-", "_")
+    return {name, f"{name}_step"} if name in ("end", "break", "continue") else {name}
 
 
 def _failure(error: Any) -> dict[str, Any] | None:

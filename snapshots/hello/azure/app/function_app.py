@@ -1,0 +1,30 @@
+"""The function app of the pipeline `hello`. Written by mlpipe from pipeline.yaml.
+
+What the pipeline does is in mlpipe_pipeline.py.
+"""
+
+import azure.durable_functions as df
+
+import mlpipe_dag
+from mlpipe_activity import run_step
+from mlpipe_pipeline import NAME, PARAMS, define
+
+app = df.DFApp()
+
+
+@app.orchestration_trigger(context_name="context")
+def hello(context: df.DurableOrchestrationContext):
+    return (yield from mlpipe_dag.run(context, NAME, PARAMS, define))
+
+
+# The function of each step.
+
+
+@app.activity_trigger(input_name="envelope")
+def greet(envelope):
+    return run_step(envelope)
+
+
+@app.activity_trigger(input_name="envelope")
+def shout(envelope):
+    return run_step(envelope)
