@@ -329,7 +329,7 @@ impl<'a> Printer<'a> {
                 Code::new(format!("\"gs://\" + {}", name.text), Level::Add)
             }
             ExprKind::BucketName(bucket) => self.bucket(bucket),
-            ExprKind::Run(RunField::Id) => Code::atom("sys.get_env(\"GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID\")"),
+            ExprKind::Run(RunField::Id) => self.variable("run_id"),
             ExprKind::Run(RunField::Name) => self.literal(&Value::String(self.names.pipeline.clone())),
             ExprKind::Run(RunField::StartedAt) => self.variable("started_at"),
             ExprKind::Error(field) => {

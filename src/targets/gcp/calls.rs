@@ -1,4 +1,4 @@
-//! The subworkflows that call functions: one for each distinct retry policy, and the predicates that they ask.
+//! Calls of functions: the request, when it is repeated, and the subworkflows that a large workflow shares.
 
 use indexmap::IndexMap;
 use serde_json::{Value, json};
@@ -7,17 +7,31 @@ use super::steps::{Action, Body, Call, Retry as RetryBlock, Routine, Step, expre
 use crate::expr::workflows::{Library, quote};
 use crate::model::{Retry, RetryOn};
 
-/// The retry policies of a workflow, in order of first use.
+/// What the steps share, in order of first use.
 #[derive(Clone, Debug, Default)]
 pub struct Calls {
+    /// Subworkflows that call, by name.
     policies: IndexMap<String, Retry>,
+    /// Subworkflows that decide on a retry, by name.
+    predicates: IndexMap<String, Vec<RetryOn>>,
+}
+
+/// What a function receives.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The step's id.
+    pub step: Value,
+    /// From 1.
+    pub attempt: Value,
+    /// The step's input.
+    pub input: Value,
 }
 
 const PLAIN: &str = "call_function";
 const RETRYING: &str = "call_with_retry";
 
 impl Calls {
-    /// The name of the subworkflow for a policy.
+    /// The name of the subworkflow that calls by a policy.
     pub fn policy(&mut self, retry: &Retry) -> String {
         let retry = if retry.attempts > 1 { retry } else { &Retry::NONE };
         if let Some((name, _)) = self.policies.iter().find(|(_, known)| *known == retry) {
@@ -33,46 +47,62 @@ impl Calls {
         name
     }
 
-    /// The subworkflows.
-    pub fn routines(&self, library: &mut Library) -> Vec<Routine> {
-        let mut predicates: IndexMap<String, Vec<RetryOn>> = IndexMap::new();
-        let mut routines: Vec<Routine> = Vec::new();
-        for (name, retry) in &self.policies {
-            library.helpers.insert("call_error");
-            routines.push(if retry.attempts > 1 {
-                retrying(name, retry, predicate(&retry.on, &mut predicates))
-            } else {
-                plain(name)
-            });
+    /// The `retry` of a step; None for a single attempt.
+    pub fn retry(&mut self, retry: &Retry) -> Option<RetryBlock> {
+        (retry.attempts > 1).then(|| RetryBlock {
+            predicate: self.predicate(&retry.on),
+            max_retries: retry.attempts.saturating_sub(1),
+            initial_delay: retry.delay,
+            max_delay: retry.max_delay,
+            multiplier: retry.backoff,
+        })
+    }
+
+    fn predicate(&mut self, on: &[RetryOn]) -> String {
+        if let Some((name, _)) = self.predicates.iter().find(|(_, list)| list.as_slice() == on) {
+            return name.clone();
         }
-        routines.extend(predicates.iter().map(|(name, on)| predicate_routine(name, on)));
+        let wanted = match on {
+            [RetryOn::Transient] => "is_transient",
+            [RetryOn::Timeout] => "is_timeout",
+            on if on.contains(&RetryOn::All) => "is_any_error",
+            _ => "is_retried",
+        };
+        let mut name = wanted.to_owned();
+        let mut number = 2;
+        while self.predicates.contains_key(&name) {
+            name = format!("{wanted}_{number}");
+            number += 1;
+        }
+        self.predicates.insert(name.clone(), on.to_vec());
+        name
+    }
+
+    /// The subworkflows.
+    pub fn routines(&mut self, library: &mut Library) -> Vec<Routine> {
+        let policies = self.policies.clone();
+        let mut routines: Vec<Routine> = policies
+            .iter()
+            .map(|(name, retry)| {
+                library.helpers.insert("fail_step");
+                call_routine(name, self.retry(retry))
+            })
+            .collect();
+        routines.extend(self.predicates.iter().map(|(name, on)| {
+            library.helpers.insert("call_error");
+            predicate_routine(name, on)
+        }));
         routines
     }
 }
 
-fn predicate(on: &[RetryOn], known: &mut IndexMap<String, Vec<RetryOn>>) -> String {
-    if let Some((name, _)) = known.iter().find(|(_, list)| list.as_slice() == on) {
-        return name.clone();
-    }
-    let wanted = match on {
-        [RetryOn::Transient] => "is_transient".to_owned(),
-        [RetryOn::Timeout] => "is_timeout".to_owned(),
-        on if on.contains(&RetryOn::All) => "is_any_error".to_owned(),
-        _ => "is_retried".to_owned(),
-    };
-    let mut name = wanted.clone();
-    let mut number = 2;
-    while known.contains_key(&name) {
-        name = format!("{wanted}_{number}");
-        number += 1;
-    }
-    known.insert(name.clone(), on.to_vec());
-    name
-}
-
 fn predicate_routine(name: &str, on: &[RetryOn]) -> Routine {
-    let steps = if on.contains(&RetryOn::All) {
-        vec![Step::new("answer", Action::Return(Value::Bool(true)))]
+    let mut steps = vec![read_error()];
+    if on.contains(&RetryOn::All) {
+        steps.push(Step::new(
+            "answer",
+            Action::Return(expression("error.name != \"ExpressionError\"")),
+        ));
     } else {
         let names: Vec<&str> = on
             .iter()
@@ -85,7 +115,6 @@ fn predicate_routine(name: &str, on: &[RetryOn]) -> Routine {
             .collect();
         let quoted: Vec<String> = names.iter().map(|name| quote(name)).collect();
         let mut list = format!("[{}]", quoted.join(", "));
-        let mut steps = vec![read_error()];
         if list.len() > 300 {
             let names = names.into_iter().map(Value::from).collect();
             steps.push(Step::new("list", Action::Assign(vec![("retried".to_owned(), names)])));
@@ -95,8 +124,7 @@ fn predicate_routine(name: &str, on: &[RetryOn]) -> Routine {
             "answer",
             Action::Return(expression(format!("error.name in {list}"))),
         ));
-        steps
-    };
+    }
     Routine {
         name: name.to_owned(),
         comment: "True for the errors that are tried again.".to_owned(),
@@ -105,72 +133,77 @@ fn predicate_routine(name: &str, on: &[RetryOn]) -> Routine {
     }
 }
 
-fn plain(name: &str) -> Routine {
-    let body = Body::Call(post(json!(1)));
-    Routine {
-        name: name.to_owned(),
-        comment: "Calls the function of a step; fails with {name, message, step}.".to_owned(),
-        params: params(),
-        steps: vec![
-            Step::new("attempt", attempt(body, None)),
-            Step::new("done", Action::Return(expression("response.body"))),
-        ],
-    }
-}
-
-fn retrying(name: &str, retry: &Retry, predicate: String) -> Routine {
-    let count = Step::new(
-        "count",
-        Action::Assign(vec![("attempt".to_owned(), expression("attempt + 1"))]),
-    );
-    let body = Body::Steps(vec![
-        count,
-        Step::new("post", Action::Call(post(expression("attempt")))),
-    ]);
-    let block = RetryBlock {
-        predicate,
-        max_retries: retry.attempts.saturating_sub(1),
-        initial_delay: retry.delay,
-        max_delay: retry.max_delay,
-        multiplier: retry.backoff,
+/// A subworkflow that calls a function by a policy.
+fn call_routine(name: &str, retry: Option<RetryBlock>) -> Routine {
+    let mut steps = Vec::new();
+    let attempt = if retry.is_some() {
+        expression("attempt")
+    } else {
+        json!(1)
     };
+    let envelope = Envelope {
+        step: expression("step"),
+        attempt,
+        input: expression("input"),
+    };
+    let mut call = post(expression("url"), expression("timeout"), envelope);
+    call.result = Some("response".to_owned());
+    if let Some(Value::Object(body)) = call.args.get_mut("body") {
+        body.insert(
+            "run_id".to_owned(),
+            expression("sys.get_env(\"GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID\")"),
+        );
+    }
+    let body = if retry.is_some() {
+        steps.push(Step::new(
+            "init",
+            Action::Assign(vec![("attempt".to_owned(), json!(0))]),
+        ));
+        let count = Action::Assign(vec![("attempt".to_owned(), expression("attempt + 1"))]);
+        Body::Steps(vec![Step::new("count", count), Step::new("post", Action::Call(call))])
+    } else {
+        Body::Call(call)
+    };
+    steps.push(Step::new(
+        "attempts",
+        Action::Try {
+            body,
+            retry,
+            error: "e".to_owned(),
+            except: vec![Step::new("fail", Action::Call(fail_step(expression("step"))))],
+        },
+    ));
+    steps.push(Step::new("done", Action::Return(expression("response.body"))));
     Routine {
         name: name.to_owned(),
-        comment:
-            "Calls the function of a step until it answers or may not be tried again; fails with {name, message, step}."
-                .to_owned(),
-        params: params(),
-        steps: vec![
-            Step::new("init", Action::Assign(vec![("attempt".to_owned(), json!(0))])),
-            Step::new("attempts", attempt(body, Some(block))),
-            Step::new("done", Action::Return(expression("response.body"))),
-        ],
+        comment: "Calls the function of a step.".to_owned(),
+        params: ["step", "url", "timeout", "input"].map(str::to_owned).to_vec(),
+        steps,
     }
 }
 
-fn params() -> Vec<String> {
-    ["step", "url", "timeout", "input"].map(str::to_owned).to_vec()
-}
-
-fn post(attempt: Value) -> Call {
+/// The request to a function.
+pub fn post(url: Value, timeout: impl Into<Value>, envelope: Envelope) -> Call {
     let body = json!({
-        "run_id": expression("sys.get_env(\"GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID\")"),
-        "step": expression("step"),
-        "attempt": attempt,
-        "input": expression("input"),
+        "run_id": expression("run_id"),
+        "step": envelope.step,
+        "attempt": envelope.attempt,
+        "input": envelope.input,
     });
-    Call {
-        result: Some("response".to_owned()),
-        ..Call::new(
-            "http.post",
-            [
-                ("url", expression("url")),
-                ("auth", json!({ "type": "OIDC" })),
-                ("timeout", expression("timeout")),
-                ("body", body),
-            ],
-        )
-    }
+    Call::new(
+        "http.post",
+        [
+            ("url", url),
+            ("auth", json!({ "type": "OIDC" })),
+            ("timeout", timeout.into()),
+            ("body", body),
+        ],
+    )
+}
+
+/// The call that fails with what was caught.
+pub fn fail_step(step: Value) -> Call {
+    Call::new("fail_step", [("step", step), ("e", expression("e"))])
 }
 
 /// `error`: the name and message of what was caught.
@@ -180,21 +213,4 @@ fn read_error() -> Step {
         ..Call::new("call_error", [("e", expression("e"))])
     };
     Step::new("read_error", Action::Call(call))
-}
-
-fn attempt(body: Body, retry: Option<RetryBlock>) -> Action {
-    let fail = Step::new(
-        "fail",
-        Action::Raise(json!({
-            "name": expression("error.name"),
-            "message": expression("error.message"),
-            "step": expression("step"),
-        })),
-    );
-    Action::Try {
-        body,
-        retry,
-        error: "e".to_owned(),
-        except: vec![read_error(), fail],
-    }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 
 use super::names::Variables;
-use crate::expr::Expr;
-use crate::model::{Pipeline, StepIx, StepRead, step_reads};
+use crate::expr::{Expr, Type};
+use crate::model::{ON_FAILURE, Pipeline, StepIx, StepRead, step_reads};
 use crate::plan::{Guard, Node, Plan};
 
 /// How deep parallel steps nest: Workflows quotas, "Parallel nesting depth".
@@ -56,6 +56,8 @@ pub struct Layout {
     pub declared: BTreeMap<Frame, Vec<Declared>>,
     /// Variables that the branches of a parallel step assign for others.
     pub shared: BTreeMap<usize, Vec<String>>,
+    /// Outputs that nothing reads any more when a step has run: their memory is freed.
+    pub freed: BTreeMap<StepIx, Vec<String>>,
 }
 
 /// A variable to declare.
@@ -63,8 +65,27 @@ pub struct Layout {
 pub struct Declared {
     /// Its name.
     pub name: String,
-    /// A status starts as `skipped`, an output as null.
-    pub status: bool,
+    /// What it starts as.
+    pub first: First,
+}
+
+/// What a variable starts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// An output: null.
+    Null,
+    /// A status: `skipped`.
+    Skipped,
+    /// A count of attempts: 0.
+    Zero,
+}
+
+/// Where something is read.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    frame: Frame,
+    /// The step that reads it; None: a condition, or the pipeline's outputs.
+    by: Option<StepIx>,
 }
 
 #[derive(Debug)]
@@ -76,7 +97,10 @@ struct Builder {
     guards: Vec<Frame>,
     /// Where the statuses that conditions read are read.
     status_reads: Vec<(StepIx, Frame)>,
+    /// The order of the steps in the file that is written.
+    order: Vec<usize>,
     pars: usize,
+    ran: usize,
 }
 
 /// The plan with its places. Parallel steps deeper than Workflows nests them run one after the other: the order honours every edge.
@@ -90,7 +114,9 @@ pub fn layout(pipeline: &Pipeline, plan: &Plan, variables: &Variables) -> (Tree,
         runs: vec![ROOT; pipeline.steps.len()],
         guards: vec![ROOT; pipeline.steps.len()],
         status_reads: Vec::new(),
+        order: vec![0; pipeline.steps.len()],
         pars: 0,
+        ran: 0,
     };
     let tree = builder.tree(&plan.root, ROOT, 0);
     let layout = builder.variables(pipeline, variables);
@@ -101,8 +127,10 @@ impl Builder {
     fn tree(&mut self, node: &Node, frame: Frame, nesting: usize) -> Tree {
         match node {
             Node::Run(ix) => {
-                if let Some(place) = self.runs.get_mut(ix.0) {
+                self.ran += 1;
+                if let (Some(place), Some(order)) = (self.runs.get_mut(ix.0), self.order.get_mut(ix.0)) {
                     *place = frame;
+                    *order = self.ran;
                 }
                 Tree::Run(*ix)
             }
@@ -149,74 +177,120 @@ impl Builder {
             .enumerate()
             .map(|(index, step)| (step.id.as_str(), index))
             .collect();
-        let mut outputs: Vec<Vec<Frame>> = vec![Vec::new(); pipeline.steps.len()];
+        let mut outputs: Vec<Vec<Read>> = vec![Vec::new(); pipeline.steps.len()];
         let mut statuses = outputs.clone();
-        let mut note = |expr: &Expr, frame: Frame| {
+        let mut note = |expr: &Expr, read: Read| {
             for (id, what) in step_reads(expr) {
                 let reads = match what {
                     StepRead::Output => &mut outputs,
                     StepRead::Status => &mut statuses,
                     StepRead::Error => continue,
                 };
-                if let Some(frames) = index.get(id).and_then(|index| reads.get_mut(*index)) {
-                    frames.push(frame);
+                if let Some(reads) = index.get(id).and_then(|index| reads.get_mut(*index)) {
+                    reads.push(read);
                 }
             }
         };
-        for ((step, run), guard) in pipeline.steps.iter().zip(&self.runs).zip(&self.guards) {
-            step.each_expr(&mut |expr| note(expr, *run));
+        for ((position, step), (run, guard)) in pipeline
+            .steps
+            .iter()
+            .enumerate()
+            .zip(self.runs.iter().zip(&self.guards))
+        {
+            let by = Some(StepIx(position));
+            step.each_expr(&mut |expr| note(expr, Read { frame: *run, by }));
             if let Some(when) = &step.when {
-                note(when, *guard);
+                note(
+                    when,
+                    Read {
+                        frame: *guard,
+                        by: None,
+                    },
+                );
             }
         }
+        let last = Read { frame: ROOT, by: None };
         for (_, output) in &pipeline.outputs {
-            output.each_expr(&mut |expr| note(expr, ROOT));
+            output.each_expr(&mut |expr| note(expr, last));
         }
         for (ix, frame) in &self.status_reads {
-            if let Some(frames) = statuses.get_mut(ix.0) {
-                frames.push(*frame);
+            if let Some(reads) = statuses.get_mut(ix.0) {
+                reads.push(Read {
+                    frame: *frame,
+                    by: None,
+                });
             }
         }
         let mut layout = Layout::default();
         for (position, step) in pipeline.steps.iter().enumerate() {
             let assigned = self.runs.get(position).copied().unwrap_or(ROOT);
-            for (variable, reads, status) in [
-                (variables.outputs.get(&step.id), outputs.get(position), false),
-                (variables.statuses.get(&step.id), statuses.get(position), true),
-            ] {
-                if let (Some(variable), Some(reads)) = (variable, reads) {
-                    self.declare(variable, assigned, reads, status, &mut layout);
+            if let (Some(variable), Some(reads)) = (variables.statuses.get(&step.id), statuses.get(position)) {
+                self.declare(variable, assigned, reads, First::Skipped, &mut layout);
+            }
+            if let (Some(variable), Some(reads)) = (variables.outputs.get(&step.id), outputs.get(position)) {
+                let home = self.declare(variable, assigned, reads, First::Null, &mut layout);
+                if step.output.as_ref().is_none_or(is_large) {
+                    self.free(variable, home, reads, &mut layout);
                 }
             }
+            if let Some(variable) = variables.attempts.get(&step.id) {
+                let home = self.home(assigned);
+                layout.declared.entry(home).or_default().push(Declared {
+                    name: variable.clone(),
+                    first: First::Zero,
+                });
+            }
+        }
+        if let Some(variable) = variables.attempts.get(ON_FAILURE) {
+            layout.declared.entry(ROOT).or_default().push(Declared {
+                name: variable.clone(),
+                first: First::Zero,
+            });
         }
         layout
     }
 
-    /// Declares a variable where the places that assign and read it meet.
-    fn declare(&self, variable: &str, assigned: Frame, reads: &[Frame], status: bool, layout: &mut Layout) {
-        let meeting = reads.iter().fold(assigned, |frame, read| self.meet(frame, *read));
-        if meeting == assigned {
+    /// Frees an output behind the last step that reads it, where that runs in the place that the variable belongs to.
+    fn free(&self, variable: &str, home: Frame, reads: &[Read], layout: &mut Layout) {
+        let order = |ix: &StepIx| self.order.get(ix.0).copied().unwrap_or(0);
+        let readers: Option<Vec<StepIx>> = reads.iter().map(|read| read.by).collect();
+        let Some(last) = readers.and_then(|readers| readers.into_iter().max_by_key(order)) else {
             return;
+        };
+        if self.runs.get(last.0) == Some(&home) {
+            layout.freed.entry(last).or_default().push(variable.to_owned());
+        }
+    }
+
+    /// Declares a variable where the places that assign and read it meet; gives that place.
+    fn declare(&self, variable: &str, assigned: Frame, reads: &[Read], first: First, layout: &mut Layout) -> Frame {
+        let meeting = reads.iter().fold(assigned, |frame, read| self.meet(frame, read.frame));
+        if meeting == assigned {
+            return meeting;
         }
         let mut at = assigned;
         while at != meeting {
-            let Some(place) = self.places.get(at) else { return };
+            let Some(place) = self.places.get(at) else { break };
             if let Some(par) = place.par {
                 layout.shared.entry(par).or_default().push(variable.to_owned());
             }
             at = place.parent;
         }
-        // A condition has no place for declarations of its own.
+        let name = variable.to_owned();
+        let home = self.home(at);
+        layout.declared.entry(home).or_default().push(Declared { name, first });
+        meeting
+    }
+
+    /// The branch around a place, or the main routine: a condition has no room for declarations.
+    fn home(&self, mut at: Frame) -> Frame {
         while at != ROOT
             && let Some(place) = self.places.get(at)
             && place.par.is_none()
         {
             at = place.parent;
         }
-        layout.declared.entry(at).or_default().push(Declared {
-            name: variable.to_owned(),
-            status,
-        });
+        at
     }
 
     fn meet(&self, mut a: Frame, mut b: Frame) -> Frame {
@@ -231,5 +305,15 @@ impl Builder {
             }
         }
         a
+    }
+}
+
+/// True for what may hold much.
+fn is_large(ty: &Type) -> bool {
+    match ty {
+        Type::Null | Type::Boolean | Type::Integer | Type::Number => false,
+        Type::Optional(inner) => is_large(inner),
+        Type::Object(fields) => fields.values().any(is_large),
+        Type::Any | Type::String | Type::List(_) => true,
     }
 }

@@ -42,6 +42,12 @@ fn chunks() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// True where the text calls a subworkflow of that name.
 fn calls(text: &str, name: &str) -> bool {
+    if text
+        .lines()
+        .any(|line| line.trim_start().strip_prefix("call: ") == Some(name))
+    {
+        return true;
+    }
     let call = format!("{name}(");
     text.match_indices(&call).any(|(at, _)| {
         let before = text.get(..at).and_then(|before| before.chars().next_back());

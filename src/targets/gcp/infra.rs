@@ -8,14 +8,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::inputs::FINALIZED;
-use super::names::{Environment, Taken, identifier, resource};
+use super::names::{Environment, SERVICE, Taken, identifier, resource};
 use crate::expr::Template;
 use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind};
 use crate::targets::package::{self, Package};
 
 /// Resource names by Google's rules: service accounts, Cloud Run services, buckets, everything else.
 const ACCOUNT: usize = 30;
-const SERVICE: usize = 63;
 /// Bucket names have 63 characters, and projects 30: what is left beside the project and a dash.
 const BUCKET: usize = 32;
 

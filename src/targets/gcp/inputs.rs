@@ -93,6 +93,9 @@ pub fn trigger_routine(pipeline: &Pipeline, names: &Names, library: &mut Library
 
 /// `params`: the defaults, and what the execution was given.
 pub fn default_steps(pipeline: &Pipeline, names: &Names, library: &mut Library, steps: &mut Taken) -> Vec<Step> {
+    if pipeline.params.is_empty() && !reads_params(pipeline) {
+        return Vec::new();
+    }
     let mut printer = Printer::new(names, library);
     let defaults: Map<String, Value> = pipeline
         .params
@@ -115,6 +118,14 @@ pub fn default_steps(pipeline: &Pipeline, names: &Names, library: &mut Library, 
         ));
     }
     vec![Step::new(steps.name("params"), Action::Assign(assign))]
+}
+
+fn reads_params(pipeline: &Pipeline) -> bool {
+    let mut found = false;
+    super::names::each_expr(pipeline, &mut |expr| {
+        expr.walk(&mut |part| found |= matches!(part.kind, ExprKind::Param(_)));
+    });
+    found
 }
 
 fn is_optional(param: &Param) -> bool {
@@ -290,7 +301,7 @@ fn type_name(ty: &Type) -> String {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
-    super::names::resource(&[&text], 60).replace('-', "_")
+    super::names::short(&text, 60)
 }
 
 /// The subworkflows that check the lists and objects among the params' types.

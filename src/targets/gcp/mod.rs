@@ -10,6 +10,8 @@ mod limits;
 mod names;
 mod readme;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod workflow;
 
 use super::{Artifacts, Sources};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 
 use super::helpers;
-use crate::model::{Kind, Pipeline, TriggerKind};
+use crate::model::{Kind, ON_FAILURE, Pipeline, TriggerKind};
 use crate::plan::Plan;
 
 /// Names of Workflows' own that a variable cannot take: literals, operators, modules and functions of the standard library.
@@ -46,7 +46,7 @@ const BUILTINS: [&str; 33] = [
 ];
 
 /// Variables and subworkflows that mlpipe makes.
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     "args",
     "params",
     "failure",
@@ -55,6 +55,7 @@ const OURS: [&str; 14] = [
     "object",
     "branch",
     "started_at",
+    "run_id",
     "function_urls",
     "call_function",
     "call_with_retry",
@@ -122,6 +123,8 @@ pub struct Variables {
     pub outputs: IndexMap<String, String>,
     /// With a step's status, likewise.
     pub statuses: IndexMap<String, String>,
+    /// With the number of a step's attempt, by step id; only of those that are tried again.
+    pub attempts: IndexMap<String, String>,
     /// All names that are gone.
     pub taken: Taken,
 }
@@ -141,6 +144,7 @@ pub fn variables(pipeline: &Pipeline, plan: &Plan) -> Variables {
     };
     let mut outputs = IndexMap::new();
     let mut statuses = IndexMap::new();
+    let mut attempts = IndexMap::new();
     for (index, step) in pipeline.steps.iter().enumerate() {
         let reads = plan.reads.get(index).copied().unwrap_or_default();
         let id = identifier(&step.id);
@@ -156,10 +160,23 @@ pub fn variables(pipeline: &Pipeline, plan: &Plan) -> Variables {
             let variable = fresh(&mut taken, format!("{id}_status"));
             statuses.insert(step.id.clone(), variable);
         }
+        if matches!(step.kind, Kind::Function(_)) && step.retry.attempts > 1 {
+            let variable = fresh(&mut taken, format!("{id}_attempt"));
+            attempts.insert(step.id.clone(), variable);
+        }
+    }
+    if pipeline
+        .on_failure
+        .as_ref()
+        .is_some_and(|handler| handler.retry.attempts > 1)
+    {
+        let variable = fresh(&mut taken, format!("{ON_FAILURE}_attempt"));
+        attempts.insert(ON_FAILURE.to_owned(), variable);
     }
     Variables {
         outputs,
         statuses,
+        attempts,
         taken,
     }
 }
@@ -212,10 +229,14 @@ pub struct Environment {
     pub buckets: IndexMap<String, String>,
 }
 
+/// Characters of a function's name: Cloud Run's rule for services.
+pub const SERVICE: usize = 63;
 /// How many variables a workflow may have.
 const ENVIRONMENT: usize = 20;
-/// How many URLs fit into the 4 KiB of one variable: of 63 characters for a function's name, and its host.
-const URLS: usize = 20;
+/// Bytes of one variable.
+const VARIABLE: usize = 4096;
+/// What a URL has beside the function's name, with its quotes and its comma: `https://NAME-PROJECTNUMBER.REGION.run.app`.
+const URL: usize = 72;
 
 /// Lays out the environment.
 pub fn environment(pipeline: &Pipeline) -> Environment {
@@ -232,11 +253,17 @@ pub fn environment(pipeline: &Pipeline) -> Environment {
             environment.urls.insert(step.to_owned(), name);
         }
     } else {
-        for chunk in steps.chunks(URLS) {
-            let name = taken.name("FUNCTION_URLS");
-            environment
-                .url_maps
-                .insert(name, chunk.iter().map(|step| (*step).to_owned()).collect());
+        let mut room = 0;
+        for step in steps {
+            let size = step.len() + resource(&[&pipeline.name, step], SERVICE).len() + URL;
+            if room < size {
+                environment.url_maps.insert(taken.name("FUNCTION_URLS"), Vec::new());
+                room = VARIABLE - 2;
+            }
+            room -= size;
+            if let Some((_, steps)) = environment.url_maps.last_mut() {
+                steps.push(step.to_owned());
+            }
         }
     }
     environment
@@ -259,17 +286,31 @@ impl Environment {
     }
 }
 
-/// `parts` joined by dashes, in letters, digits and dashes, within `limit` characters: a longer name ends with a hash of the whole.
+/// `parts` joined by dashes, in letters, digits and dashes, within `limit` characters. Where that changes more than `_` to `-`, a hash of the
+/// whole keeps it apart from others; the last part, which tells them apart to a reader, is kept whole.
 pub fn resource(parts: &[&str], limit: usize) -> String {
     let whole = parts.join("-");
     let name = whole.replace('_', "-");
-    let name = name.trim_end_matches('-');
-    if name.len() <= limit && name.len() == whole.len() {
-        return name.to_owned();
+    if name.len() <= limit && !name.ends_with('-') {
+        return name;
     }
     let hash = format!("{:08x}", fnv(&whole));
-    let kept: String = name.chars().take(limit.saturating_sub(hash.len() + 1)).collect();
-    format!("{}-{hash}", kept.trim_end_matches('-'))
+    let last = parts
+        .last()
+        .map_or("", |part| part.trim_end_matches(['-', '_']))
+        .replace('_', "-");
+    let left = limit.saturating_sub(hash.len() + last.len() + 2);
+    let head: String = name.chars().take(left).collect();
+    format!("{}-{hash}-{last}", head.trim_end_matches('-'))
+}
+
+/// A long identifier cut, with a hash of the whole at its end.
+pub fn short(name: &str, limit: usize) -> String {
+    if name.len() <= limit {
+        return name.to_owned();
+    }
+    let head: String = name.chars().take(limit.saturating_sub(9)).collect();
+    format!("{head}_{:08x}", fnv(name))
 }
 
 /// FNV-1a of 32 bits: short, and the same on every machine.

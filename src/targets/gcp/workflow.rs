@@ -2,14 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::calls::Calls;
-use super::frames::{self, Frame, Layout, Tree};
+use super::calls::{self, Calls};
+use super::frames::{self, First, Frame, Layout, Tree};
+use super::limits::QUOTAS;
 use super::names::{self, Environment, Taken, Variables, identifier, step_name};
 use super::steps::{Action, Body, Call, Case, Routine, Step, Then, expression, to_yaml};
 use super::{helpers, inputs};
+use crate::expr::ast::RunField;
 use crate::expr::workflows::{Library, Names, Printer, Statement, field_path};
 use crate::expr::{Expr, ExprKind, Template};
-use crate::model::{Handler, Join, Kind, ON_FAILURE, Pipeline, StepIx};
+use crate::model::{Handler, Join, Kind, ON_FAILURE, Pipeline, Retry, StepIx};
 use crate::plan::{Guard, Plan};
 
 /// Assignments of one step: Workflows quotas, "Assignments per step".
@@ -21,8 +23,18 @@ const BRANCHES: usize = 10;
 /// Statuses that one condition lists in place.
 const STATUSES: usize = 8;
 
-/// The text of `workflow.yaml`.
+/// The text of `workflow.yaml`. Each step calls its function itself, unless that makes the source too large: then subworkflows do, which
+/// costs memory (a step's input is held twice).
 pub fn workflow(pipeline: &Pipeline, plan: &Plan, environment: &Environment) -> String {
+    let text = written(pipeline, plan, environment, false);
+    if text.len() <= QUOTAS.workflow.source_bytes {
+        text
+    } else {
+        written(pipeline, plan, environment, true)
+    }
+}
+
+fn written(pipeline: &Pipeline, plan: &Plan, environment: &Environment, compact: bool) -> String {
     let variables = names::variables(pipeline, plan);
     let (tree, layout) = frames::layout(pipeline, plan, &variables);
     let names = Names {
@@ -47,6 +59,7 @@ pub fn workflow(pipeline: &Pipeline, plan: &Plan, environment: &Environment) -> 
         calls: Calls::default(),
         steps: Taken::new(ids.chain([ON_FAILURE.to_owned()])),
         parallel: false,
+        compact,
     };
     let main = writer.main(&tree);
     let mut routines = vec![main];
@@ -62,6 +75,17 @@ pub fn workflow(pipeline: &Pipeline, plan: &Plan, environment: &Environment) -> 
     texts.join("\n") + &helpers::text(&writer.library.helpers)
 }
 
+/// A function to call.
+struct Invocation<'a> {
+    step: &'a str,
+    timeout: u64,
+    retry: &'a Retry,
+    input: Value,
+    /// True where the input surely evaluates.
+    safe: bool,
+    result: Option<String>,
+}
+
 struct Writer<'a> {
     pipeline: &'a Pipeline,
     names: &'a Names,
@@ -74,6 +98,8 @@ struct Writer<'a> {
     steps: Taken,
     /// True where there is a parallel step: then `failure` is declared.
     parallel: bool,
+    /// True where subworkflows call the functions.
+    compact: bool,
 }
 
 impl Writer<'_> {
@@ -123,7 +149,11 @@ impl Writer<'_> {
     /// Declares what steps of conditions and branches assign.
     fn init(&mut self) -> Vec<Step> {
         let mut assign = Vec::new();
-        if reads_start(self.pipeline) {
+        if !self.pipeline.functions().is_empty() || reads_run(self.pipeline, RunField::Id) {
+            let id = expression("sys.get_env(\"GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID\")");
+            assign.push(("run_id".to_owned(), id));
+        }
+        if reads_run(self.pipeline, RunField::StartedAt) {
             assign.push(("started_at".to_owned(), expression("time.format(sys.now())")));
         }
         for (index, name) in self.environment.url_maps.keys().enumerate() {
@@ -145,8 +175,13 @@ impl Writer<'_> {
     fn declared(&self, frame: Frame) -> Vec<(String, Value)> {
         let variables = self.layout.declared.get(&frame).into_iter().flatten();
         variables
+            .filter(|variable| !(self.compact && variable.first == First::Zero))
             .map(|variable| {
-                let first = if variable.status { json!("skipped") } else { Value::Null };
+                let first = match variable.first {
+                    First::Null => Value::Null,
+                    First::Skipped => json!("skipped"),
+                    First::Zero => json!(0),
+                };
                 (variable.name.clone(), first)
             })
             .collect()
@@ -209,19 +244,19 @@ impl Writer<'_> {
     fn run(&mut self, ix: StepIx, out: &mut Vec<Step>) {
         let step = self.pipeline.step(ix);
         let id = step_name(&step.id);
+        let start = out.len();
         match &step.kind {
             Kind::Function(_) => {
-                let hint = format!("{id}_input");
-                let input = self.printer().template(&step.input, &hint);
-                let policy = self.calls.policy(&step.retry);
-                let call = self.call(
-                    policy,
-                    &step.id,
-                    step.attempt_timeout(),
+                let input = self.printer().template(&step.input, &format!("{id}_input"));
+                let function = Invocation {
+                    step: &step.id,
+                    timeout: step.attempt_timeout(),
+                    retry: &step.retry,
                     input,
-                    step_output(self.names, &step.id),
-                );
-                out.push(self.guard_call(&step.id, call, step.input.is_safe()));
+                    safe: step.input.is_safe(),
+                    result: self.names.outputs.get(&step.id).cloned(),
+                };
+                self.function(function, out);
             }
             Kind::Wait { seconds } => {
                 let call = Call::new("sys.sleep", [("seconds", json!(seconds))]);
@@ -240,54 +275,119 @@ impl Writer<'_> {
                 }
             }
         }
-        if let Some(status) = self.names.statuses.get(&step.id) {
-            let name = self.steps.name(&format!("{id}_succeeded"));
-            let assign = vec![(status.clone(), json!("succeeded"))];
-            out.push(Step::new(name, Action::Assign(assign)));
+        let status = self.names.statuses.get(&step.id);
+        let mut after: Vec<(String, Value)> = status
+            .map(|status| (status.clone(), json!("succeeded")))
+            .into_iter()
+            .collect();
+        let freed = self.layout.freed.get(&ix).into_iter().flatten();
+        after.extend(freed.map(|variable| (variable.clone(), Value::Null)));
+        if let Some(Step {
+            action: Action::Assign(assign),
+            ..
+        }) = out.get_mut(start + 1)
+        {
+            assign.extend(after);
+        } else if !after.is_empty() {
+            let name = self.steps.name(&format!("after_{id}"));
+            out.push(Step::new(name, Action::Assign(after)));
         }
-        if let (Some(comment), Some(step)) = (&step.description, out.iter_mut().find(|step| step.name == id)) {
+        if let (Some(comment), Some(step)) = (&step.description, out.get_mut(start)) {
             step.comment = one_line(comment);
         }
     }
 
-    /// The call of a step's function through the routine of its retry policy.
-    fn call(&self, target: String, step: &str, timeout: u64, input: Value, result: Option<String>) -> Call {
-        let url = match self.environment.urls.get(step) {
-            Some(name) => format!("sys.get_env(\"{name}\")"),
-            None => field_path("function_urls", &identifier(step)),
+    /// The call of a function, and behind it what is kept of its answer.
+    fn function(&mut self, function: Invocation<'_>, out: &mut Vec<Step>) {
+        if self.compact {
+            let call = self.compact_call(&function);
+            let action = if function.safe {
+                Action::Call(call)
+            } else {
+                self.attempt(function.step, "input", Body::Call(call))
+            };
+            out.push(Step::new(step_name(function.step), action));
+            return;
+        }
+        let name = step_name(function.step);
+        let attempts = self.variables.attempts.get(function.step).cloned();
+        let mut call = calls::post(
+            self.url(function.step),
+            function.timeout,
+            calls::Envelope {
+                step: json!(function.step),
+                attempt: attempts.as_ref().map_or(json!(1), expression),
+                input: function.input,
+            },
+        );
+        call.result.clone_from(&function.result);
+        let fail = calls::fail_step(json!(function.step));
+        self.library.helpers.insert("fail_step");
+        let except = vec![Step::new(
+            self.steps.name(&format!("{name}_failed")),
+            Action::Call(fail),
+        )];
+        let (outer, body) = match attempts {
+            Some(attempts) => {
+                let count = Action::Assign(vec![(attempts.clone(), expression(format!("{attempts} + 1")))]);
+                let steps = vec![
+                    Step::new(self.steps.name(&format!("{name}_attempt")), count),
+                    Step::new(name.clone(), Action::Call(call)),
+                ];
+                (self.steps.name(&format!("{name}_attempts")), Body::Steps(steps))
+            }
+            None => (name.clone(), Body::Call(call)),
         };
-        let args = [
-            ("step", json!(step)),
-            ("url", expression(url)),
-            ("timeout", json!(timeout)),
-            ("input", input),
-        ];
-        Call {
-            result,
-            ..Call::new(target, args)
+        let retry = self.calls.retry(function.retry);
+        out.push(Step::new(
+            outer,
+            Action::Try {
+                body,
+                retry,
+                error: "e".to_owned(),
+                except,
+            },
+        ));
+        if let Some(result) = function.result {
+            let name = self.steps.name(&format!("{name}_output"));
+            let body = expression(format!("{result}.body"));
+            out.push(Step::new(name, Action::Assign(vec![(result, body)])));
         }
     }
 
-    /// A step that calls; where its input may fail to evaluate, that is the step's `ExpressionError`.
-    fn guard_call(&mut self, step: &str, call: Call, safe: bool) -> Step {
-        let action = if safe {
-            Action::Call(call)
-        } else {
-            self.attempt(step, "input", Body::Call(call))
-        };
-        Step::new(step_name(step), action)
+    /// The URL of a step's function.
+    fn url(&self, step: &str) -> Value {
+        expression(match self.environment.urls.get(step) {
+            Some(name) => format!("sys.get_env(\"{name}\")"),
+            None => field_path("function_urls", &identifier(step)),
+        })
+    }
+
+    /// The call of a step's function through the routine of its retry policy.
+    fn compact_call(&mut self, function: &Invocation<'_>) -> Call {
+        let args = [
+            ("step", json!(function.step)),
+            ("url", self.url(function.step)),
+            ("timeout", json!(function.timeout)),
+            ("input", function.input.clone()),
+        ];
+        Call {
+            result: function.result.clone(),
+            ..Call::new(self.calls.policy(function.retry), args)
+        }
     }
 
     /// Tries what evaluates an expression of a step.
     fn attempt(&mut self, step: &str, part: &str, body: Body) -> Action {
-        self.library.helpers.insert("expression_failure");
+        self.library.helpers.insert("fail_expression");
         let name = self.steps.name(&format!("{}_failed", identifier(step)));
-        let failure = format!("expression_failure(\"{step}\", \"{part}\", e)");
+        let args = [("step", json!(step)), ("part", json!(part)), ("e", expression("e"))];
+        let fail = Action::Call(Call::new("fail_expression", args));
         Action::Try {
             body,
             retry: None,
             error: "e".to_owned(),
-            except: vec![Step::new(name, Action::Raise(expression(failure)))],
+            except: vec![Step::new(name, fail)],
         }
     }
 
@@ -430,7 +530,7 @@ impl Writer<'_> {
         let mut steps = Vec::new();
         while !cases.is_empty() {
             let rest = cases.split_off(cases.len().min(CONDITIONS));
-            steps.push(Step::new(self.steps.name("branches"), Action::Switch(cases)));
+            steps.push(Step::new(self.steps.name("by_branch"), Action::Switch(cases)));
             cases = rest;
         }
         Action::ParallelFor {
@@ -467,27 +567,36 @@ impl Writer<'_> {
     /// Runs the handler, whose own failure is dropped, and fails with the error.
     fn on_failure(&mut self, handler: &Handler) -> Vec<Step> {
         let input = self.printer().template(&handler.input, "on_failure_input");
-        let policy = self.calls.policy(&handler.retry);
-        let call = self.call(policy, ON_FAILURE, handler.attempt_timeout(), input, None);
+        let function = Invocation {
+            step: ON_FAILURE,
+            timeout: handler.attempt_timeout(),
+            retry: &handler.retry,
+            input,
+            safe: handler.input.is_safe(),
+            result: None,
+        };
+        let mut steps = Vec::new();
+        self.function(function, &mut steps);
         let keep = Step::new(
             self.steps.name("keep_error"),
             Action::Assign(vec![("e".to_owned(), Value::Null)]),
         )
         .with_comment("The pipeline fails with its own error, whatever the handler did.");
-        let mut step = Step::new(
-            ON_FAILURE,
-            Action::Try {
-                body: Body::Call(call),
-                retry: None,
-                error: "e".to_owned(),
-                except: vec![keep],
-            },
-        );
-        step.comment = handler.description.as_deref().map(one_line).unwrap_or_default();
-        vec![
-            step,
-            Step::new(self.steps.name("fail"), Action::Raise(expression("error"))),
-        ]
+        for step in &mut steps {
+            step.comment = handler.description.as_deref().map(one_line).unwrap_or_default();
+            if let Action::Try { except, .. } = &mut step.action {
+                *except = vec![keep.clone()];
+            } else if let Action::Call(call) = &step.action {
+                step.action = Action::Try {
+                    body: Body::Call(call.clone()),
+                    retry: None,
+                    error: "e".to_owned(),
+                    except: vec![keep.clone()],
+                };
+            }
+        }
+        steps.push(Step::new(self.steps.name("fail"), Action::Raise(expression("error"))));
+        steps
     }
 
     fn printer(&mut self) -> Printer<'_> {
@@ -501,10 +610,6 @@ fn raise_failure() -> Action {
         condition: "failure != null".to_owned(),
         then: Then::Raise(expression("failure")),
     }])
-}
-
-fn step_output(names: &Names, step: &str) -> Option<String> {
-    names.outputs.get(step).cloned()
 }
 
 fn first(tree: &Tree) -> Option<StepIx> {
@@ -586,12 +691,11 @@ fn statements(list: &[Statement], count: &mut usize) -> Vec<Step> {
     steps
 }
 
-fn reads_start(pipeline: &Pipeline) -> bool {
+/// True where an expression reads that field of `run`.
+fn reads_run(pipeline: &Pipeline, field: RunField) -> bool {
     let mut found = false;
     names::each_expr(pipeline, &mut |expr| {
-        expr.walk(&mut |part| {
-            found |= matches!(part.kind, ExprKind::Run(crate::expr::ast::RunField::StartedAt));
-        });
+        expr.walk(&mut |part| found |= part.kind == ExprKind::Run(field));
     });
     found
 }

@@ -1,0 +1,382 @@
+//! The workflow and the resources of small pipelines.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::check::handlers::Files;
+use crate::diagnostics::Problems;
+use crate::model::Pipeline;
+use crate::targets::{Artifacts, Sources};
+use crate::{check, plan, syntax};
+
+struct Handlers;
+
+impl Files for Handlers {
+    fn is_folder(&self, path: &str) -> bool {
+        path == "functions"
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        (path == "functions/h.py").then(|| "def handler(input, context):\n    return {}\n".to_owned())
+    }
+
+    fn python_files(&self, _: &str) -> Vec<String> {
+        vec!["h.py".to_owned()]
+    }
+}
+
+const HEAD: &str = "mlpipe: v1\nname: churn\ndefaults: { function: { source: functions } }\n";
+const STEP: &str = "function: { handler: h.handler }";
+
+fn pipeline(text: &str) -> Pipeline {
+    let text = format!("{HEAD}{text}");
+    let mut problems = Problems::new();
+    let document = syntax::read(&text, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
+    check::check(&document, &text, &Handlers, &mut problems).unwrap_or_else(|| panic!("{problems:?}"))
+}
+
+fn sources(files: &[&str]) -> Sources {
+    let mut sources = Sources::default();
+    let files = files
+        .iter()
+        .map(|name| ((*name).to_owned(), Vec::new()))
+        .collect::<IndexMap<_, _>>();
+    sources.folders.insert("functions".to_owned(), files);
+    sources
+}
+
+fn artifacts(text: &str) -> Artifacts {
+    let pipeline = pipeline(text);
+    super::compile(&pipeline, &plan::plan(&pipeline), &sources(&[])).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+fn file(artifacts: &Artifacts, path: &str) -> String {
+    String::from_utf8(artifacts.files[path].clone()).unwrap()
+}
+
+/// The workflow, as another YAML reader sees it.
+fn workflow(text: &str) -> Value {
+    let text = file(&artifacts(text), "workflow.yaml");
+    let value: Value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    within_quotas(&value, 0);
+    calls_are_there(&text, &value);
+    value
+}
+
+fn terraform(text: &str) -> Value {
+    serde_json::from_str(&file(&artifacts(text), "main.tf.json")).unwrap()
+}
+
+fn codes(text: &str) -> Vec<String> {
+    let pipeline = pipeline(text);
+    let mut problems = super::check(&pipeline);
+    if let Err(found) = super::compile(&pipeline, &plan::plan(&pipeline), &sources(&[])) {
+        problems.extend(found);
+    }
+    problems.sorted().iter().map(|problem| problem.code()).collect()
+}
+
+/// Workflows quotas that a compiler can pass: lengths and counts.
+fn within_quotas(value: &Value, nesting: usize) {
+    match value {
+        Value::String(text) if text.starts_with("${") => assert!(text.chars().count() <= 403, "{text}"),
+        Value::Array(items) => items.iter().for_each(|item| within_quotas(item, nesting)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let count = value.as_array().map_or(0, Vec::len);
+                match key.as_str() {
+                    "assign" | "switch" => assert!((1..=50).contains(&count), "{count} in a {key}"),
+                    "branches" => assert!((2..=10).contains(&count), "{count} branches"),
+                    "steps" => assert!(count > 0, "no steps"),
+                    _ => {}
+                }
+                let deeper =
+                    nesting + usize::from(key == "parallel" && value.is_object() && value.get("shared").is_some());
+                assert!(deeper <= 2, "parallel steps nest deeper than 2");
+                within_quotas(value, deeper);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Every subworkflow that is called is there, and every one that is there is called.
+fn calls_are_there(text: &str, value: &Value) {
+    let there: BTreeSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    for helper in super::helpers::names() {
+        let called = text.contains(&format!("{helper}(")) || text.contains(&format!("call: {helper}\n"));
+        assert_eq!(called, there.contains(helper), "{helper}");
+    }
+}
+
+/// All steps by name, wherever they stand.
+fn steps(value: &Value) -> IndexMap<String, Value> {
+    let mut found = IndexMap::new();
+    let mut stack = vec![value];
+    while let Some(value) = stack.pop() {
+        match value {
+            Value::Array(items) => stack.extend(items.iter().rev()),
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    // A variable may have its step's name.
+                    if value.is_object() {
+                        found.insert(key.clone(), value.clone());
+                    }
+                    stack.push(value);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn a_chain_is_one_call_a_step() {
+    let workflow = workflow(&format!(
+        "steps:\n  a: {{ {STEP}, output: {{ n: integer }} }}\n  b: {{ {STEP}, input: \"${{{{ steps.a.output.n }}}}\" }}\n"
+    ));
+    let main = workflow["main"]["steps"].as_array().unwrap();
+    let names: Vec<&String> = main.iter().flat_map(|step| step.as_object().unwrap().keys()).collect();
+    assert_eq!(names, ["init", "a", "a_output", "b", "outputs"]);
+    assert_eq!(main[1]["a"]["try"]["result"], "a");
+    assert_eq!(main[3]["b"]["try"]["args"]["body"]["input"], "${a.n}");
+    assert!(main[3]["b"]["try"].get("result").is_none(), "nothing reads it");
+}
+
+#[test]
+fn what_may_fail_to_evaluate_is_the_steps_error() {
+    let workflow = workflow(&format!(
+        "steps:\n  a: {{ {STEP} }}\n  b: {{ {STEP}, when: \"${{{{ steps.a.output.go }}}}\", input: \"${{{{ steps.a.output.n }}}}\" }}\n"
+    ));
+    let steps = steps(&workflow);
+    assert_eq!(steps["evaluate_b"]["assign"][0]["b_condition"], "${boolean_of(a.go)}");
+    assert_eq!(
+        steps["condition_b"]["except"]["steps"][0]["b_failed_2"]["args"]["part"],
+        "when"
+    );
+    assert_eq!(steps["b_failed"]["call"], "fail_step");
+}
+
+#[test]
+fn names_keep_clear_of_workflows_own() {
+    let workflow = workflow(&format!(
+        "steps:\n  text: {{ {STEP} }}\n  end: {{ {STEP}, needs: [text] }}\n  my-step: {{ {STEP}, needs: [end] }}\noutputs:\n  t: ${{{{ steps.text.output }}}}\n  m: ${{{{ steps['my-step'].output }}}}\n"
+    ));
+    let steps = steps(&workflow);
+    assert_eq!(steps["text"]["try"]["result"], "text_output");
+    assert_eq!(steps["my_step"]["try"]["result"], "my_step");
+    assert!(steps.contains_key("end_step"));
+}
+
+#[test]
+fn many_branches_are_a_parallel_loop() {
+    let mut text = format!("steps:\n  s: {{ {STEP} }}\n");
+    for i in 0..70 {
+        text.push_str(&format!("  b{i}: {{ {STEP}, needs: [s] }}\n"));
+    }
+    text.push_str("  z: { wait: { duration: 1s }, needs: [b0, b1, b2, b3, b4, b5, b6, b7, b8, b9] }\n");
+    let workflow = workflow(&text);
+    assert_eq!(steps(&workflow)["for"]["value"], "branch");
+}
+
+#[test]
+fn deep_nests_run_in_turn() {
+    let mut text = format!("steps:\n  s: {{ {STEP} }}\n");
+    for path in ["s", "s0", "s1", "s00", "s01", "s10", "s11"] {
+        for side in ["0", "1"] {
+            text.push_str(&format!("  {path}{side}: {{ {STEP}, needs: [{path}] }}\n"));
+        }
+    }
+    workflow(&text);
+}
+
+#[test]
+fn more_functions_than_variables_share_them() {
+    let mut text = format!("steps:\n  s0: {{ {STEP} }}\n");
+    for i in 1..80 {
+        text.push_str(&format!("  s{i}: {{ {STEP}, needs: [s{}] }}\n", i - 1));
+    }
+    let workflow = workflow(&text);
+    assert_eq!(steps(&workflow)["s29"]["try"]["args"]["url"], "${function_urls.s29}");
+    let variables = &terraform(&text)["resource"]["google_workflows_workflow"]["pipeline"]["user_env_vars"];
+    assert_eq!(variables.as_object().unwrap().len(), 2);
+}
+
+#[test]
+fn memory_is_freed_behind_the_last_reader() {
+    let workflow = workflow(&format!(
+        "steps:\n  a: {{ {STEP} }}\n  b: {{ {STEP}, input: \"${{{{ steps.a.output }}}}\" }}\n  c: {{ {STEP}, input: \"${{{{ steps.b.output }}}}\" }}\n"
+    ));
+    let steps = steps(&workflow);
+    assert_eq!(
+        steps["b_output"]["assign"],
+        serde_json::json!([{ "b": "${b.body}" }, { "a": null }])
+    );
+    assert_eq!(steps["after_c"]["assign"], serde_json::json!([{ "b": null }]));
+}
+
+#[test]
+fn large_workflows_share_their_calls() {
+    let retry = "retry: { attempts: 3, delay: 1s, on: [timeout, Busy] }";
+    let mut text = format!("steps:\n  s0: {{ {STEP}, {retry} }}\n");
+    for i in 1..200 {
+        text.push_str(&format!(
+            "  s{i}: {{ {STEP}, {retry}, input: {{ n: \"${{{{ steps.s{}.output.n }}}}\" }} }}\n",
+            i - 1
+        ));
+    }
+    let workflow = workflow(&text);
+    assert_eq!(steps(&workflow)["s9"]["try"]["call"], "call_with_retry");
+    assert_eq!(
+        workflow["is_retried"]["steps"][1]["answer"]["return"],
+        r#"${error.name in ["timeout", "Busy"]}"#
+    );
+}
+
+#[test]
+fn long_expressions_are_split() {
+    let long = vec!["params.s"; 100].join(" + ");
+    let items = vec!["params.s"; 80].join(", ");
+    let workflow = workflow(&format!(
+        "params: {{ s: string }}\nsteps:\n  a: {{ {STEP}, input: [\"${{{{ {long} }}}}\", \"${{{{ [{items}] }}}}\", \"{}${{{{ params.s }}}}\"] }}\n",
+        "x".repeat(500)
+    ));
+    assert_eq!(
+        steps(&workflow)["a"]["try"]["args"]["body"]["input"][0],
+        "${a_input(params)}"
+    );
+}
+
+#[test]
+fn a_text_that_looks_like_an_expression_stays_a_text() {
+    let workflow = workflow(&format!("steps:\n  a: {{ {STEP}, input: \"cost: ${{x}}\" }}\n"));
+    assert_eq!(
+        steps(&workflow)["a"]["try"]["args"]["body"]["input"],
+        "${\"cost: $\" + \"{x}\"}"
+    );
+}
+
+#[test]
+fn params_of_a_schedule_are_a_terraform_expression() {
+    let terraform = terraform(&format!(
+        "params: {{ k: string }}\ntriggers:\n  - schedule: {{ cron: \"0 3 * * MON\", timezone: Europe/Zurich }}\n    params: {{ k: 'a\"${{b}}' }}\nsteps:\n  a: {{ {STEP} }}\n"
+    ));
+    let job = &terraform["resource"]["google_cloud_scheduler_job"]["schedule"];
+    assert_eq!(job["time_zone"], "Europe/Zurich");
+    assert_eq!(
+        job["http_target"]["body"],
+        r#"${base64encode(jsonencode({ argument = jsonencode({ "k" = "a\"$${b}" }) }))}"#
+    );
+}
+
+#[test]
+fn resource_names_are_short_and_apart() {
+    let long = "a-pipeline-with-a-name-of-40-characters-";
+    let account = super::names::resource(&[long, "workflow"], 30);
+    assert!(account.len() <= 30 && account.ends_with("-workflow"), "{account}");
+    let one = super::names::resource(&[long, "step_with_a_name_of_forty_characters__a"], 63);
+    let other = super::names::resource(
+        &[
+            "a-pipeline-with-a-name-of-40-characters",
+            "step_with_a_name_of_forty_characters__a",
+        ],
+        63,
+    );
+    assert!(one.len() <= 63 && one != other, "{one}");
+    assert_eq!(super::names::resource(&["churn", "on_failure"], 63), "churn-on-failure");
+}
+
+#[test]
+fn quotas_are_problems() {
+    let step = "function: { handler: h.handler, timeout: 2h }";
+    assert_eq!(codes(&format!("steps:\n  a: {{ {step} }}\n")), ["MLP0720"]);
+    let step = "function: { handler: h.handler, timeout: 40m }";
+    assert_eq!(codes(&format!("steps:\n  a: {{ {step} }}\n")), ["MLP0721"]);
+    assert!(codes(&format!("steps:\n  a: {{ {step}, timeout: 20m }}\n")).is_empty());
+    let step = "function: { handler: h.handler, memory: 64GB }";
+    assert_eq!(codes(&format!("steps:\n  a: {{ {step} }}\n")), ["MLP0722"]);
+    let mut text = format!("steps:\n  s0: {{ {STEP} }}\n");
+    for i in 1..1200 {
+        text.push_str(&format!("  s{i}: {{ {STEP}, needs: [s{}] }}\n", i - 1));
+    }
+    assert_eq!(codes(&text), ["MLP0725", "MLP0724"]);
+}
+
+#[test]
+fn a_file_of_the_adapters_name_is_a_problem() {
+    let pipeline = pipeline(&format!("steps:\n  a: {{ {STEP} }}\n"));
+    let found = super::compile(&pipeline, &plan::plan(&pipeline), &sources(&["main.py"])).unwrap_err();
+    assert_eq!(
+        found.sorted().iter().map(|problem| problem.code()).collect::<Vec<_>>(),
+        ["MLP0726"]
+    );
+}
+
+/// An expression as an input of a step behind one that declares no output.
+fn printed(expression: &str) -> Value {
+    let workflow = workflow(&format!(
+        "params: {{ n: number, i: integer, s: string, xs: [number], o: {{ k: string }}, any: any }}\nbuckets: {{ raw: {{}} }}\nsteps:\n  a: {{ {STEP}, output: {{ n: integer, s: string }} }}\n  u: {{ {STEP} }}\n  z: {{ {STEP}, needs: [a, u], input: {{ v: \"${{{{ {expression} }}}}\" }} }}\n"
+    ));
+    steps(&workflow)["z"]["try"]["args"]["body"]["input"]["v"].clone()
+}
+
+#[test]
+fn expressions_are_what_a_person_would_write() {
+    for (expression, expected) in [
+        (
+            "params.n > 1 && params.s == 'x'",
+            r#"${params.n > 1 and params.s == "x"}"#,
+        ),
+        ("!(params.n > 1)", "${not (params.n > 1)}"),
+        ("steps.a.output.n + 1", "${a.n + 1}"),
+        ("steps.a.output.n + steps.a.output.n", "${1.0 * a.n + a.n}"),
+        ("params.n * 100", "${params.n * 100.0}"),
+        ("params.n / 2", "${params.n / 2}"),
+        ("params.n % 2", "${remainder(params.n, 2)}"),
+        ("(params.n - 1) / (params.n + 1)", "${(params.n - 1) / (params.n + 1)}"),
+        ("steps.u.output.n + 1", "${plus(u.n, 1)}"),
+        ("steps.u.output.n <= 1", "${not less(1, u.n)}"),
+        ("steps.u.output['a-b']", r#"${u["a-b"]}"#),
+        ("steps.u.output.xs[params.i]", "${get_item(u.xs, params.i)}"),
+        ("string(steps.a.output.n)", "${string(a.n)}"),
+        ("string(params.n)", "${string_of(params.n)}"),
+        (
+            "default(steps.u.output.a.b, 'x')",
+            r#"${default(map.get(u, ["a", "b"]), "x")}"#,
+        ),
+        ("has(params.any.k)", r#"${map.get(params, ["any", "k"]) != null}"#),
+        (
+            "buckets.raw.uri + '/' + params.s",
+            r#"${"gs://" + sys.get_env("RAW_BUCKET") + "/" + params.s}"#,
+        ),
+        ("1 in params.xs", "${1 in params.xs}"),
+        ("'k' in params.o", r#"${"k" in params.o}"#),
+        ("params.n > 1 ? 'a' : 'b'", r#"${if(params.n > 1, "a", "b")}"#),
+        ("params.s.split(',')", r#"${text.split(params.s, ",")}"#),
+        ("min(params.n, 1, 2)", "${math.min(math.min(params.n, 1), 2)}"),
+        ("1e21 * params.n", r#"${double("1e+21") * params.n}"#),
+        ("-params.n", "${-params.n}"),
+        ("1 - (2 - params.n)", "${1 - (2.0 - params.n)}"),
+    ] {
+        assert_eq!(printed(expression), expected, "{expression}");
+    }
+}
+
+#[test]
+fn lazy_operands_are_guarded() {
+    let routine = workflow(&format!(
+        "params: {{ any: any }}\nsteps:\n  a: {{ {STEP}, input: \"${{{{ params.any.go ? params.any.x : 'none' }}}}\" }}\n"
+    ));
+    assert_eq!(
+        steps(&routine)["a"]["try"]["args"]["body"]["input"],
+        "${a_input(params)}"
+    );
+    let body = &routine["a_input"]["steps"];
+    assert_eq!(
+        body[1]["if_2"]["switch"][0]["condition"],
+        "${boolean_of(params.any.go)}"
+    );
+}
