@@ -18,7 +18,6 @@ const WITHOUT_A_CASE: &[(&str, &str)] = &[
         "MLP0705",
         "a template of 1 MB has more than 500 resources first: MLP0706",
     ),
-    ("MLP0709", "nothing raises it yet"),
     ("MLP0719", "a bug of mlpipe"),
     (
         "MLP0723",

@@ -142,7 +142,7 @@ impl Printer<'_> {
             Type::Integer | Type::Number => {
                 let code = self.finite(code);
                 let code = self.proved(code);
-                let text = self.call(Helper::TextOf, &[&code.text, "0"]);
+                let text = self.call(Helper::TextOf, &[&code.text]);
                 Code::atom(text).guarded(code.guards)
             }
             _ => self.convert(Helper::StringOf, code),
@@ -215,7 +215,7 @@ impl Printer<'_> {
             // From -0 on is the whole text.
             _ => {
                 let (whole, part) = (part.text.clone(), part.at_least(code::COMPARE + 1));
-                let text = format!("{part} = '' or $substring({text}, -$length({whole})) = {part}");
+                let text = format!("$substring({text}, -$length({whole})) = {part} or {part} = ''");
                 Code::of(text, code::OR, false).guarded(guards)
             }
         }

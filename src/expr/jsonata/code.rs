@@ -317,19 +317,10 @@ impl Helper {
                  : $type($x) = 'string' and $type($y) = 'string' ? $x & $y \
                  : $type($x) = 'array' and $type($y) = 'array' ? $append($x, $y) : $error('cannot add') }"
             }
-            // `$string` keeps 15 digits, `$formatBase` those of a whole number. The first number of decimals that reads back as the same number is the shortest.
-            Self::TextOf => {
-                "$digitsOf := function($x, $n) {( \
-                 $s := $floor($x) = $x ? $formatBase($x) : $n = 0 ? $string($x) \
-                 : $formatNumber($x, $pad('0.', $n + 2, '#')); \
-                 $number($s) != $x ? $digitsOf($x, $n + 1) \
-                 : $abs($x) < 0.000001 and $contains($s, '0.000000') \
-                 ? $replace($s, /0\\.(0+)([1-9])([0-9]*)/, function($m) { \
-                 $m.groups[1] & ($m.groups[2] = '' ? '' : '.' & $m.groups[2]) & 'e-' & ($length($m.groups[0]) + 1) }) : $s )}"
-            }
+            Self::TextOf => DIGITS,
             Self::StringOf => {
                 "$textOf := function($x) { $type($x) = 'string' ? $x : $type($x) = 'boolean' ? $string($x) \
-                 : $type($x) = 'number' ? $digitsOf($x, 0) : $error('no text') }"
+                 : $type($x) = 'number' ? $digitsOf($x) : $error('no text') }"
             }
             Self::IntegerOf => {
                 "$integerOf := function($x) {( $n := $type($x) = 'number' ? $x \
@@ -350,3 +341,24 @@ impl Helper {
         }
     }
 }
+
+/// The shortest text that reads back as the same number. `$string` keeps 15 digits, `$formatBase` those of a whole
+/// number. Where neither reads back, the fraction's exact decimals are made from its limbs of 27 bits, and rounded to 16
+/// digits or, where that does not read back, to 17.
+const DIGITS: &str = "$limbsOf := function($f, $l) { $f = 0 ? $l \
+    : ($t := $f * 134217728; $limbsOf($t - $floor($t), $append($l, $floor($t)))) }; \
+    $decimalsOf := function($l, $d) { $length($replace($d, /^0+/, '')) > 20 ? $d \
+    : ($r := $reduce($reverse($l), function($a, $i) {( $t := $i * 10 + $a.c; $q := $floor($t / 134217728); \
+    {'c': $q, 'l': $append([$t - $q * 134217728], $a.l)} )}, {'c': 0, 'l': []}); $decimalsOf($r.l, $d & $r.c)) }; \
+    $roundedOf := function($d, $p) {( $rest := $substring($d, $p); \
+    $up := $contains($rest, /^([6-9]|5.*[1-9])/) or $contains($substring($d, $p - 1), /^[13579]5/) ? 1 : 0; \
+    $low := $number($substring($d, 8, $p - 8)) + $up; $full := $low = $power(10, $p - 8); \
+    $formatBase($number($substring($d, 0, 8)) + ($full ? 1 : 0)) & $pad($full ? '0' : $formatBase($low), 8 - $p, '0') )}; \
+    $digitsOf := function($x) {( $s := $string($x); $floor($x) = $x ? $formatBase($x) : $number($s) = $x ? $s \
+    : ( $y := $abs($x); $w := $floor($y); $whole := $w = 0 ? '' : $formatBase($w); \
+    $all := $decimalsOf($limbsOf($y - $w, []), $whole); $d := $replace($all, /^0+/, ''); \
+    $n := $length($whole) - $length($all) + $length($d); $m := $roundedOf($d, 16); \
+    $m := $number($m & 'e' & ($n - 16)) = $y ? $m : $roundedOf($d, 17); \
+    ($x < 0 ? '-' : '') & ($n > 0 ? $substring($m, 0, $n) & '.' & $substring($m, $n) \
+    : $n > -6 ? '0.' & $pad('', -$n, '0') & $m \
+    : $substring($m, 0, 1) & '.' & $substring($m, 1) & 'e-' & (1 - $n)) ) )}";

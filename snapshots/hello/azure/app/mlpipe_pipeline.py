@@ -9,8 +9,6 @@ NAME = "hello"
 
 PARAMS = []
 
-buckets = {}
-
 
 def define(params, steps, run):
     """The pipeline of one run. `steps` holds the result of each step that has ended."""

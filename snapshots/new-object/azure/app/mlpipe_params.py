@@ -1,7 +1,7 @@
 """Checks the input of a run against the pipeline's params.
 
-A type is "string", "number", "integer", "boolean", "null" or "any", [type] for a list, {"field": type} for an object, and
-Optional(type) for what may be null or missing.
+A type is "string", "number", "integer", "boolean", "null" or "any", [type] for a list, {"field": type} for an object,
+and Optional(type) for what may be null or missing.
 """
 
 import json

@@ -18,6 +18,7 @@ PARAMS = [
     Param("min_auc", "number", default=0.7),
 ]
 
+# main.json makes the storage account and tells its name to the app.
 buckets = {
     "raw": Bucket("raw", os.environ["MLPIPE_STORAGE_ACCOUNT"]),
     "clean": Bucket("clean", os.environ["MLPIPE_STORAGE_ACCOUNT"]),

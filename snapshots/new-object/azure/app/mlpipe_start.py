@@ -33,7 +33,10 @@ def object_created(event, bucket):
 
 @dataclass(frozen=True)
 class Schedule:
-    """A cron line in a time zone. A local time that a clock change leaves out is left out, one that it repeats counts once."""
+    """A cron line in a time zone.
+
+    A local time that a clock change leaves out is left out; one that it repeats counts once.
+    """
 
     cron: str
     timezone: str
