@@ -9,6 +9,7 @@ mod inputs;
 mod limits;
 mod names;
 mod readme;
+mod routines;
 mod steps;
 #[cfg(test)]
 mod tests;

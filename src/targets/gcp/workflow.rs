@@ -7,15 +7,15 @@ use super::frames::{self, First, Frame, Layout, Tree};
 use super::limits::QUOTAS;
 use super::names::{self, Environment, Taken, Variables, identifier, step_name};
 use super::steps::{Action, Body, Call, Case, Routine, Step, Then, expression, to_yaml};
-use super::{helpers, inputs};
+use super::{helpers, inputs, routines};
 use crate::expr::ast::RunField;
-use crate::expr::workflows::{Library, Names, Printer, Statement, field_path};
+use crate::expr::workflows::{Library, Names, Printer, field_path};
 use crate::expr::{Expr, ExprKind, Template};
 use crate::model::{Handler, Join, Kind, ON_FAILURE, Pipeline, Retry, StepIx};
 use crate::plan::{Guard, Plan};
 
 /// Assignments of one step: Workflows quotas, "Assignments per step".
-const ASSIGNMENTS: usize = 50;
+pub const ASSIGNMENTS: usize = 50;
 /// Conditions of one `switch`: Workflows quotas, "Conditions per switch".
 pub const CONDITIONS: usize = 50;
 /// Branches of one parallel step: Workflows quotas, "Branches per parallel step".
@@ -66,7 +66,7 @@ fn written(pipeline: &Pipeline, plan: &Plan, environment: &Environment, compact:
     routines.extend(inputs::trigger_routine(pipeline, &names, &mut writer.library));
     routines.extend(inputs::type_routines(pipeline, &mut writer.library));
     routines.extend(writer.calls.routines(&mut writer.library));
-    routines.extend(writer.library.routines.iter().map(routine));
+    routines.extend(writer.library.routines.iter().map(routines::of_expression));
     // Serialising our own values to a string cannot fail: their keys are strings.
     let texts: Vec<String> = routines
         .iter()
@@ -638,57 +638,6 @@ fn when_is_loose(when: &Expr) -> bool {
 /// A comment: one line of the text.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A generated subworkflow for one expression.
-fn routine(routine: &crate::expr::workflows::Routine) -> Routine {
-    let mut count = 0;
-    let mut steps = statements(&routine.body, &mut count);
-    steps.push(Step::new("done", Action::Return(routine.result.clone())));
-    Routine {
-        name: routine.name.clone(),
-        comment: "An expression of pipeline.yaml that does not fit into one of Workflows.".to_owned(),
-        params: routine.params.clone(),
-        steps,
-    }
-}
-
-fn statements(list: &[Statement], count: &mut usize) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
-    for statement in list {
-        let mut next = |kind: &str| {
-            *count += 1;
-            format!("{kind}_{count}")
-        };
-        match statement {
-            Statement::Assign(variable, value) => {
-                let entry = (variable.clone(), value.clone());
-                match steps.last_mut().map(|step| &mut step.action) {
-                    Some(Action::Assign(entries)) if entries.len() < ASSIGNMENTS => entries.push(entry),
-                    _ => steps.push(Step::new(next("assign"), Action::Assign(vec![entry]))),
-                }
-            }
-            Statement::Switch {
-                condition,
-                then,
-                otherwise,
-            } => {
-                let name = next("if");
-                let mut cases = vec![Case {
-                    condition: condition.clone(),
-                    then: Then::Steps(statements(then, count)),
-                }];
-                if !otherwise.is_empty() {
-                    cases.push(Case {
-                        condition: "true".to_owned(),
-                        then: Then::Steps(statements(otherwise, count)),
-                    });
-                }
-                steps.push(Step::new(name, Action::Switch(cases)));
-            }
-        }
-    }
-    steps
 }
 
 /// True where an expression reads that field of `run`.
