@@ -9,6 +9,7 @@ mod output;
 mod progress;
 mod run;
 mod schema;
+mod secrets;
 mod validate;
 mod write;
 

@@ -10,12 +10,13 @@ use crate::engine::Event;
 use crate::model::{ON_FAILURE, Pipeline};
 
 use super::output;
+use super::secrets::Secrets;
 
 /// Shows events.
 pub struct Progress {
     width: usize,
     live: Option<Live>,
-    secrets: Vec<String>,
+    secrets: Secrets,
 }
 
 struct Live {
@@ -31,16 +32,13 @@ impl Progress {
             .chain(pipeline.on_failure.iter().map(|_| ON_FAILURE.len()))
             .max()
             .unwrap_or(0);
-        let values = pipeline.secrets.iter().filter_map(|id| {
-            std::env::var(format!("MLPIPE_SECRET_{}", id.to_ascii_uppercase().replace('-', "_"))).ok()
-        });
         Self {
             width,
             live: std::io::stderr().is_terminal().then(|| Live {
                 bars: MultiProgress::new(),
                 running: IndexMap::new(),
             }),
-            secrets: values.filter(|value| !value.is_empty()).collect(),
+            secrets: Secrets::of(pipeline),
         }
     }
 
@@ -110,10 +108,7 @@ impl Progress {
 
     /// A line that stays. Values of secrets are blotted out.
     fn line(&self, step: &str, text: &str) {
-        let mut line = format!("{step:width$}  {text}", width = self.width);
-        for secret in &self.secrets {
-            line = line.replace(secret, "***");
-        }
+        let line = self.secrets.blot(&format!("{step:width$}  {text}", width = self.width));
         match &self.live {
             Some(live) => {
                 let _ = live.bars.println(line);

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::engine::{self, Options, Outcome, RunStatus, interpreter::WORK_FOLDER, params::PARAM_MISMATCH};
 use crate::expr::Type;
@@ -12,6 +12,7 @@ use crate::model::Pipeline;
 use crate::syntax::suggest;
 
 use super::progress::Progress;
+use super::secrets::Secrets;
 use super::{Exit, Format, load, output};
 
 /// Arguments of `mlpipe run`.
@@ -66,7 +67,7 @@ pub fn run(args: &Args, format: Format) -> Exit {
     let outcome = engine::run(&loaded.pipeline, &options, &mut |event| progress.event(&event));
     progress.finish();
     match outcome {
-        Ok(outcome) => report(&outcome, format),
+        Ok(outcome) => report(outcome, &Secrets::of(&loaded.pipeline), format),
         Err(message) => {
             output::failure(&message, format);
             Exit::BadInput
@@ -74,23 +75,18 @@ pub fn run(args: &Args, format: Format) -> Exit {
     }
 }
 
-fn report(outcome: &Outcome, format: Format) -> Exit {
-    match format {
-        Format::Json => output::json(outcome),
-        Format::Text => match &outcome.outputs {
-            Some(outputs) => output::json(outputs),
-            None => {
-                if let Some(error) = &outcome.error {
-                    output::stderr(&format!(
-                        "failed: {} in `{}`: {}\n",
-                        error.name, error.step, error.message
-                    ));
-                    if error.name == PARAM_MISMATCH {
-                        output::stderr("help: give params with `--param NAME=VALUE`\n");
-                    }
-                }
+fn report(outcome: Outcome, secrets: &Secrets, format: Format) -> Exit {
+    match (format, &outcome.outputs, &outcome.error) {
+        (Format::Json, ..) => output::json(&secrets.blot_value(json!(outcome))),
+        (Format::Text, Some(outputs), _) => output::json(&secrets.blot_value(json!(outputs))),
+        (Format::Text, None, Some(error)) => {
+            let line = format!("failed: {} in `{}`: {}\n", error.name, error.step, error.message);
+            output::stderr(&secrets.blot(&line));
+            if error.name == PARAM_MISMATCH {
+                output::stderr("help: give params with `--param NAME=VALUE`\n");
             }
-        },
+        }
+        (Format::Text, None, None) => {}
     }
     match (outcome.status, &outcome.error) {
         (RunStatus::Succeeded, _) => Exit::Done,

@@ -227,20 +227,29 @@ fn handlers_fail_without_taking_the_engine_down() {
 }
 
 #[test]
-fn secrets_do_not_reach_the_progress() {
-    let project = Project::new(
-        "mlpipe: v1\nname: demo\nsecrets: { api_key: {} }\nsteps:\n  a: { function: { handler: work.a } }\n",
-        "def a(input, context):\n    print('key is', context.secrets['api_key'])\n",
-    );
-    let output = Command::new(env!("CARGO_BIN_EXE_mlpipe"))
-        .current_dir(project.folder.path())
-        .args(["run", "pipeline.yaml"])
-        .env("MLPIPE_SECRET_API_KEY", "s3cr3t-value")
-        .output()
-        .expect("mlpipe runs");
-    assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert!(stderr(&output).contains("key is ***"), "{}", stderr(&output));
-    assert!(!stderr(&output).contains("s3cr3t-value"));
+fn secrets_reach_no_log_output_or_error() {
+    let head = "mlpipe: v1\nname: demo\nsecrets: { api_key: {} }\nsteps:\n  a: { function: { handler: work.a } }\n";
+    let read = "def a(input, context):\n    key = context.secrets['api_key']\n    print('key is', key)\n";
+    for (last, exit) in [
+        ("    return [key]\n", 0),
+        ("    raise ValueError('bad key ' + key)\n", 3),
+    ] {
+        let project = Project::new(
+            &format!("{head}outputs: {{ key: \"${{{{ steps.a.output }}}}\" }}\n"),
+            &format!("{read}{last}"),
+        );
+        for format in ["text", "json"] {
+            let output = Command::new(env!("CARGO_BIN_EXE_mlpipe"))
+                .current_dir(project.folder.path())
+                .args(["run", "pipeline.yaml", "--format", format])
+                .env("MLPIPE_SECRET_API_KEY", "s3cr3t-value")
+                .output()
+                .expect("mlpipe runs");
+            assert_eq!(code(&output), exit, "{}", stderr(&output));
+            assert!(stderr(&output).contains("key is ***"), "{}", stderr(&output));
+            assert!(!(stdout(&output) + &stderr(&output)).contains("s3cr3t-value"));
+        }
+    }
 }
 
 #[test]
