@@ -85,6 +85,8 @@ fn shortest_round(start: StepIx, members: &BTreeSet<StepIx>, after: &[BTreeSet<S
 pub struct SkipRule<'a> {
     /// Steps whose skip it follows.
     pub needs: &'a [StepIx],
+    /// The step that it stands in: it runs only where that one runs.
+    pub within: Option<StepIx>,
     /// How.
     pub join: Join,
     /// It has a `when`.
@@ -93,7 +95,8 @@ pub struct SkipRule<'a> {
     pub proven: BTreeSet<StepIx>,
 }
 
-/// Per step: whether some run skips it, and which of the skippable steps surely ran whenever it runs.
+/// Per step: whether some run of its block skips it, and which of the skippable steps surely ran whenever it runs.
+/// `order` has a step before those that stand in it.
 pub fn skips(order: &[StepIx], rules: &[SkipRule<'_>]) -> (Vec<bool>, Vec<BTreeSet<StepIx>>) {
     let mut may_skip = vec![false; rules.len()];
     let mut implied: Vec<BTreeSet<StepIx>> = vec![BTreeSet::new(); rules.len()];
@@ -119,6 +122,9 @@ pub fn skips(order: &[StepIx], rules: &[SkipRule<'_>]) -> (Vec<bool>, Vec<BTreeS
                 .reduce(|a, b| a.intersection(&b).copied().collect())
                 .unwrap_or_default(),
         };
+        if let Some(outer) = rule.within {
+            ran.extend(implied[outer.0].iter().copied());
+        }
         ran.extend(rule.proven.iter().copied().filter(|step| may_skip[step.0]));
         may_skip[step.0] = by_needs || rule.conditional;
         implied[step.0] = ran;

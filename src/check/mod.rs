@@ -1,13 +1,16 @@
 //! Document to [`Pipeline`]: every rule that can fail, all problems in one run.
 
+pub mod blocks;
 pub mod declared;
 pub mod graph;
 pub mod handlers;
+pub mod modifiers;
 pub mod names;
 pub mod problems;
 pub mod steps;
 pub mod templates;
 pub mod triggers;
+pub mod typed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +18,7 @@ use indexmap::IndexMap;
 use miette::LabeledSpan;
 
 use crate::diagnostics::Problems;
-use crate::expr::check::{Scope, StepScope};
+use crate::expr::check::Scope;
 use crate::expr::{Template, Type};
 use crate::model::{
     AwsSettings, AzureSettings, Bucket, GcpSettings, Handler, LocalSettings, Pipeline, StepIx, TargetSettings, Trigger,
@@ -25,11 +28,11 @@ use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::{Duration, Spanned};
 use crate::syntax::suggest;
 
-use graph::SkipRule;
+use blocks::Blocks;
 use handlers::{Files, Handlers};
 use problems::CheckProblem;
-use steps::Draft;
 use templates::{Parsed, Source};
+use typed::Graph;
 
 /// Checks a document. `text` is the file's own text, `files` the disk beside it. None where any problem is an error.
 pub fn check(document: &Document, text: &str, files: &dyn Files, problems: &mut Problems) -> Option<Pipeline> {
@@ -54,7 +57,6 @@ struct Checker<'a> {
 struct Known {
     params: IndexMap<String, Type>,
     buckets: Vec<String>,
-    steps: IndexMap<String, StepScope>,
 }
 
 impl Known {
@@ -62,15 +64,16 @@ impl Known {
         self.buckets.iter().map(String::as_str).collect()
     }
 
-    /// All of it, as `outputs` see it.
+    /// All of it; the steps are added block by block.
     fn scope<'k>(&'k self, buckets: &'k [&'k str]) -> Scope<'k> {
         Scope {
             params: Some(&self.params),
-            steps: Some(&self.steps),
+            steps: None,
             no_steps: "",
             ran: BTreeSet::new(),
             own: None,
             unreachable: BTreeMap::new(),
+            locals: Vec::new(),
             buckets,
             error: false,
             trigger: false,
@@ -90,109 +93,25 @@ impl Checker<'_> {
         }
         let params = declared::read_params(&document.params, self.problems);
         let buckets = self.buckets();
-        let drafts: Vec<Draft> = document
-            .steps
-            .iter()
-            .map(|(id, step)| steps::draft(document, &self.source, id, step, self.problems))
-            .collect();
+        let blocks = blocks::draft(document, &self.source, self.problems);
+        blocks.check_hidden(self.problems);
         let outputs: Vec<(String, Option<Parsed>)> = document
             .outputs
             .iter()
             .map(|(name, node)| (name.value.clone(), self.source.parse(node, self.problems)))
             .collect();
-        self.functions(&drafts);
+        self.functions(&document.steps);
 
-        let index: BTreeMap<&str, StepIx> = document
-            .steps
-            .keys()
-            .enumerate()
-            .map(|(i, id)| (id.value.as_str(), StepIx(i)))
-            .collect();
-        let needs: Vec<Vec<StepIx>> = document
-            .steps
-            .iter()
-            .map(|(id, step)| self.needs(id, step, &index))
-            .collect();
-        let after: Vec<BTreeSet<StepIx>> = drafts
-            .iter()
-            .enumerate()
-            .map(|(i, draft)| {
-                let read = draft
-                    .references()
-                    .into_iter()
-                    .filter_map(|name| index.get(name.as_str()).copied());
-                // A step that reads itself is the expressions' problem, with its own span.
-                read.filter(|step| step.0 != i)
-                    .chain(needs[i].iter().copied())
-                    .collect()
-            })
-            .collect();
-        let order = match graph::order(&after) {
-            Ok(order) => order,
-            Err(cycles) => {
-                self.cycles(&cycles);
-                // The file is refused; any order serves to find what else is wrong with it.
-                (0..after.len()).map(StepIx).collect()
-            }
-        };
-        let rules: Vec<SkipRule<'_>> = drafts
-            .iter()
-            .zip(&needs)
-            .map(|(draft, needs)| SkipRule {
-                needs,
-                join: draft.join,
-                conditional: draft.when.is_some(),
-                proven: draft
-                    .proven_by_when()
-                    .iter()
-                    .filter_map(|name| index.get(name.as_str()).copied())
-                    .collect(),
-            })
-            .collect();
-        let (may_skip, implied) = graph::skips(&order, &rules);
-
+        let graph = self.graph(&blocks);
         let known = Known {
             params: params
                 .iter()
                 .map(|param| (param.name.clone(), param.ty.clone()))
                 .collect(),
             buckets: buckets.iter().map(|bucket| bucket.id.clone()).collect(),
-            steps: drafts
-                .iter()
-                .zip(&may_skip)
-                .map(|(draft, &may_skip)| {
-                    (
-                        draft.id.clone(),
-                        StepScope {
-                            output: draft.output_type(),
-                            may_skip,
-                        },
-                    )
-                })
-                .collect(),
         };
         let bucket_ids = known.bucket_ids();
-        let mut checked = Vec::with_capacity(drafts.len());
-        for (i, draft) in drafts.iter().enumerate() {
-            let ran = implied[i].iter().map(|step| drafts[step.0].id.clone()).collect();
-            let scope = Scope {
-                ran,
-                own: Some(&draft.id),
-                ..known.scope(&bucket_ids)
-            };
-            let step = steps::finish(draft, &scope, self.problems);
-            checked.push(step.map(|mut step| {
-                step.needs.clone_from(&needs[i]);
-                step.after.clone_from(&after[i]);
-                step.may_skip = may_skip[i];
-                step.implied.clone_from(&implied[i]);
-                step
-            }));
-        }
-        let outputs: Vec<Option<(String, Template)>> = outputs
-            .into_iter()
-            .map(|(name, parsed)| Some((name, parsed?.check(&known.scope(&bucket_ids), self.problems)?)))
-            .collect();
+        let typed = typed::check(&blocks, &graph, &outputs, &known.scope(&bucket_ids), self.problems);
         let triggers: Vec<Option<Trigger>> = document
             .triggers
             .iter()
@@ -202,6 +121,7 @@ impl Checker<'_> {
             Some(handler) => Some(self.handler(handler, &known)?),
             None => None,
         };
+        let (steps, root) = typed?;
         Some(steps::with_packages(Pipeline {
             name: document.name.value.clone(),
             description: document.description.clone(),
@@ -209,11 +129,40 @@ impl Checker<'_> {
             buckets,
             secrets: document.secrets.keys().map(|id| id.value.clone()).collect(),
             triggers: triggers.into_iter().collect::<Option<_>>()?,
-            steps: checked.into_iter().collect::<Option<_>>()?,
+            steps,
+            root,
             on_failure,
-            outputs: outputs.into_iter().collect::<Option<_>>()?,
             targets: self.targets(),
         }))
+    }
+
+    fn graph(&mut self, blocks: &Blocks) -> Graph {
+        let after = blocks.after();
+        // A step is decided on before those that stand in it; no edge leads back, so this adds no cycle.
+        let nested: Vec<BTreeSet<StepIx>> = after
+            .iter()
+            .zip(&blocks.drafts)
+            .map(|(after, draft)| after.iter().copied().chain(draft.parent).collect())
+            .collect();
+        let order = match graph::order(&nested) {
+            Ok(order) => order,
+            Err(cycles) => {
+                self.cycles(&cycles, blocks);
+                // The file is refused; any order serves to find what else is wrong with it.
+                (0..after.len()).map(StepIx).collect()
+            }
+        };
+        let (may_skip, implied) = graph::skips(&order, &blocks.skip_rules());
+        let mut position = vec![0; order.len()];
+        for (at, step) in order.iter().enumerate() {
+            position[step.0] = at;
+        }
+        Graph {
+            position,
+            after,
+            may_skip,
+            implied,
+        }
     }
 
     fn buckets(&self) -> Vec<Bucket> {
@@ -240,63 +189,28 @@ impl Checker<'_> {
             .collect()
     }
 
-    fn functions(&mut self, drafts: &[Draft]) {
-        for (draft, step) in drafts.iter().zip(self.document.steps.values()) {
-            if let (steps::DraftKind::Function(call), Some(function)) = (&draft.kind, &step.function) {
-                let at = steps::source_span(self.document, function);
-                self.handlers.check(&call.source, at, &function.handler, self.problems);
-            }
-        }
-        if let Some(handler) = &self.document.on_failure {
-            let call = steps::function_call(self.document, &handler.function);
-            let at = steps::source_span(self.document, &handler.function);
-            self.handlers
-                .check(&call.source, at, &handler.function.handler, self.problems);
+    /// Checks that the handlers are there: of the steps, of those in them, and of `on_failure`.
+    fn functions(&mut self, written: &IndexMap<Spanned<String>, Spanned<document::Step>>) {
+        let mut functions = Vec::new();
+        each_function(written, &mut functions);
+        functions.extend(self.document.on_failure.iter().map(|handler| &handler.function));
+        for function in functions {
+            let call = steps::function_call(self.document, function);
+            let at = steps::source_span(self.document, function);
+            self.handlers.check(&call.source, at, &function.handler, self.problems);
         }
     }
 
-    fn needs(&mut self, id: &Spanned<String>, step: &document::Step, index: &BTreeMap<&str, StepIx>) -> Vec<StepIx> {
-        let mut found = Vec::new();
-        for need in &step.needs {
-            match index.get(need.value.as_str()) {
-                _ if need.value == id.value => {
-                    self.problems.push(CheckProblem::NeedsItself {
-                        name: need.value.clone(),
-                        span: need.span,
-                    });
-                }
-                Some(step) if found.contains(step) => {
-                    self.problems.push(CheckProblem::NeededTwice {
-                        name: need.value.clone(),
-                        span: need.span,
-                    });
-                }
-                Some(step) => found.push(*step),
-                None => self.problems.push(CheckProblem::UnknownStep {
-                    name: need.value.clone(),
-                    span: need.span,
-                    help: suggest::help(
-                        &need.value,
-                        index.keys().copied().filter(|name| *name != id.value),
-                        "steps",
-                    ),
-                }),
-            }
-        }
-        found
-    }
-
-    fn cycles(&mut self, cycles: &[Vec<StepIx>]) {
-        let ids: Vec<&Spanned<String>> = self.document.steps.keys().collect();
+    fn cycles(&mut self, cycles: &[Vec<StepIx>], blocks: &Blocks) {
         for cycle in cycles {
             let names: Vec<&str> = cycle
                 .iter()
                 .chain(cycle.first())
-                .map(|step| ids[step.0].value.as_str())
+                .map(|step| blocks.drafts[step.0].path.as_str())
                 .collect();
             let spans = cycle
                 .iter()
-                .map(|step| LabeledSpan::new_with_span(Some("in the cycle".to_owned()), ids[step.0].span))
+                .map(|step| LabeledSpan::new_with_span(Some("in the cycle".to_owned()), blocks.spans[step.0]))
                 .collect();
             self.problems.push(CheckProblem::Cycle {
                 path: names.join(" → "),
@@ -453,6 +367,19 @@ impl Checker<'_> {
                     .collect(),
             },
         }
+    }
+}
+
+/// Every function of these steps and of those in them, in file order.
+fn each_function<'d>(
+    written: &'d IndexMap<Spanned<String>, Spanned<document::Step>>,
+    found: &mut Vec<&'d document::Function>,
+) {
+    for step in written.values() {
+        found.extend(&step.function);
+        step.steps.iter().for_each(|inner| each_function(inner, found));
+        let fallbacks = step.catch.iter().filter_map(|catch| catch.fallback.as_ref());
+        found.extend(fallbacks.filter_map(|fallback| fallback.function.as_ref()));
     }
 }
 

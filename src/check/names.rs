@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
+
 use crate::diagnostics::Problems;
 use crate::model::ON_FAILURE;
-use crate::syntax::document::Document;
+use crate::syntax::document::{Document, Step};
 use crate::syntax::scalars::Spanned;
 
 use super::problems::CheckProblem;
@@ -14,7 +16,7 @@ const MAX_LENGTH: usize = 40;
 
 /// Checks every id of the file.
 pub fn check(document: &Document, problems: &mut Problems) {
-    ids(document.steps.keys(), "step", problems);
+    steps(&document.steps, problems);
     ids(document.buckets.keys(), "bucket", problems);
     ids(document.secrets.keys(), "secret", problems);
     for param in document.params.keys().filter(|param| !is_identifier(param)) {
@@ -25,11 +27,18 @@ pub fn check(document: &Document, problems: &mut Problems) {
             help: "lower-case letters, digits and `_`, not a digit first, at most 40 characters",
         });
     }
-    for step in document.steps.keys().filter(|step| RESERVED.contains(&step.as_str())) {
+}
+
+fn steps(block: &IndexMap<Spanned<String>, Spanned<Step>>, problems: &mut Problems) {
+    ids(block.keys(), "step", problems);
+    for id in block.keys().filter(|id| RESERVED.contains(&id.as_str())) {
         problems.push(CheckProblem::ReservedId {
-            id: step.value.clone(),
-            span: step.span,
+            id: id.value.clone(),
+            span: id.span,
         });
+    }
+    for inner in block.values().filter_map(|step| step.steps.as_ref()) {
+        steps(inner, problems);
     }
 }
 
@@ -63,7 +72,8 @@ fn is_id(id: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
 }
 
-fn is_identifier(id: &str) -> bool {
+/// True for a name that every expression dialect takes.
+pub fn is_identifier(id: &str) -> bool {
     id.len() <= MAX_LENGTH
         && id.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && id

@@ -175,13 +175,143 @@ pub enum CheckProblem {
     },
 
     /// `when` without an expression.
-    #[error("`when` of step `{step}` is not an expression")]
-    #[diagnostic(code(MLP0223), help("write `when: ${{{{ … }}}}`"))]
+    #[error("`{key}` of step `{step}` is not an expression")]
+    #[diagnostic(code(MLP0223), help("write `{key}: ${{{{ … }}}}`"))]
     WhenWithoutExpression {
         /// The step.
         step: String,
+        /// `when` or `until`.
+        key: &'static str,
         /// Its place.
         #[label("not an expression")]
+        span: Span,
+    },
+
+    /// A group without steps.
+    #[error("group `{step}` has no steps")]
+    #[diagnostic(code(MLP0225), help("add a step below its `steps:`, or remove the group"))]
+    EmptyGroup {
+        /// The group.
+        step: String,
+        /// Its place.
+        #[label("this group")]
+        span: Span,
+    },
+
+    /// Groups in groups without end.
+    #[error("groups are nested deeper than {limit}")]
+    #[diagnostic(code(MLP0226), help("move the inner steps one level up"))]
+    TooDeep {
+        /// The bound.
+        limit: usize,
+        /// The innermost group that was read.
+        #[label("its steps are too deep")]
+        span: Span,
+    },
+
+    /// A step in a group has the id of one that it can see.
+    #[error("`{id}` stands for another step already")]
+    #[diagnostic(
+        code(MLP0227),
+        help("rename one of them: a step in a group sees the steps round the group, so their ids must differ")
+    )]
+    HidesStep {
+        /// The id.
+        id: String,
+        /// The inner one.
+        #[label("this one")]
+        span: Span,
+        /// The outer one.
+        #[label("hides this")]
+        first: Span,
+    },
+
+    /// `outputs` of a step that is no group.
+    #[error("`outputs` on a step that is no group")]
+    #[diagnostic(code(MLP0228), help("write `output:` for the shape of what a function gives"))]
+    OutputsOfNoGroup {
+        /// Their place.
+        #[label("only a group has outputs")]
+        span: Span,
+    },
+
+    /// A helper of `for_each` without it.
+    #[error("`{key}` without `for_each`")]
+    #[diagnostic(code(MLP0230), help("add `for_each: ${{{{ … }}}}`, or remove `{key}`"))]
+    WithoutForEach {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        #[label("there is no list")]
+        span: Span,
+    },
+
+    /// A name that cannot stand for an item.
+    #[error("`{name}` cannot name an item")]
+    #[diagnostic(
+        code(MLP0231),
+        help("lower-case letters, digits and `_`, not a digit first; not a name or function of the language")
+    )]
+    BadVariable {
+        /// The name.
+        name: String,
+        /// Its place.
+        #[label("not a name for an item")]
+        span: Span,
+    },
+
+    /// `as` and `index` are one name.
+    #[error("item and position are both called `{name}`")]
+    #[diagnostic(code(MLP0232), help("give `as` or `index` another name"))]
+    SameVariable {
+        /// The name.
+        name: String,
+        /// Its place.
+        #[label("this name")]
+        span: Span,
+    },
+
+    /// An `until` that nothing can make true.
+    #[error("`until` is never true")]
+    #[diagnostic(
+        code(MLP0233),
+        help("compare `output` with what the step gives at its end; the step would always fail with `RepeatLimit`")
+    )]
+    UntilNeverTrue {
+        /// The condition.
+        #[label("never true")]
+        span: Span,
+    },
+
+    /// An entry of `catch` that no error reaches.
+    #[error("this `catch` is never reached: {reason}")]
+    #[diagnostic(code(MLP0234), help("move it before the others, or remove it"))]
+    NeverCaught {
+        /// Why.
+        reason: &'static str,
+        /// The entry.
+        #[label("never reached")]
+        span: Span,
+    },
+
+    /// `output` and `do` in one entry.
+    #[error("a `catch` has `output` and `do`")]
+    #[diagnostic(code(MLP0235), help("keep one: a value, or a step that gives it"))]
+    TwoFallbacks {
+        /// The output.
+        #[label("`do` is there too")]
+        span: Span,
+    },
+
+    /// A point in time that is none.
+    #[error("`until` of a `wait` is not a time")]
+    #[diagnostic(
+        code(MLP0236),
+        help("write `2030-01-31T08:00:00Z`, seconds since 1970, or an expression that gives one of them")
+    )]
+    BadTime {
+        /// The step.
+        #[label("this step waits for it")]
         span: Span,
     },
 

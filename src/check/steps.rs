@@ -7,15 +7,16 @@ use serde_json::Value;
 use crate::diagnostics::Problems;
 use crate::expr::check::{Scope, check_condition, check_string};
 use crate::expr::parse::{Syntax, Text, references};
-use crate::expr::{Expr, ExprKind, Type};
+use crate::expr::{Expr, ExprKind, Template, Type};
 use crate::expr::{ran_if_true, status_guards};
-use crate::model::{FunctionCall, Join, Kind, Pipeline, Retry, RetryOn, Step};
+use crate::model::{FunctionCall, Join, Kind, OnError, Pipeline, Retry, Step, StepIx, Wait};
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::Spanned;
 use crate::syntax::span::Span;
 use crate::syntax::{Node, NodeValue};
 
 use super::declared;
+use super::modifiers::{self, CatchDraft, ForEachDraft, RepeatDraft};
 use super::problems::CheckProblem;
 use super::templates::{Parsed, Source, collect};
 
@@ -31,12 +32,22 @@ const DEFAULT_MAX_DELAY: u64 = 60;
 pub struct Draft {
     /// Its id.
     pub id: String,
+    /// Its id behind those of the groups round it.
+    pub path: String,
+    /// The group that it stands in, or the step in whose `catch` it is written.
+    pub parent: Option<StepIx>,
     /// What it does.
     pub kind: DraftKind,
     /// How it follows skips.
     pub join: Join,
     /// Its condition.
     pub when: Option<When>,
+    /// Its `for_each`.
+    pub for_each: Option<ForEachDraft>,
+    /// Its `catch`.
+    pub catch: Vec<CatchDraft>,
+    /// Its `repeat`.
+    pub repeat: Option<RepeatDraft>,
     input: Option<Parsed>,
     output: Option<Type>,
     retry: Retry,
@@ -62,21 +73,40 @@ pub enum DraftKind {
     Function(FunctionCall),
     /// A pause of so many seconds.
     Wait(u64),
+    /// A pause to a point in time.
+    Until(Option<Parsed>),
+    /// A nested DAG.
+    Group {
+        /// Its steps.
+        steps: Vec<StepIx>,
+        /// What it gives.
+        outputs: Vec<(String, Option<Parsed>)>,
+    },
     /// The end; None was reported.
     Fail(Option<(Text, Text)>),
 }
 
 impl Draft {
-    /// Names of the steps that it reads.
+    /// Puts it where it stands.
+    pub fn at(mut self, path: String, parent: Option<StepIx>) -> Self {
+        self.path = path;
+        self.parent = parent;
+        self
+    }
+
+    /// Names of the steps that its own expressions read; a group's outputs see other names and are left out.
     pub fn references(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mut add = |syntax: &Syntax| found.extend(references(syntax).into_iter().map(|(step, _)| step));
         if let Some(When::Expr(when)) = &self.when {
             add(when);
         }
-        if let DraftKind::Fail(Some((error, message))) = &self.kind {
-            error.exprs().chain(message.exprs()).for_each(&mut add);
+        match &self.kind {
+            DraftKind::Fail(Some((error, message))) => error.exprs().chain(message.exprs()).for_each(&mut add),
+            DraftKind::Until(Some(time)) => time.each(&mut add),
+            _ => {}
         }
+        modifiers::each(self, &mut add);
         if let Some(input) = &self.input {
             input.each(&mut add);
         }
@@ -91,11 +121,12 @@ impl Draft {
         }
     }
 
-    /// The static type of its output when it ran.
-    pub fn output_type(&self) -> Type {
+    /// The static type of what its kind gives; of a group it is known when its outputs are.
+    pub fn kind_type(&self) -> Type {
         match &self.kind {
             DraftKind::Function(_) => self.output.clone().unwrap_or(Type::Any),
-            DraftKind::Wait(_) | DraftKind::Fail(_) => Type::Null,
+            DraftKind::Wait(_) | DraftKind::Until(_) | DraftKind::Fail(_) => Type::Null,
+            DraftKind::Group { .. } => Type::Any,
         }
     }
 }
@@ -111,7 +142,17 @@ pub fn draft(
     let kind = if let Some(function) = &step.function {
         DraftKind::Function(function_call(document, function))
     } else if let Some(wait) = &step.wait {
-        DraftKind::Wait(wait.duration.seconds)
+        match (&wait.duration, &wait.until) {
+            (Some(duration), _) => DraftKind::Wait(duration.seconds),
+            (None, Some(until)) => DraftKind::Until(source.parse(until, problems)),
+            // The shape check saw to it that there is one of the two.
+            (None, None) => DraftKind::Until(None),
+        }
+    } else if step.steps.is_some() {
+        DraftKind::Group {
+            steps: Vec::new(),
+            outputs: Vec::new(),
+        }
     } else if let Some(fail) = &step.fail {
         let error = fail_text(source, &fail.error, problems);
         let message = fail_text(source, &fail.message, problems);
@@ -120,6 +161,11 @@ pub fn draft(
         // The shape check saw to it that there is a kind.
         DraftKind::Fail(None)
     };
+    if let Some(outputs) = step.outputs.as_ref().filter(|_| step.steps.is_none()) {
+        problems.push(CheckProblem::OutputsOfNoGroup {
+            span: source.first_line(outputs.span),
+        });
+    }
     if !matches!(kind, DraftKind::Function(_)) {
         other_kind(id, step, problems);
     }
@@ -135,7 +181,18 @@ pub fn draft(
     let own = step.retry.as_ref();
     Draft {
         id: id.value.clone(),
-        when: step.when.as_ref().map(|node| when(source, id, node, problems)),
+        path: id.value.clone(),
+        parent: None,
+        for_each: modifiers::for_each(source, step, problems),
+        catch: modifiers::catch(source, step, problems),
+        repeat: step
+            .repeat
+            .as_ref()
+            .map(|repeat| modifiers::repeat(source, id, repeat, problems)),
+        when: step
+            .when
+            .as_ref()
+            .map(|node| condition(source, id, "when", node, problems)),
         input: match &step.input {
             Some(node) => source.parse(&node.value, problems),
             None => Some(Parsed::Constant(Value::Null)),
@@ -159,13 +216,12 @@ pub fn draft(
 }
 
 fn other_kind(id: &Spanned<String>, step: &document::Step, problems: &mut Problems) {
-    let kind = if step.wait.is_some() { "wait" } else { "fail" };
-    let modifiers = [
-        ("input", step.input.is_some()),
-        ("output", step.output.is_some()),
-        ("retry", step.retry.is_some()),
-        ("timeout", step.timeout.is_some()),
-    ];
+    let kind = match (&step.wait, &step.steps) {
+        (Some(_), _) => "wait",
+        (None, Some(_)) => "steps",
+        (None, None) => "fail",
+    };
+    let modifiers = [("input", step.input.is_some()), ("output", step.output.is_some())];
     for (modifier, _) in modifiers.into_iter().filter(|(_, present)| *present) {
         problems.push(CheckProblem::ModifierOfOtherKind {
             kind,
@@ -175,7 +231,14 @@ fn other_kind(id: &Spanned<String>, step: &document::Step, problems: &mut Proble
     }
 }
 
-fn when(source: &Source<'_>, id: &Spanned<String>, node: &Node, problems: &mut Problems) -> When {
+/// Reads a `when` or an `until`: one expression, or a constant.
+pub fn condition(
+    source: &Source<'_>,
+    id: &Spanned<String>,
+    key: &'static str,
+    node: &Node,
+    problems: &mut Problems,
+) -> When {
     match &node.value {
         NodeValue::Bool(value) => return When::Constant(*value, node.span),
         NodeValue::String(text) => {
@@ -190,6 +253,7 @@ fn when(source: &Source<'_>, id: &Spanned<String>, node: &Node, problems: &mut P
     }
     problems.push(CheckProblem::WhenWithoutExpression {
         step: id.value.clone(),
+        key,
         span: node.span,
     });
     When::Broken
@@ -257,16 +321,8 @@ pub fn retry(retry: Option<&document::Retry>, at: Option<Span>, problems: &mut P
         problems.push(CheckProblem::MaxDelayBelowDelay { max_delay, delay, span });
     }
     let on = match &retry.on {
-        None => vec![RetryOn::Transient],
-        Some(names) => names
-            .iter()
-            .map(|name| match name.as_str() {
-                "all" => RetryOn::All,
-                "transient" => RetryOn::Transient,
-                "timeout" => RetryOn::Timeout,
-                _ => RetryOn::Name(name.clone()),
-            })
-            .collect(),
+        None => vec![OnError::Transient],
+        Some(names) => names.iter().map(|name| on_error(name)).collect(),
     };
     Retry {
         attempts: retry.attempts,
@@ -277,45 +333,73 @@ pub fn retry(retry: Option<&document::Retry>, at: Option<Span>, problems: &mut P
     }
 }
 
-/// Types a draft. The graph's part of the step (`needs`, `after`, `may_skip`, `implied`) is the caller's.
-pub fn finish(draft: &Draft, scope: &Scope<'_>, problems: &mut Problems) -> Option<Step> {
-    let mut scope = scope.clone();
-    let when = match &draft.when {
-        None => Some(None),
-        Some(When::Broken) => None,
-        Some(When::Constant(value, span)) => Some(Some(Expr {
+/// A class of errors or a name, as written.
+pub fn on_error(name: &str) -> OnError {
+    match name {
+        "all" => OnError::All,
+        "transient" => OnError::Transient,
+        "timeout" => OnError::Timeout,
+        _ => OnError::Name(name.to_owned()),
+    }
+}
+
+/// Types a condition, and adds to the scope what surely ran where it holds.
+pub fn check_when(when: &When, scope: &mut Scope<'_>, problems: &mut Problems) -> Option<Expr> {
+    match when {
+        When::Broken => None,
+        When::Constant(value, span) => Some(Expr {
             kind: ExprKind::Literal(Value::Bool(*value)),
             ty: Type::Boolean,
             safe: true,
             span: *span,
-        })),
-        Some(When::Expr(syntax)) => {
-            let checked = collect(problems, |found| check_condition(syntax, &scope, found));
-            if let Some(when) = &checked {
-                scope.ran.extend(ran_if_true(when));
-            }
-            checked.map(Some)
+        }),
+        When::Expr(syntax) => {
+            let checked = collect(problems, |found| check_condition(syntax, scope, found))?;
+            scope.ran.extend(ran_if_true(&checked));
+            Some(checked)
         }
-    };
-    let input = draft.input.as_ref().and_then(|input| input.check(&scope, problems));
-    let kind = match &draft.kind {
+    }
+}
+
+/// Types what a draft does, with what its body sees. A group's block is the caller's: it is `group` here.
+pub fn kind(draft: &Draft, group: Option<Kind>, scope: &Scope<'_>, problems: &mut Problems) -> Option<Kind> {
+    match &draft.kind {
         DraftKind::Function(call) => Some(Kind::Function(call.clone())),
-        DraftKind::Wait(seconds) => Some(Kind::Wait { seconds: *seconds }),
+        DraftKind::Wait(seconds) => Some(Kind::Wait(Wait::Duration(*seconds))),
+        DraftKind::Until(time) => {
+            let time = time.as_ref()?.check(scope, problems)?;
+            modifiers::check_time(time, draft.span, problems).map(|time| Kind::Wait(Wait::Until(time)))
+        }
+        DraftKind::Group { .. } => group,
         DraftKind::Fail(None) => None,
         DraftKind::Fail(Some((error, message))) => {
-            let error = collect(problems, |found| check_string(error, "`error`", &scope, found));
-            let message = collect(problems, |found| check_string(message, "`message`", &scope, found));
+            let error = collect(problems, |found| check_string(error, "`error`", scope, found));
+            let message = collect(problems, |found| check_string(message, "`message`", scope, found));
             error.zip(message).map(|(error, message)| Kind::Fail { error, message })
         }
-    };
-    Some(Step {
+    }
+}
+
+/// Types a draft's input, with what its body sees.
+pub fn input(draft: &Draft, scope: &Scope<'_>, problems: &mut Problems) -> Option<Template> {
+    draft.input.as_ref()?.check(scope, problems)
+}
+
+/// The step, without what the graph says of it (`needs`, `after`, `may_skip`, `implied`) and without modifiers.
+pub fn plain(draft: &Draft, kind: Kind, input: Template) -> Step {
+    Step {
         id: draft.id.clone(),
+        path: draft.path.clone(),
+        parent: draft.parent,
         description: draft.description.clone(),
-        kind: kind?,
+        kind,
         needs: Vec::new(),
         join: draft.join,
-        when: when?,
-        input: input?,
+        when: None,
+        for_each: None,
+        catch: Vec::new(),
+        repeat: None,
+        input,
         output: draft.output.clone(),
         retry: draft.retry.clone(),
         timeout: draft.timeout,
@@ -324,7 +408,7 @@ pub fn finish(draft: &Draft, scope: &Scope<'_>, problems: &mut Problems) -> Opti
         may_skip: false,
         implied: BTreeSet::new(),
         span: draft.span,
-    })
+    }
 }
 
 /// Gives each source folder a package name of its own: its last path component, numbered where two agree.
@@ -332,7 +416,7 @@ pub fn with_packages(mut pipeline: Pipeline) -> Pipeline {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let calls = pipeline.steps.iter_mut().filter_map(|step| match &mut step.kind {
         Kind::Function(call) => Some(call),
-        Kind::Wait { .. } | Kind::Fail { .. } => None,
+        Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => None,
     });
     for call in calls.chain(pipeline.on_failure.iter_mut().map(|handler| &mut handler.function)) {
         if let Some(name) = names.get(&call.source) {

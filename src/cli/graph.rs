@@ -74,7 +74,8 @@ fn edges(pipeline: &Pipeline) -> Vec<Edge<'_>> {
 fn kind(step: &Step) -> &'static str {
     match step.kind {
         Kind::Function(_) => "function",
-        Kind::Wait { .. } => "wait",
+        Kind::Wait(_) => "wait",
+        Kind::Group(_) => "steps",
         Kind::Fail { .. } => "fail",
     }
 }
@@ -90,8 +91,9 @@ fn mermaid(pipeline: &Pipeline) -> String {
         let (open, close) = match (&step.kind, step.when.is_some()) {
             (Kind::Function(_), false) => ("[", "]"),
             (Kind::Function(_), true) => ("{{", "}}"),
-            (Kind::Wait { .. }, _) => ("([", "])"),
+            (Kind::Wait(_), _) => ("([", "])"),
             (Kind::Fail { .. }, _) => ("[[", "]]"),
+            (Kind::Group(_), _) => ("[/", "/]"),
         };
         text.push_str(&format!("    {}{open}\"{}\"{close}\n", node_id(&step.id), step.id));
     }
@@ -108,8 +110,9 @@ fn dot(pipeline: &Pipeline) -> String {
         let shape = match (&step.kind, step.when.is_some()) {
             (Kind::Function(_), false) => "",
             (Kind::Function(_), true) => " [shape=hexagon]",
-            (Kind::Wait { .. }, _) => " [shape=ellipse]",
+            (Kind::Wait(_), _) => " [shape=ellipse]",
             (Kind::Fail { .. }, _) => " [shape=octagon]",
+            (Kind::Group(_), _) => " [shape=folder]",
         };
         text.push_str(&format!("    \"{}\"{shape};\n", step.id));
     }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
-use crate::expr::ast::{ErrorField, RunField, TriggerField};
+use crate::expr::ast::{ErrorField, Local, RunField, TriggerField};
 use crate::expr::{Env, Template, eval, eval_template};
-use crate::model::{FunctionCall, Join, Kind, ON_FAILURE, Pipeline, Retry, RetryOn, StepIx};
+use crate::model::{FunctionCall, Join, Kind, ON_FAILURE, OnError, Pipeline, Retry, StepIx, Wait};
 use crate::targets::package;
 
 use super::clock::Clock;
@@ -149,6 +149,10 @@ impl Env for World<'_> {
     }
 
     fn error_of(&self, _: &str) -> Option<&Value> {
+        None
+    }
+
+    fn local(&self, _: &str, _: Local) -> Option<&Value> {
         None
     }
 
@@ -314,7 +318,7 @@ impl Runner<'_, '_> {
             return self.ended(ix);
         }
         match &step.kind {
-            Kind::Wait { seconds } => {
+            Kind::Wait(Wait::Duration(seconds)) => {
                 (self.on_event)(Event::Waiting {
                     step: &step.id,
                     seconds: *seconds as f64,
@@ -323,6 +327,7 @@ impl Runner<'_, '_> {
                 self.waits.push(*seconds as f64);
                 self.clock.after(*seconds as f64, Wake::Waited(ix));
             }
+            Kind::Wait(Wait::Until(_)) | Kind::Group(_) => {}
             Kind::Fail { error, message } => {
                 let name = self.text(error);
                 let message = self.text(message);
@@ -521,7 +526,7 @@ impl Runner<'_, '_> {
     fn finish(mut self) -> Result<Outcome, String> {
         let mut outputs = Map::new();
         if self.world.failure.is_none() {
-            for (name, template) in &self.pipeline.outputs {
+            for (name, template) in &self.pipeline.root.outputs {
                 match eval_template(template, &self.world) {
                     Ok(value) => {
                         outputs.insert(name.clone(), value);
@@ -561,9 +566,9 @@ impl Runner<'_, '_> {
 fn retries(retry: &Retry, name: &str) -> bool {
     const TRANSIENT: [&str; 2] = ["WorkerCrashed", "ServiceUnavailable"];
     retry.on.iter().any(|on| match on {
-        RetryOn::All => true,
-        RetryOn::Transient => TRANSIENT.contains(&name),
-        RetryOn::Timeout => name == "timeout",
-        RetryOn::Name(listed) => listed == name,
+        OnError::All => true,
+        OnError::Transient => TRANSIENT.contains(&name),
+        OnError::Timeout => name == "timeout",
+        OnError::Name(listed) => listed == name,
     })
 }

@@ -25,19 +25,21 @@ pub enum ExprKind {
     Literal(Value),
     /// `params` (None) or `params.X`.
     Param(Option<String>),
-    /// `steps.X.output`: null where the step was skipped.
+    /// `steps.X.output`, by the step's path: null where the step was skipped.
     StepOutput(String),
-    /// `steps.X.status`: `succeeded` or `skipped`.
+    /// `steps.X.status`, by the step's path: `succeeded` or `skipped`.
     StepStatus(String),
-    /// `steps.X.error`: null where nothing was caught.
+    /// `steps.X.error`, by the step's path: null where nothing was caught.
     StepError(String),
+    /// What a step's `for_each` or `repeat` adds, by the step's path.
+    Local(String, Local),
     /// `buckets.X.uri`.
     BucketUri(String),
     /// `buckets.X.name`.
     BucketName(String),
     /// `run.id`, `run.name`, `run.started_at`.
     Run(RunField),
-    /// `error.name`, `error.message`, `error.step`, in a handler.
+    /// `error.name`, `error.message`, `error.step`, in a handler and in a `catch`.
     Error(ErrorField),
     /// `trigger.key` and its neighbours, in a trigger's `params`.
     Trigger(TriggerField),
@@ -57,6 +59,19 @@ pub enum ExprKind {
     Ternary(Box<Expr>, Box<Expr>, Box<Expr>),
     /// `size(x)`; the arguments' count is checked.
     Call(Function, Vec<Expr>),
+}
+
+/// What a step's modifiers add to the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Local {
+    /// The item of `for_each`.
+    Item,
+    /// Its position in the list, from 0.
+    Index,
+    /// The output of the run before, in a `repeat`; null in the first.
+    Previous,
+    /// The output of the run that just ended, in `until`.
+    Output,
 }
 
 /// Fields of `run`.
@@ -200,6 +215,7 @@ impl Expr {
             | ExprKind::StepOutput(_)
             | ExprKind::StepStatus(_)
             | ExprKind::StepError(_)
+            | ExprKind::Local(..)
             | ExprKind::BucketUri(_)
             | ExprKind::BucketName(_)
             | ExprKind::Run(_)

@@ -5,28 +5,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use super::ast::{Local, TextPart};
 use super::guards;
 use super::parse::{Part, Syntax, Text};
 use super::problems::ExprProblem;
 use super::types::Kinds;
 use super::typing::Checker;
-use super::{Expr, Template, Type, ast::TextPart};
+use super::{Expr, Template, Type};
 
 /// What an expression may name.
 #[derive(Clone, Debug, Default)]
 pub struct Scope<'a> {
     /// The declared params; None where `params` is not known (triggers).
     pub params: Option<&'a IndexMap<String, Type>>,
-    /// The declared steps; None where `steps` is not known (triggers, handlers).
-    pub steps: Option<&'a IndexMap<String, StepScope>>,
+    /// The steps that can be seen; None where `steps` is not known (triggers, handlers).
+    pub steps: Option<&'a Steps<'a>>,
     /// Why there are no steps here, as a help line.
     pub no_steps: &'static str,
-    /// Steps that surely ran when this is evaluated: their output is not null.
+    /// Paths of steps that surely ran when this is evaluated: their output is not null.
     pub ran: BTreeSet<String>,
     /// The step that the expression belongs to.
     pub own: Option<&'a str>,
     /// Steps that cannot have ended when this is evaluated, with the reason.
     pub unreachable: BTreeMap<String, &'static str>,
+    /// The names that modifiers add here, the outer ones first: a later one hides an earlier one.
+    pub locals: Vec<LocalName>,
     /// The declared buckets.
     pub buckets: &'a [&'a str],
     /// `error` is known.
@@ -37,9 +40,67 @@ pub struct Scope<'a> {
     pub run: bool,
 }
 
+/// The steps of a block, and those round it.
+#[derive(Clone, Debug, Default)]
+pub struct Steps<'a> {
+    /// By id.
+    pub own: IndexMap<String, StepScope>,
+    /// What the group that this block belongs to can see. No id of the block is one of these.
+    pub outer: Option<&'a Steps<'a>>,
+}
+
+#[cfg(test)]
+impl Steps<'static> {
+    /// Steps at the top: id, output, may be skipped.
+    pub(crate) fn at_the_top<'i>(steps: impl IntoIterator<Item = (&'i str, Type, bool)>) -> Self {
+        let steps = steps.into_iter().map(|(id, output, may_skip)| {
+            let path = id.to_owned();
+            (id.to_owned(), StepScope { path, output, may_skip })
+        });
+        Self {
+            own: steps.collect(),
+            outer: None,
+        }
+    }
+}
+
+impl Steps<'_> {
+    /// The step of that id.
+    pub fn get(&self, id: &str) -> Option<&StepScope> {
+        let mut at = Some(self);
+        while let Some(steps) = at {
+            if let Some(step) = steps.own.get(id) {
+                return Some(step);
+            }
+            at = steps.outer;
+        }
+        None
+    }
+
+    /// All ids, the inner ones first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::successors(Some(self), |steps| steps.outer).flat_map(|steps| steps.own.keys().map(String::as_str))
+    }
+}
+
+/// A name that a `for_each` or a `repeat` adds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalName {
+    /// As the user writes it.
+    pub name: String,
+    /// The path of the step whose modifier adds it.
+    pub step: String,
+    /// What stands behind it.
+    pub what: Local,
+    /// Its type.
+    pub ty: Type,
+}
+
 /// What is known of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepScope {
+    /// Its path.
+    pub path: String,
     /// Its declared output; `Any` where nothing is declared.
     pub output: Type,
     /// True where some run may skip it.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_json::{Map, Number, Value};
 
-use super::ast::{ErrorField, RunField, TextPart, TriggerField};
+use super::ast::{ErrorField, Local, RunField, TextPart, TriggerField};
 use super::convert::MAX_INTEGER;
 use super::lookup::{equal, path};
 use super::operators::symbol;
@@ -24,6 +24,8 @@ pub trait Env {
     fn status(&self, step: &str) -> Option<&str>;
     /// A step's caught error; None reads as null.
     fn error_of(&self, step: &str) -> Option<&Value>;
+    /// What a modifier of the step adds; None where it is not known here.
+    fn local(&self, step: &str, what: Local) -> Option<&Value>;
     /// A bucket's URI, by logical id.
     fn bucket_uri(&self, id: &str) -> Option<&str>;
     /// A bucket's name in the cloud, by logical id.
@@ -153,6 +155,10 @@ fn leaf<'e>(expr: &'e Expr, env: &'e dyn Env) -> Evaluated<'e> {
         ExprKind::StepOutput(step) => Ok(or_null(env.output(step))),
         ExprKind::StepStatus(step) => text(env.status(step)),
         ExprKind::StepError(step) => Ok(or_null(env.error_of(step))),
+        ExprKind::Local(step, what) => match env.local(step, *what) {
+            Some(value) => Ok(Cow::Borrowed(value)),
+            None => Err(fails(expr, "not known here".to_owned())),
+        },
         ExprKind::BucketUri(id) => text(env.bucket_uri(id)),
         ExprKind::BucketName(id) => text(env.bucket_name(id)),
         ExprKind::Run(field) => text(Some(env.run(*field))),

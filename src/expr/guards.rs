@@ -14,6 +14,11 @@ pub fn ran_if_true(expr: &Expr) -> BTreeSet<String> {
     if_true(expr).unwrap_or_default()
 }
 
+/// True where it is never true, as far as its form shows.
+pub fn never_true(expr: &Expr) -> bool {
+    if_true(expr).is_none()
+}
+
 /// Steps that surely ran where the expression was evaluated without an error: it reads their output's inside.
 pub fn ran_if_evaluated(expr: &Expr) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use self::code::{Code, Helper, literal, path_name};
-use super::ast::{ErrorField, RunField, TextPart};
+use super::ast::{ErrorField, Local, RunField, TextPart};
 use super::{BinaryOp, Expr, ExprKind, Template, Type, UnaryOp};
 
 /// How names are reached at the place where an expression stands. Each answer is a JSONata path.
@@ -22,9 +22,13 @@ pub trait Names {
     fn output(&self, step: &str) -> String;
     /// The variable that holds a step's status; None where it surely ran.
     fn status(&self, step: &str) -> Option<String>;
+    /// The variable that holds a step's caught error or null; None where nothing can be caught.
+    fn step_error(&self, step: &str) -> Option<String>;
+    /// The variable or path that holds what a modifier adds.
+    fn local(&self, step: &str, what: Local) -> String;
     /// The execution's params.
     fn params(&self) -> &str;
-    /// The failure that a handler sees.
+    /// The failure that a handler or a `catch` sees.
     fn error(&self) -> &str;
     /// A bucket's name: text that may hold a [`placeholder`].
     fn bucket_name(&self, id: &str) -> String;
@@ -261,7 +265,11 @@ impl<'n> Printer<'n> {
                 Some(variable) => Code::atom(variable),
                 None => Code::string("succeeded".to_owned()),
             },
-            ExprKind::StepError(_) => Code::atom("null".to_owned()),
+            ExprKind::StepError(step) => match self.names.step_error(step) {
+                Some(variable) => Code::path(variable, &expr.ty),
+                None => Code::atom("null".to_owned()),
+            },
+            ExprKind::Local(step, what) => Code::path(self.names.local(step, *what), &expr.ty),
             ExprKind::BucketUri(id) => Code::string(format!("s3://{}", self.names.bucket_name(id))),
             ExprKind::BucketName(id) => Code::string(self.names.bucket_name(id)),
             ExprKind::Run(RunField::Id) => Code::atom("$states.context.Execution.Name".to_owned()),

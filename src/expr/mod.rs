@@ -22,14 +22,14 @@ mod typing;
 mod words;
 pub mod workflows;
 
-pub use ast::{BinaryOp, Expr, ExprKind, Template, UnaryOp};
+pub use ast::{BinaryOp, Expr, ExprKind, Local, Template, UnaryOp};
 pub use check::{
-    Scope, StepScope, check, check_condition, check_string, check_text, list_template, object_template, status_guards,
-    template_type,
+    LocalName, Scope, StepScope, Steps, check, check_condition, check_string, check_text, list_template,
+    object_template, status_guards, template_type,
 };
 pub use eval::{Env, EvalError, eval, eval_template};
 pub use functions::Function;
-pub use guards::{ran_if_evaluated, ran_if_true};
+pub use guards::{never_true, ran_if_evaluated, ran_if_true};
 pub use lookup::equal;
 pub use parse::{Part, Piece, Place, Syntax, Text, bucket_references, parse, parse_text, references};
 pub use problems::ExprProblem;

@@ -73,6 +73,9 @@ pub(super) fn reference(namespace: &str, member: &str) -> String {
 
 /// What a path names. The outer None: nothing by itself, but something of it may be; the inner None: a problem was added.
 pub(super) fn resolve(checker: &mut Checker, path: &Path) -> Option<Option<Expr>> {
+    if let Some(local) = local(checker, path) {
+        return path.members.is_empty().then_some(Some(local));
+    }
     match (path.name, path.members.as_slice()) {
         ("params", []) => Some(params(checker, path)),
         ("params", [(name, _)]) => Some(param(checker, path, name)),
@@ -115,6 +118,21 @@ fn expr(kind: ExprKind, ty: Type, span: Span) -> Option<Expr> {
         safe: true,
         span,
     })
+}
+
+/// The name that a `for_each` or a `repeat` added.
+fn local(checker: &Checker, path: &Path) -> Option<Expr> {
+    let local = checker
+        .scope
+        .locals
+        .iter()
+        .rev()
+        .find(|local| local.name == path.name)?;
+    expr(
+        ExprKind::Local(local.step.clone(), local.what),
+        local.ty.clone(),
+        path.span,
+    )
 }
 
 fn not_a_value(checker: &mut Checker, path: &Path, help: String) -> Option<Expr> {
@@ -187,18 +205,16 @@ fn known_step(checker: &mut Checker, step: &str, span: Span) -> bool {
         });
         return false;
     };
-    let reason = if !steps.contains_key(step) {
-        let help = did_you_mean(step, steps.keys().map(String::as_str))
-            .unwrap_or_else(|| listed("the steps are", steps.keys().map(String::as_str)));
+    let reason = if let Some(reason) = scope.unreachable.get(step) {
+        reason
+    } else if steps.get(step).is_none() {
+        let help = did_you_mean(step, steps.ids()).unwrap_or_else(|| listed("the steps are", steps.ids()));
         undeclared(checker, "step", step, span, help);
         return false;
     } else if scope.own == Some(step) {
         "it is the step itself"
     } else {
-        match scope.unreachable.get(step) {
-            Some(reason) => reason,
-            None => return true,
-        }
+        return true;
     };
     checker.problems.push(ExprProblem::StepOutOfReach {
         step: step.to_owned(),
@@ -213,23 +229,24 @@ fn step_field(checker: &mut Checker, path: &Path, step: &str, field: &str, field
     if !known_step(checker, step, path.span) {
         return None;
     }
+    let declared = checker.scope.steps.and_then(|steps| steps.get(step));
+    let step_path = declared.map_or(step, |step| &step.path).to_owned();
     match field {
         "output" => {
-            let declared = checker.scope.steps.and_then(|steps| steps.get(step));
             let ty = declared.map_or(Type::Any, |step| step.output.clone());
             let may_skip = declared.is_none_or(|step| step.may_skip);
-            let ty = if may_skip && !checker.ran.contains(step) {
+            let ty = if may_skip && !checker.ran.contains(&step_path) {
                 ty.optional()
             } else {
                 ty
             };
-            expr(ExprKind::StepOutput(step.to_owned()), ty, path.span)
+            expr(ExprKind::StepOutput(step_path), ty, path.span)
         }
-        "status" => expr(ExprKind::StepStatus(step.to_owned()), Type::String, path.span),
+        "status" => expr(ExprKind::StepStatus(step_path), Type::String, path.span),
         "error" => {
             let fields = ["name", "message"].map(|name| (name.to_owned(), Type::String));
             let ty = Type::Object(IndexMap::from(fields)).optional();
-            expr(ExprKind::StepError(step.to_owned()), ty, path.span)
+            expr(ExprKind::StepError(step_path), ty, path.span)
         }
         _ => {
             let names = ["output", "status", "error"];
@@ -288,7 +305,7 @@ fn fields_of(name: &str) -> (&'static str, &'static [&'static str]) {
             &["id", "name", "started_at"],
         ),
         "error" => (
-            "`error` is known in `on_failure`; `steps.name.error` tells of a caught one",
+            "`error` is known in `on_failure` and in a `catch`; `steps.name.error` tells of a caught one",
             &["name", "message", "step"],
         ),
         _ => (
@@ -347,10 +364,11 @@ pub(super) fn unknown(scope: &Scope, name: &str, span: Span) -> ExprProblem {
         ("error", scope.error),
         ("trigger", scope.trigger),
     ];
-    let known = || known.iter().filter(|(_, here)| *here).map(|(name, _)| *name);
+    let locals = || scope.locals.iter().map(|local| local.name.as_str());
+    let known = || locals().chain(known.iter().filter(|(_, here)| *here).map(|(name, _)| *name));
     let help = if scope.params.is_some_and(|params| params.contains_key(name)) {
         format!("write `params.{name}`")
-    } else if scope.steps.is_some_and(|steps| steps.contains_key(name)) {
+    } else if scope.steps.is_some_and(|steps| steps.get(name).is_some()) {
         format!("write `{}.output`", reference("steps", name))
     } else if scope.buckets.contains(&name) {
         format!("write `{}.uri`", reference("buckets", name))

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::ast::{BinaryOp, ErrorField, Expr, ExprKind, RunField, Template, TextPart, TriggerField, UnaryOp};
+use super::ast::{BinaryOp, ErrorField, Expr, ExprKind, Local, RunField, Template, TextPart, TriggerField, UnaryOp};
 use super::{Function, Type};
 
 /// The expression on one line.
@@ -172,6 +172,15 @@ fn printed(expr: &Expr) -> Printed {
         ExprKind::StepOutput(step) => Printed::new(format!("steps[{}].output", string_literal(step)), PRIMARY),
         ExprKind::StepStatus(step) => Printed::new(format!("steps[{}].status", string_literal(step)), PRIMARY),
         ExprKind::StepError(step) => Printed::new(format!("steps[{}].error", string_literal(step)), PRIMARY),
+        ExprKind::Local(step, what) => {
+            let field = match what {
+                Local::Item => "item",
+                Local::Index => "index",
+                Local::Previous => "previous",
+                Local::Output => "output",
+            };
+            Printed::new(format!("local[{}].{field}", string_literal(step)), PRIMARY)
+        }
         ExprKind::BucketUri(bucket) => Printed::new(format!("buckets[{}].uri", string_literal(bucket)), PRIMARY),
         ExprKind::BucketName(bucket) => Printed::new(format!("buckets[{}].name", string_literal(bucket)), PRIMARY),
         ExprKind::Run(RunField::Id) => Printed::new("run.id", PRIMARY),
@@ -463,6 +472,7 @@ fn may_miss(expr: &Expr) -> bool {
             | ExprKind::StepOutput(_)
             | ExprKind::StepStatus(_)
             | ExprKind::StepError(_)
+            | ExprKind::Local(..)
             | ExprKind::BucketUri(_)
             | ExprKind::BucketName(_)
             | ExprKind::Run(_)
@@ -488,7 +498,7 @@ fn as_boolean(expr: &Expr, text: Printed) -> Printed {
 /// Its type, where every value that it may have is of it. The output of a step that may have been skipped may be null.
 fn proven(expr: &Expr) -> Option<&Type> {
     let holds = match &expr.kind {
-        ExprKind::StepOutput(_) | ExprKind::StepError(_) => expr.safe,
+        ExprKind::StepOutput(_) | ExprKind::StepError(_) | ExprKind::Local(..) => expr.safe,
         ExprKind::Ternary(_, yes, no) => proven(yes).is_some() && proven(no).is_some(),
         ExprKind::Call(Function::Default, arguments) => arguments.last().is_some_and(|other| proven(other).is_some()),
         _ => true,
@@ -548,7 +558,7 @@ fn confusable(left: &Type, right: &Type) -> bool {
 mod tests {
     use indexmap::IndexMap;
 
-    use super::super::{Place, Scope, StepScope, check, parse};
+    use super::super::{Place, Scope, Steps, check, parse};
     use super::*;
 
     fn to_python(source: &str) -> String {
@@ -568,14 +578,11 @@ mod tests {
         .into_iter()
         .map(|(name, ty)| (name.to_owned(), ty))
         .collect();
-        let steps: IndexMap<String, StepScope> = [
+        let steps = Steps::at_the_top([
             ("my-step", object(&[("auc", Type::Number)]), false),
             ("free", Type::Any, false),
             ("maybe", Type::Boolean, true),
-        ]
-        .into_iter()
-        .map(|(name, output, may_skip)| (name.to_owned(), StepScope { output, may_skip }))
-        .collect();
+        ]);
         let scope = Scope {
             params: Some(&params),
             steps: Some(&steps),

@@ -173,17 +173,19 @@ impl<'a> Checker<'a> {
         if self.lenient || self.open || self.ran.contains(step) || self.warned.contains(step) {
             return;
         }
+        // The last part of a path is the id, and no two steps that can be seen share one.
+        let id = step.rsplit('.').next().unwrap_or(step);
         let may_skip = self
             .scope
             .steps
-            .and_then(|steps| steps.get(step))
+            .and_then(|steps| steps.get(id))
             .is_some_and(|step| step.may_skip);
         if may_skip {
             self.warned.insert(step.clone());
             self.problems.push(ExprProblem::MaySkip {
-                step: step.clone(),
-                path: format!("{}.output", names::reference("steps", step)),
-                reference: names::reference("steps", step),
+                step: id.to_owned(),
+                path: format!("{}.output", names::reference("steps", id)),
+                reference: names::reference("steps", id),
                 span: expr.span,
             });
         }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use super::ast::{BinaryOp, ErrorField, Expr, ExprKind, RunField, Template, TextPart, TriggerField, UnaryOp};
+use super::ast::{BinaryOp, ErrorField, Expr, ExprKind, Local, RunField, Template, TextPart, TriggerField, UnaryOp};
 use super::{Function, Type};
 use crate::syntax::span::Span;
 use code::{Code, EXACT, LENGTHS, Level, Number, VALUE, access, identifier, is_identifier, key, number_text, pieces};
@@ -31,6 +31,10 @@ pub struct Names {
     pub outputs: IndexMap<String, String>,
     /// The variable with a step's status, by step id; a step without one always runs.
     pub statuses: IndexMap<String, String>,
+    /// The variable with a step's caught error or null, by step path; a step without one catches nothing.
+    pub errors: IndexMap<String, String>,
+    /// The variable with what a modifier adds, by step path.
+    pub locals: BTreeMap<(String, Local), String>,
     /// The expression for a bucket's name, by bucket id.
     pub buckets: IndexMap<String, String>,
     /// Names that no generated variable or subworkflow may take.
@@ -277,7 +281,14 @@ impl<'a> Printer<'a> {
                 Some(variable) => self.variable(&variable.clone()),
                 None => Code::atom("\"succeeded\""),
             },
-            ExprKind::StepError(_) => Code::atom("null"),
+            ExprKind::StepError(step) => match self.names.errors.get(step) {
+                Some(variable) => self.variable(&variable.clone()),
+                None => Code::atom("null"),
+            },
+            ExprKind::Local(step, what) => match self.names.locals.get(&(step.clone(), *what)) {
+                Some(variable) => self.variable(&variable.clone()),
+                None => Code::atom("null"),
+            },
             ExprKind::BucketUri(bucket) => {
                 let name = self.bucket(bucket);
                 Code::new(format!("\"gs://\" + {}", name.text), Level::Add)
@@ -637,7 +648,7 @@ impl<'a> Printer<'a> {
                 fields.insert(0, name);
                 self.variable("params")
             }
-            ExprKind::StepError(_) => return Code::atom("null"),
+            ExprKind::StepError(step) if !self.names.errors.contains_key(step) => return Code::atom("null"),
             _ => self.code(at),
         };
         let keys: Vec<String> = fields.iter().map(|field| self.quoted_key(field)).collect();
@@ -863,7 +874,7 @@ fn whole(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Field(base, _) => whole(base),
         ExprKind::Index(base, _) => whole(base),
-        ExprKind::StepOutput(_) | ExprKind::Call(Function::Size, _) => true,
+        ExprKind::StepOutput(_) | ExprKind::Local(_, Local::Index) | ExprKind::Call(Function::Size, _) => true,
         _ => false,
     }
 }

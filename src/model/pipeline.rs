@@ -27,12 +27,13 @@ pub struct Pipeline {
     pub secrets: Vec<String>,
     /// What starts it, in file order.
     pub triggers: Vec<Trigger>,
-    /// In file order; a step depends only on steps of this list, without cycles.
+    /// Every step of the file, also those within groups and those written in place of a failed one: a step before the
+    /// steps in it, else in file order.
     pub steps: Vec<Step>,
+    /// The steps at the top, and what a successful execution gives.
+    pub root: Block,
     /// Runs once when the pipeline failed.
     pub on_failure: Option<Handler>,
-    /// Evaluated last, in file order.
-    pub outputs: Vec<(String, Template)>,
     /// What only one cloud needs.
     pub targets: TargetSettings,
 }
@@ -114,11 +115,24 @@ pub struct Cron {
     pub day_of_week: String,
 }
 
-/// A step.
+/// A DAG of steps with what it gives: the whole pipeline, or a group.
+#[derive(Clone, Debug, Default)]
+pub struct Block {
+    /// In file order; a step depends only on steps of its own block, without cycles.
+    pub steps: Vec<StepIx>,
+    /// Evaluated last, in file order.
+    pub outputs: Vec<(String, Template)>,
+}
+
+/// A step. From the outside in it is: `when`, `for_each`, `catch`, `repeat`, `retry`, `timeout`, `kind`.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// `^[a-z][a-z0-9_-]{0,39}$`.
+    /// `^[a-z][a-z0-9_-]{0,39}$`; distinct among what its expressions can see.
     pub id: String,
+    /// The ids of the groups round it and its own, dotted: `group.inner`. Distinct also after `.` and `-` became `_`.
+    pub path: String,
+    /// The group that it stands in, or the step in whose `catch` it is written.
+    pub parent: Option<StepIx>,
     /// What the user says it does.
     pub description: Option<String>,
     /// What runs.
@@ -129,9 +143,15 @@ pub struct Step {
     pub join: Join,
     /// Runs only where this is true.
     pub when: Option<Expr>,
+    /// Runs once for each item of a list; its output is the list of the outputs.
+    pub for_each: Option<ForEach>,
+    /// What takes the place of a failure, in written order: the first that matches.
+    pub catch: Vec<Catch>,
+    /// Runs again and again.
+    pub repeat: Option<Repeat>,
     /// What the function receives; `Constant(null)` where nothing is written.
     pub input: Template,
-    /// The declared shape of its output.
+    /// The declared shape of its output: of one item, where there is a `for_each`.
     pub output: Option<Type>,
     /// Attempts and waits between them.
     pub retry: Retry,
@@ -139,11 +159,11 @@ pub struct Step {
     pub timeout: Option<u64>,
     /// Expected duration in seconds, for planning.
     pub expect_seconds: Option<f64>,
-    /// All that must have ended before it starts: `needs` and references, sorted, without repeats.
+    /// All of its block that must have ended before it starts: `needs` and references, sorted, without repeats.
     pub after: BTreeSet<StepIx>,
-    /// True where some run may skip it.
+    /// True where some run of its block may skip it.
     pub may_skip: bool,
-    /// Steps (among those that may be skipped) that surely ran whenever this one runs.
+    /// Steps (among those that may be skipped, in its block or round it) that surely ran whenever this one runs.
     pub implied: BTreeSet<StepIx>,
     /// Where its id stands.
     pub span: Span,
@@ -155,10 +175,7 @@ pub enum Kind {
     /// User code.
     Function(FunctionCall),
     /// A pause.
-    Wait {
-        /// In seconds.
-        seconds: u64,
-    },
+    Wait(Wait),
     /// The end of the pipeline, failed.
     Fail {
         /// The error's name: a template of type string.
@@ -166,6 +183,59 @@ pub enum Kind {
         /// The error's message: a template of type string.
         message: Template,
     },
+    /// A nested DAG; its output is the object of the block's outputs.
+    Group(Block),
+}
+
+/// How long a pause is.
+#[derive(Clone, Debug)]
+pub enum Wait {
+    /// So many seconds.
+    Duration(u64),
+    /// To a point in time: RFC 3339 text or a number of Unix seconds. One that has passed is no wait.
+    Until(Template),
+}
+
+/// `for_each`.
+#[derive(Clone, Debug)]
+pub struct ForEach {
+    /// Evaluated once; a list.
+    pub list: Template,
+    /// The name of the item in expressions.
+    pub item: String,
+    /// The name of the item's position, from 0.
+    pub index: String,
+    /// Most items that run at once; None: as many as the engine can.
+    pub max_concurrency: Option<u32>,
+}
+
+/// One entry of `catch`.
+#[derive(Clone, Debug)]
+pub struct Catch {
+    /// Which errors; never empty. `all` is every error.
+    pub on: Vec<OnError>,
+    /// What takes the place of the output.
+    pub fallback: Fallback,
+}
+
+/// What takes the place of a failed step's output.
+#[derive(Clone, Debug)]
+pub enum Fallback {
+    /// A value; may read `error`.
+    Output(Template),
+    /// The output of another step, whose expressions may read `error`. It has no modifiers but `input`, `retry` and `timeout`.
+    Do(StepIx),
+}
+
+/// `repeat`.
+#[derive(Clone, Debug)]
+pub struct Repeat {
+    /// Evaluated after each run, over its `output`: a boolean that ends it.
+    pub until: Expr,
+    /// Most runs; at least 1.
+    pub max: u32,
+    /// Seconds between one run and the next.
+    pub delay: u64,
 }
 
 /// A user's function.
@@ -208,13 +278,13 @@ pub struct Retry {
     /// Cap of one wait in seconds; at least `delay`.
     pub max_delay: u64,
     /// Which errors are tried again.
-    pub on: Vec<RetryOn>,
+    pub on: Vec<OnError>,
 }
 
 /// A class of errors, or one by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RetryOn {
-    /// Everything but `ExpressionError`.
+pub enum OnError {
+    /// In a `retry` everything but `ExpressionError` and `ParamMismatch`, which no retry mends; in a `catch` everything.
     All,
     /// `WorkerCrashed`, `ServiceUnavailable`.
     Transient,
@@ -293,17 +363,49 @@ impl Pipeline {
         (0..self.steps.len()).map(StepIx)
     }
 
+    /// The step of that path. Linear: keep an index where you ask often.
+    pub fn by_path(&self, path: &str) -> Option<StepIx> {
+        self.indices().find(|ix| self.step(*ix).path == path)
+    }
+
+    /// The block that a step stands in; None for a step in a `catch`, which stands in none.
+    pub fn block_of(&self, ix: StepIx) -> Option<&Block> {
+        match self.step(ix).parent {
+            None => Some(&self.root),
+            Some(parent) => match &self.step(parent).kind {
+                Kind::Group(block) => block.steps.contains(&ix).then_some(block),
+                Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => None,
+            },
+        }
+    }
+
+    /// Every block: the root first, then each group's in file order.
+    pub fn blocks(&self) -> impl Iterator<Item = &Block> {
+        let groups = self.steps.iter().filter_map(|step| match &step.kind {
+            Kind::Group(block) => Some(block),
+            Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => None,
+        });
+        std::iter::once(&self.root).chain(groups)
+    }
+
+    /// True where the step is written in a `catch`.
+    pub fn is_fallback(&self, ix: StepIx) -> bool {
+        self.step(ix)
+            .parent
+            .is_some_and(|parent| self.step(parent).fallbacks().any(|fallback| fallback == ix))
+    }
+
     /// Every function in the file with its step's name, `on_failure` last.
     pub fn functions(&self) -> Vec<FunctionUse<'_>> {
         let steps = self.steps.iter().filter_map(|step| match &step.kind {
             Kind::Function(call) => Some(FunctionUse {
-                step: &step.id,
+                step: &step.path,
                 call,
                 output: step.output.as_ref(),
                 attempt_timeout: step.attempt_timeout(),
                 description: step.description.as_deref(),
             }),
-            Kind::Wait { .. } | Kind::Fail { .. } => None,
+            Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => None,
         });
         let handler = self.on_failure.iter().map(|handler| FunctionUse {
             step: ON_FAILURE,
@@ -322,7 +424,7 @@ pub const ON_FAILURE: &str = "on_failure";
 /// A function with the step that runs it.
 #[derive(Clone, Copy, Debug)]
 pub struct FunctionUse<'a> {
-    /// The step's id.
+    /// The step's path.
     pub step: &'a str,
     /// The code.
     pub call: &'a FunctionCall,
@@ -339,20 +441,49 @@ impl Step {
     pub fn attempt_timeout(&self) -> u64 {
         match &self.kind {
             Kind::Function(call) => self.timeout.map_or(call.timeout, |timeout| timeout.min(call.timeout)),
-            Kind::Wait { .. } | Kind::Fail { .. } => self.timeout.unwrap_or(u64::MAX),
+            Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => self.timeout.unwrap_or(u64::MAX),
         }
     }
 
-    /// Every expression of the step: `when`, `input`, what `fail` says.
+    /// Every expression of the step itself, not those of steps in it: of its modifiers, its kind and a group's outputs.
     pub fn each_expr<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         if let Some(when) = &self.when {
             visit(when);
         }
-        self.input.each_expr(visit);
-        if let Kind::Fail { error, message } = &self.kind {
-            error.each_expr(visit);
-            message.each_expr(visit);
+        if let Some(for_each) = &self.for_each {
+            for_each.list.each_expr(visit);
         }
+        self.input.each_expr(visit);
+        match &self.kind {
+            Kind::Function(_) | Kind::Wait(Wait::Duration(_)) => {}
+            Kind::Wait(Wait::Until(time)) => time.each_expr(visit),
+            Kind::Fail { error, message } => {
+                error.each_expr(visit);
+                message.each_expr(visit);
+            }
+            Kind::Group(block) => block.outputs.iter().for_each(|(_, output)| output.each_expr(visit)),
+        }
+        if let Some(repeat) = &self.repeat {
+            visit(&repeat.until);
+        }
+        for catch in &self.catch {
+            if let Fallback::Output(output) = &catch.fallback {
+                output.each_expr(visit);
+            }
+        }
+    }
+
+    /// The steps in its `catch`.
+    pub fn fallbacks(&self) -> impl Iterator<Item = StepIx> {
+        self.catch.iter().filter_map(|catch| match &catch.fallback {
+            Fallback::Do(step) => Some(*step),
+            Fallback::Output(_) => None,
+        })
+    }
+
+    /// True where it is no more than its kind: no list, no fallback, no repetition.
+    pub fn is_plain(&self) -> bool {
+        self.for_each.is_none() && self.catch.is_empty() && self.repeat.is_none()
     }
 }
 

@@ -7,9 +7,9 @@ use crate::model::{Join, Pipeline, StepIx};
 use super::structure::Tree;
 use super::{Guard, Node};
 
-/// Adds the conditions.
-pub fn guarded(pipeline: &Pipeline, tree: Tree) -> Node {
-    node(pipeline, tree, &mut BTreeSet::new())
+/// Adds the conditions. `ran` are the skippable steps round the block that surely ran.
+pub fn guarded(pipeline: &Pipeline, tree: Tree, ran: &BTreeSet<StepIx>) -> Node {
+    node(pipeline, tree, &mut ran.clone())
 }
 
 /// `ran` are the skippable steps that surely ran before; those that surely ran with this node are added.

@@ -5,60 +5,134 @@ pub mod structure;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::check::graph;
 use crate::expr::Expr;
-use crate::model::{Join, Kind, Pipeline, StepIx, StepRead, step_reads};
+use crate::model::{Block, Join, Kind, Pipeline, StepIx, StepRead, Wait, step_reads};
 
 /// What a function is expected to take where nothing is written, in seconds.
 const FUNCTION_SECONDS: f64 = 10.0;
 
 /// The plan of a checked pipeline.
 pub fn plan(pipeline: &Pipeline) -> Plan {
-    let after: Vec<_> = pipeline.steps.iter().map(|step| step.after.clone()).collect();
+    let after: Vec<_> = pipeline
+        .steps
+        .iter()
+        .map(|step| step.after.iter().copied().chain(step.parent).collect())
+        .collect();
     // A checked pipeline has no cycle; without one there is an order.
     let order = graph::order(&after).unwrap_or_default();
-    let seconds: Vec<f64> = pipeline.indices().map(|ix| expected_seconds(pipeline, ix)).collect();
-    let (tree, notes) = structure::structure(pipeline, &order, &seconds);
-    let root = guard::guarded(pipeline, tree);
-    let reads = reads(pipeline, &root);
-    Plan { root, notes, reads }
+    let mut planner = Planner {
+        pipeline,
+        position: vec![0; pipeline.steps.len()],
+        slot: vec![0; pipeline.steps.len()],
+        seconds: vec![0.0; pipeline.steps.len()],
+        notes: Vec::new(),
+        groups: BTreeMap::new(),
+    };
+    for (at, step) in order.iter().enumerate() {
+        planner.position[step.0] = at;
+    }
+    // Those in a group before the group: how long they take is how long it takes.
+    for ix in pipeline.indices().rev() {
+        planner.seconds[ix.0] = match &pipeline.step(ix).kind {
+            Kind::Group(block) => {
+                let (node, seconds) = planner.block(block, &pipeline.step(ix).implied);
+                planner.groups.insert(ix, node);
+                pipeline.step(ix).expect_seconds.unwrap_or(seconds)
+            }
+            _ => expected_seconds(pipeline, ix),
+        };
+    }
+    let (root, _) = planner.block(&pipeline.root, &BTreeSet::new());
+    let Planner { notes, groups, .. } = planner;
+    let reads = reads(pipeline, std::iter::once(&root).chain(groups.values()));
+    Plan {
+        root,
+        groups,
+        notes,
+        reads,
+    }
 }
 
-/// How long a step is expected to take.
+/// How long a step is expected to take; a group takes as long as its steps do, which this does not know.
 pub fn expected_seconds(pipeline: &Pipeline, ix: StepIx) -> f64 {
     let step = pipeline.step(ix);
-    step.expect_seconds.unwrap_or(match step.kind {
+    step.expect_seconds.unwrap_or(match &step.kind {
         Kind::Function(_) => FUNCTION_SECONDS,
-        Kind::Wait { seconds } => seconds as f64,
-        Kind::Fail { .. } => 0.0,
+        Kind::Wait(Wait::Duration(seconds)) => *seconds as f64,
+        Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Group(_) => 0.0,
     })
 }
 
-fn reads(pipeline: &Pipeline, root: &Node) -> Vec<Reads> {
+struct Planner<'a> {
+    pipeline: &'a Pipeline,
+    position: Vec<usize>,
+    /// A step's number within the block at hand.
+    slot: Vec<usize>,
+    seconds: Vec<f64>,
+    notes: Vec<Note>,
+    groups: BTreeMap<StepIx, Node>,
+}
+
+impl Planner<'_> {
+    /// The plan of a block, and how long it is expected to take.
+    fn block(&mut self, block: &Block, ran: &BTreeSet<StepIx>) -> (Node, f64) {
+        let steps = &block.steps;
+        for (slot, ix) in steps.iter().enumerate() {
+            self.slot[ix.0] = slot;
+        }
+        let before = steps
+            .iter()
+            .map(|ix| {
+                self.pipeline
+                    .step(*ix)
+                    .after
+                    .iter()
+                    .map(|from| self.slot[from.0])
+                    .collect()
+            })
+            .collect();
+        let seconds: Vec<f64> = steps.iter().map(|ix| self.seconds[ix.0]).collect();
+        let mut order: Vec<usize> = (0..steps.len()).collect();
+        order.sort_by_key(|&slot| self.position[steps[slot].0]);
+        let (tree, notes) = structure::structure(before, &order, &seconds);
+        let ends = structure::schedule(&tree, 0.0, &seconds, &mut vec![0.0; steps.len()]);
+        self.notes.extend(notes.into_iter().map(|note| Note {
+            step: steps[note.step.0],
+            waits_for: note.waits_for.iter().map(|slot| steps[slot.0]).collect(),
+            seconds: note.seconds,
+        }));
+        (guard::guarded(self.pipeline, tree.renumbered(steps), ran), ends)
+    }
+}
+
+fn reads<'n>(pipeline: &Pipeline, nodes: impl Iterator<Item = &'n Node>) -> Vec<Reads> {
     let mut reads = vec![Reads::default(); pipeline.steps.len()];
-    let index: std::collections::BTreeMap<&str, usize> = pipeline
+    let index: BTreeMap<&str, usize> = pipeline
         .steps
         .iter()
         .enumerate()
-        .map(|(i, step)| (step.id.as_str(), i))
+        .map(|(i, step)| (step.path.as_str(), i))
         .collect();
     let mut note = |expr: &Expr| {
-        for (id, what) in step_reads(expr) {
-            let Some(&i) = index.get(id) else { continue };
+        for (path, what) in step_reads(expr) {
+            let Some(&i) = index.get(path) else { continue };
             match what {
                 StepRead::Output => reads[i].output = true,
                 StepRead::Status => reads[i].status |= pipeline.steps[i].may_skip,
-                StepRead::Error => {}
+                StepRead::Error => reads[i].error |= !pipeline.steps[i].catch.is_empty(),
             }
         }
     };
     for step in &pipeline.steps {
         step.each_expr(&mut note);
     }
-    for (_, template) in &pipeline.outputs {
+    for (_, template) in &pipeline.root.outputs {
         template.each_expr(&mut note);
     }
-    let mut stack = vec![root];
+    let mut stack: Vec<&Node> = nodes.collect();
     while let Some(node) = stack.pop() {
         match node {
             Node::Run(_) => {}
@@ -74,11 +148,13 @@ fn reads(pipeline: &Pipeline, root: &Node) -> Vec<Reads> {
     reads
 }
 
-/// Structured control flow over all steps of a pipeline, in an order that honours every edge.
+/// Structured control flow over all steps of a pipeline, block by block, in an order that honours every edge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The whole pipeline; an empty `Seq` for one without steps.
+    /// The steps at the top; an empty `Seq` for a pipeline without steps.
     pub root: Node,
+    /// Per group: the steps in it. A step's modifiers stay with the step; [`Node::Run`] stands for all of them.
+    pub groups: BTreeMap<StepIx, Node>,
     /// Where the structure makes a step wait for what it does not need.
     pub notes: Vec<Note>,
     /// Per step (by index): what later nodes read of it.
@@ -122,6 +198,8 @@ pub struct Guard {
 pub struct Reads {
     /// Its output, by an expression of a step or of `outputs`.
     pub output: bool,
+    /// The error that its `catch` caught, by an expression; only ever true of a step that has a `catch`.
+    pub error: bool,
     /// Whether it ran, by a [`Guard::ran`] or by `steps.X.status`; only ever true of a step that may be skipped.
     pub status: bool,
 }

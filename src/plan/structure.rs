@@ -4,9 +4,8 @@
 //! before all that is after runs one after the other. What has neither shape cannot be nested without a step
 //! waiting for more than it needs: there the cheapest cut is made, and noted.
 
-use crate::model::{Pipeline, StepIx};
-
 use super::Note;
+use crate::model::StepIx;
 
 /// Control flow without conditions.
 #[derive(Debug, PartialEq)]
@@ -19,14 +18,22 @@ pub enum Tree {
     Par(Vec<Tree>),
 }
 
-/// The tree over all steps, and the waits that it adds. `order` honours every edge; `seconds` are expected durations.
-pub fn structure(pipeline: &Pipeline, order: &[StepIx], seconds: &[f64]) -> (Tree, Vec<Note>) {
-    let count = pipeline.steps.len();
-    let before: Vec<Vec<usize>> = pipeline
-        .steps
-        .iter()
-        .map(|step| step.after.iter().map(|ix| ix.0).collect())
-        .collect();
+impl Tree {
+    /// The same tree with the number of each step in the pipeline.
+    pub fn renumbered(self, steps: &[StepIx]) -> Self {
+        let all = |items: Vec<Self>| items.into_iter().map(|item| item.renumbered(steps)).collect();
+        match self {
+            Self::Step(slot) => Self::Step(steps[slot].0),
+            Self::Seq(items) => Self::Seq(all(items)),
+            Self::Par(items) => Self::Par(all(items)),
+        }
+    }
+}
+
+/// The tree over the steps of a block, and the waits that it adds. Steps are numbered from 0 within the block:
+/// `before` is what each follows, `order` honours every edge, `seconds` are expected durations.
+pub fn structure(before: Vec<Vec<usize>>, order: &[usize], seconds: &[f64]) -> (Tree, Vec<Note>) {
+    let count = before.len();
     let mut after = vec![Vec::new(); count];
     for (step, earlier) in before.iter().enumerate() {
         for &from in earlier {
@@ -35,7 +42,7 @@ pub fn structure(pipeline: &Pipeline, order: &[StepIx], seconds: &[f64]) -> (Tre
     }
     let mut position = vec![0; count];
     for (at, step) in order.iter().enumerate() {
-        position[step.0] = at;
+        position[*step] = at;
     }
     let mut planner = Planner {
         before,
@@ -47,9 +54,9 @@ pub fn structure(pipeline: &Pipeline, order: &[StepIx], seconds: &[f64]) -> (Tre
         sets: 0,
         notes: Vec::new(),
     };
-    let tree = planner.set(order.iter().map(|step| step.0).collect());
+    let tree = planner.set(order.to_vec());
     let mut notes = planner.notes;
-    measure(pipeline, &tree, seconds, &mut notes);
+    measure(&planner.before, &tree, seconds, &mut notes);
     (tree, notes)
 }
 
@@ -273,18 +280,16 @@ fn flat(tree: Tree) -> Vec<Tree> {
 }
 
 /// How much later than its own dependencies allow each noted step starts.
-fn measure(pipeline: &Pipeline, tree: &Tree, seconds: &[f64], notes: &mut [Note]) {
+fn measure(before: &[Vec<usize>], tree: &Tree, seconds: &[f64], notes: &mut [Note]) {
     if notes.is_empty() {
         return;
     }
     let mut start = vec![0.0; seconds.len()];
     schedule(tree, 0.0, seconds, &mut start);
     for note in notes {
-        let own = pipeline
-            .step(note.step)
-            .after
+        let own = before[note.step.0]
             .iter()
-            .map(|ix| start[ix.0] + seconds[ix.0])
+            .map(|&earlier| start[earlier] + seconds[earlier])
             .fold(0.0, f64::max);
         note.seconds = (start[note.step.0] - own).max(0.0);
     }

@@ -235,7 +235,7 @@ impl Runtime {
 }
 
 /// A step: exactly one kind, and how it runs.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = super::schema::one_kind)]
 pub struct Step {
@@ -247,6 +247,10 @@ pub struct Step {
     pub wait: Option<Wait>,
     /// Ends the pipeline, failed.
     pub fail: Option<Fail>,
+    /// A group: a directed acyclic graph of its own. Its steps see those outside; outside only the group's outputs are seen.
+    pub steps: Option<IndexMap<Spanned<String>, Spanned<Step>>>,
+    /// What a group gives, by name: the fields of its output.
+    pub outputs: Option<Spanned<IndexMap<Spanned<String>, Node>>>,
     /// Steps that must have ended before; the step is skipped where they were.
     #[serde(default)]
     pub needs: Vec<Spanned<String>>,
@@ -254,6 +258,21 @@ pub struct Step {
     pub join: Option<Join>,
     /// The step is skipped where this expression is false.
     pub when: Option<Node>,
+    /// The step runs once for each item of this list; its output is the list of the outputs. `input`, `retry`, `timeout` and `catch` are then of one item.
+    pub for_each: Option<Node>,
+    /// The item's name in expressions; `item` where nothing is written.
+    #[serde(rename = "as")]
+    pub item: Option<Spanned<String>>,
+    /// The name of the item's position, from 0; `index` where nothing is written.
+    pub index: Option<Spanned<String>>,
+    /// Most items that run at once.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_concurrency: Option<Spanned<u32>>,
+    /// The step runs again and again until a condition holds.
+    pub repeat: Option<Spanned<Repeat>>,
+    /// What takes the place of the output where the step failed: the first entry that matches.
+    #[serde(default)]
+    pub catch: Vec<Spanned<Catch>>,
     /// What the function receives: any value, with `${{ … }}` expressions.
     pub input: Option<Spanned<Node>>,
     /// The shape of what the function gives; checked when it ran.
@@ -283,12 +302,82 @@ pub struct Function {
     pub source: Option<Spanned<String>>,
 }
 
-/// Pauses.
+/// Pauses: for a time, or to a point in time.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::one_wait)]
 pub struct Wait {
     /// How long.
-    pub duration: Duration,
+    pub duration: Option<Duration>,
+    /// To when: an RFC 3339 time, or a number of seconds since 1970. One that has passed is no wait.
+    #[schemars(extend("examples" = ["2030-01-31T08:00:00Z"]))]
+    pub until: Option<Node>,
+}
+
+/// Runs the step until a condition holds.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    /// Evaluated after each run; may read `output`, and ends it where it is true.
+    pub until: Node,
+    /// Most runs; after the last one the step fails with `RepeatLimit`.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max: u32,
+    /// Pause between one run and the next; none where nothing is written.
+    pub delay: Option<Duration>,
+}
+
+/// What takes the place of a failed step's output.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Catch {
+    /// Which errors: their names, `transient`, `timeout`, `all`; `[all]` where nothing is written.
+    pub on: Option<Vec<Spanned<String>>>,
+    /// A value in place of the output; may read `error`. null where neither it nor `do` is written.
+    pub output: Option<Spanned<Node>>,
+    /// A step whose output is taken; its expressions may read `error`.
+    #[serde(rename = "do")]
+    pub fallback: Option<Spanned<InPlace>>,
+}
+
+/// A step written in place: exactly one kind.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::one_kind_in_place)]
+pub struct InPlace {
+    /// What it does.
+    pub description: Option<String>,
+    /// Runs your code.
+    pub function: Option<Function>,
+    /// Pauses.
+    pub wait: Option<Wait>,
+    /// Ends the pipeline, failed.
+    pub fail: Option<Fail>,
+    /// What the function receives.
+    pub input: Option<Spanned<Node>>,
+    /// The shape of what the function gives; checked when it ran.
+    pub output: Option<TypeNode>,
+    /// More attempts after a failure.
+    pub retry: Option<Spanned<Retry>>,
+    /// Longest time of one attempt.
+    pub timeout: Option<Spanned<Duration>>,
+}
+
+impl InPlace {
+    /// The step that it is.
+    pub fn as_step(&self) -> Step {
+        Step {
+            description: self.description.clone(),
+            function: self.function.clone(),
+            wait: self.wait.clone(),
+            fail: self.fail.clone(),
+            input: self.input.clone(),
+            output: self.output.clone(),
+            retry: self.retry.clone(),
+            timeout: self.timeout.clone(),
+            ..Step::default()
+        }
+    }
 }
 
 /// Ends the pipeline, failed.

@@ -70,7 +70,17 @@ fn exactly_one(schema: &mut Schema, keys: &[&str]) {
 
 /// A step has exactly one kind.
 pub(super) fn one_kind(schema: &mut Schema) {
+    exactly_one(schema, &["function", "wait", "fail", "steps"]);
+}
+
+/// So has one written in place, which is no group.
+pub(super) fn one_kind_in_place(schema: &mut Schema) {
     exactly_one(schema, &["function", "wait", "fail"]);
+}
+
+/// A pause has a length or an end.
+pub(super) fn one_wait(schema: &mut Schema) {
+    exactly_one(schema, &["duration", "until"]);
 }
 
 /// A trigger has exactly one event.

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::{Names, print, template};
-use crate::expr::{Place, Scope, StepScope, Template, Type, check, check_text, parse, parse_text};
+use crate::expr::{Local, Place, Scope, Steps, Template, Type, check, check_text, parse, parse_text};
 
 struct Plain;
 
@@ -14,6 +14,20 @@ impl Names for Plain {
 
     fn status(&self, step: &str) -> Option<String> {
         Some(format!("${step}Status"))
+    }
+
+    fn step_error(&self, step: &str) -> Option<String> {
+        Some(format!("${step}Error"))
+    }
+
+    fn local(&self, _: &str, what: Local) -> String {
+        match what {
+            Local::Item => "$item",
+            Local::Index => "$index",
+            Local::Previous => "$previous",
+            Local::Output => "$output",
+        }
+        .to_owned()
     }
 
     fn params(&self) -> &str {
@@ -57,14 +71,10 @@ fn in_scope<T>(run: impl FnOnce(&Scope<'_>) -> T) -> T {
         ("shards", Type::List(Box::new(Type::String))),
         ("note", Type::String.optional()),
     ]);
-    let step = |output: &Type, may_skip| StepScope {
-        output: output.clone(),
-        may_skip,
-    };
-    let steps = IndexMap::from([
-        ("eval".to_owned(), step(&typed, false)),
-        ("maybe".to_owned(), step(&typed, true)),
-        ("free".to_owned(), step(&Type::Any, false)),
+    let steps = Steps::at_the_top([
+        ("eval", typed.clone(), false),
+        ("maybe", typed.clone(), true),
+        ("free", Type::Any, false),
     ]);
     run(&Scope {
         params: Some(&params),

@@ -52,6 +52,9 @@ impl Env for World {
     fn error_of(&self, _: &str) -> Option<&Value> {
         None
     }
+    fn local(&self, _: &str, _: Local) -> Option<&Value> {
+        None
+    }
     fn bucket_uri(&self, id: &str) -> Option<&str> {
         (id == "raw").then_some("s3://acme-raw")
     }
@@ -92,7 +95,7 @@ fn list(item: Type) -> Type {
 /// The declarations of the tests' pipeline.
 pub(super) struct Names {
     params: IndexMap<String, Type>,
-    steps: IndexMap<String, StepScope>,
+    steps: Steps<'static>,
 }
 
 impl Names {
@@ -113,21 +116,17 @@ impl Names {
             ("shards", list(Type::String)),
             ("note", Type::String.optional()),
         ]);
-        let step = |output: &Type, may_skip| StepScope {
-            output: output.clone(),
-            may_skip,
-        };
-        let steps = [
-            ("a", step(&output, false)),
-            ("b", step(&output, true)),
-            ("free", step(&Type::Any, false)),
-            ("my-step", step(&object(&[("v", Type::Integer)]), false)),
-            ("later", step(&Type::Any, false)),
-            ("me", step(&Type::Any, false)),
-        ];
+        let steps = Steps::at_the_top([
+            ("a", output.clone(), false),
+            ("b", output.clone(), true),
+            ("free", Type::Any, false),
+            ("my-step", object(&[("v", Type::Integer)]), false),
+            ("later", Type::Any, false),
+            ("me", Type::Any, false),
+        ]);
         Self {
             params: params.map(|(name, ty)| (name.to_owned(), ty)).into(),
-            steps: steps.map(|(name, step)| (name.to_owned(), step)).into(),
+            steps,
         }
     }
 

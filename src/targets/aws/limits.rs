@@ -10,7 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::diagnostics::Problems;
-use crate::model::{FunctionCall, Kind, Pipeline, Retry, TriggerKind};
+use crate::model::{self, FunctionCall, Kind, Pipeline, Retry, TriggerKind};
 use crate::syntax::span::Span;
 
 /// What AWS does not take.
@@ -232,14 +232,16 @@ pub fn check(pipeline: &Pipeline) -> Problems {
                 check_function(&step.id, call, span, &mut problems);
                 check_retry(&step.id, &step.retry, span, &mut problems);
             }
-            Kind::Wait { seconds } if *seconds > quotas.wait_seconds => problems.push(AwsProblem::TooMuch {
-                step: step.id.clone(),
-                what: "wait.duration in seconds",
-                found: *seconds,
-                most: quotas.wait_seconds,
-                span,
-            }),
-            Kind::Wait { .. } | Kind::Fail { .. } => {}
+            Kind::Wait(model::Wait::Duration(seconds)) if *seconds > quotas.wait_seconds => {
+                problems.push(AwsProblem::TooMuch {
+                    step: step.id.clone(),
+                    what: "wait.duration in seconds",
+                    found: *seconds,
+                    most: quotas.wait_seconds,
+                    span,
+                })
+            }
+            Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => {}
         }
     }
     if let Some(handler) = &pipeline.on_failure {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::expr::{Expr, jsonata::Names};
+use crate::expr::{Expr, Local, jsonata::Names};
 use crate::model::{Pipeline, StepIx, StepRead, step_reads};
 use crate::plan::Node;
 
@@ -70,7 +70,7 @@ impl<'a> Variables<'a> {
         variables.place(root, ROOT);
         let mut next = ROOT;
         variables.read(root, ROOT, &mut next);
-        for (_, template) in &pipeline.outputs {
+        for (_, template) in &pipeline.root.outputs {
             template.each_expr(&mut |expr| variables.note(expr, ROOT, usize::MAX));
         }
         variables
@@ -320,6 +320,14 @@ impl Names for Reach<'_, '_> {
             .step(ix)
             .may_skip
             .then(|| self.reach(step, Carried::Status))
+    }
+
+    fn step_error(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn local(&self, _: &str, _: Local) -> String {
+        "null".to_owned()
     }
 
     fn params(&self) -> &str {

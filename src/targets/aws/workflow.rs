@@ -14,7 +14,7 @@ use super::variables::{Carried, ROOT, Reach, Variables};
 use crate::expr::ast::TextPart;
 use crate::expr::jsonata::{self, braced, string_literal};
 use crate::expr::{ExprKind, Template, Type};
-use crate::model::{FunctionCall, Handler, Join, Kind, ON_FAILURE, Pipeline, Retry, RetryOn, StepIx};
+use crate::model::{self, FunctionCall, Handler, Join, Kind, ON_FAILURE, OnError, Pipeline, Retry, StepIx};
 use crate::plan::{Guard, Node, Plan};
 
 /// The state that makes the outputs where no step's state can.
@@ -301,7 +301,7 @@ impl Writer<'_> {
                 }
                 scope.states.insert(step.id.clone(), State::Task(task));
             }
-            Kind::Wait { seconds } => {
+            Kind::Wait(model::Wait::Duration(seconds)) => {
                 let own = own(ix, "null");
                 let end = last && self.tail_is_safe(&scope.tail);
                 let mut wait = Wait {
@@ -318,6 +318,8 @@ impl Writer<'_> {
                 }
                 scope.states.insert(step.id.clone(), State::Wait(wait));
             }
+            // `pending` keeps these away.
+            Kind::Wait(model::Wait::Until(_)) | Kind::Group(_) => {}
             Kind::Fail { error, message } => {
                 piece = self.fail(ix, error, message, scope, comment);
             }
@@ -533,6 +535,7 @@ impl Writer<'_> {
         match &scope.tail {
             Tail::Outputs => Value::Object(
                 self.pipeline
+                    .root
                     .outputs
                     .iter()
                     .map(|(name, template)| (name.clone(), jsonata::template(template, &reach)))
@@ -565,7 +568,12 @@ impl Writer<'_> {
 
     fn tail_is_safe(&self, tail: &Tail) -> bool {
         match tail {
-            Tail::Outputs => self.pipeline.outputs.iter().all(|(_, template)| template.is_safe()),
+            Tail::Outputs => self
+                .pipeline
+                .root
+                .outputs
+                .iter()
+                .all(|(_, template)| template.is_safe()),
             Tail::Branch(_) => true,
         }
     }
@@ -777,16 +785,16 @@ fn retriers(retry: &Retry) -> Vec<Retrier> {
     let mut all = false;
     for on in &retry.on {
         let more: Vec<&str> = match on {
-            RetryOn::All => {
+            OnError::All => {
                 all = true;
                 Vec::new()
             }
-            RetryOn::Transient => failure::UNAVAILABLE_NAMES
+            OnError::Transient => failure::UNAVAILABLE_NAMES
                 .into_iter()
                 .chain(failure::CRASHED_NAMES)
                 .collect(),
-            RetryOn::Timeout => failure::TIMEOUT_NAMES.to_vec(),
-            RetryOn::Name(name) => match name.as_str() {
+            OnError::Timeout => failure::TIMEOUT_NAMES.to_vec(),
+            OnError::Name(name) => match name.as_str() {
                 // It is never tried again.
                 "ExpressionError" => Vec::new(),
                 "ServiceUnavailable" => failure::UNAVAILABLE_NAMES.to_vec(),

@@ -7,7 +7,7 @@ use minijinja::context;
 use super::layout::Py;
 use super::names::{self, Place};
 use crate::expr::{Template, Type, python};
-use crate::model::{Handler, Join, Kind, ON_FAILURE, Param, Pipeline, Retry, RetryOn, Step, StepIx};
+use crate::model::{Handler, Join, Kind, ON_FAILURE, OnError, Param, Pipeline, Retry, Step, StepIx, Wait};
 
 /// The module's text.
 pub fn module(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
@@ -16,15 +16,17 @@ pub fn module(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
     if let Some(handler) = &pipeline.on_failure {
         fields.push((Some("on_failure"), on_failure(handler, &retries)));
     }
-    if !pipeline.outputs.is_empty() {
+    if !pipeline.root.outputs.is_empty() {
         let outputs = Py::Dict(
             pipeline
+                .root
                 .outputs
                 .iter()
                 .map(|(name, value)| (python::string_literal(name), Py::template(value)))
                 .collect(),
         );
         let constant = pipeline
+            .root
             .outputs
             .iter()
             .all(|(_, value)| matches!(value, Template::Constant(_)));
@@ -185,10 +187,12 @@ fn step_of(pipeline: &Pipeline, step: &Step, retries: &Retries<'_>) -> Py {
             fields.extend(retries.field(&step.retry));
             "Function"
         }
-        Kind::Wait { seconds } => {
+        Kind::Wait(Wait::Duration(seconds)) => {
             fields.push((Some("seconds"), Py::Text(seconds.to_string())));
             "Wait"
         }
+        // `pending` keeps these away.
+        Kind::Wait(Wait::Until(_)) | Kind::Group(_) => "Wait",
         Kind::Fail { error, message } => {
             fields.push((Some("error"), lazy(error, "")));
             fields.push((Some("message"), lazy(message, "")));
@@ -289,10 +293,10 @@ impl<'a> Retries<'a> {
 fn call_of(retry: &Retry) -> Py {
     let on = retry.on.iter().map(|on| {
         Py::string(match on {
-            RetryOn::All => "all",
-            RetryOn::Transient => "transient",
-            RetryOn::Timeout => "timeout",
-            RetryOn::Name(name) => name,
+            OnError::All => "all",
+            OnError::Transient => "transient",
+            OnError::Timeout => "timeout",
+            OnError::Name(name) => name,
         })
     });
     let fields = vec![

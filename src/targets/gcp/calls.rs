@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::steps::{Action, Body, Call, Retry as RetryBlock, Routine, Step, expression};
 use crate::expr::workflows::{Library, quote};
-use crate::model::{Retry, RetryOn};
+use crate::model::{OnError, Retry};
 
 /// What the steps share, in order of first use.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +13,7 @@ pub struct Calls {
     /// Subworkflows that call, by name.
     policies: IndexMap<String, Retry>,
     /// Subworkflows that decide on a retry, by name.
-    predicates: IndexMap<String, Vec<RetryOn>>,
+    predicates: IndexMap<String, Vec<OnError>>,
 }
 
 /// What a function receives.
@@ -58,14 +58,14 @@ impl Calls {
         })
     }
 
-    fn predicate(&mut self, on: &[RetryOn]) -> String {
+    fn predicate(&mut self, on: &[OnError]) -> String {
         if let Some((name, _)) = self.predicates.iter().find(|(_, list)| list.as_slice() == on) {
             return name.clone();
         }
         let wanted = match on {
-            [RetryOn::Transient] => "is_transient",
-            [RetryOn::Timeout] => "is_timeout",
-            on if on.contains(&RetryOn::All) => "is_any_error",
+            [OnError::Transient] => "is_transient",
+            [OnError::Timeout] => "is_timeout",
+            on if on.contains(&OnError::All) => "is_any_error",
             _ => "is_retried",
         };
         let mut name = wanted.to_owned();
@@ -96,9 +96,9 @@ impl Calls {
     }
 }
 
-fn predicate_routine(name: &str, on: &[RetryOn]) -> Routine {
+fn predicate_routine(name: &str, on: &[OnError]) -> Routine {
     let mut steps = vec![read_error()];
-    if on.contains(&RetryOn::All) {
+    if on.contains(&OnError::All) {
         steps.push(Step::new(
             "answer",
             Action::Return(expression("error.name != \"ExpressionError\"")),
@@ -107,10 +107,10 @@ fn predicate_routine(name: &str, on: &[RetryOn]) -> Routine {
         let names: Vec<&str> = on
             .iter()
             .flat_map(|on| match on {
-                RetryOn::All => vec![],
-                RetryOn::Transient => vec!["WorkerCrashed", "ServiceUnavailable"],
-                RetryOn::Timeout => vec!["timeout"],
-                RetryOn::Name(name) => vec![name.as_str()],
+                OnError::All => vec![],
+                OnError::Transient => vec!["WorkerCrashed", "ServiceUnavailable"],
+                OnError::Timeout => vec!["timeout"],
+                OnError::Name(name) => vec![name.as_str()],
             })
             .collect();
         let quoted: Vec<String> = names.iter().map(|name| quote(name)).collect();

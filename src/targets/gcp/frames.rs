@@ -210,7 +210,7 @@ impl Builder {
             }
         }
         let last = Read { frame: ROOT, by: None };
-        for (_, output) in &pipeline.outputs {
+        for (_, output) in &pipeline.root.outputs {
             output.each_expr(&mut |expr| note(expr, last));
         }
         for (ix, frame) in &self.status_reads {

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::functions::ENTRY;
 use crate::diagnostics::Problems;
-use crate::model::{FunctionUse, Kind, ON_FAILURE, Pipeline};
+use crate::model::{FunctionUse, Kind, ON_FAILURE, Pipeline, Wait};
 use crate::syntax::span::Span;
 use crate::targets::Sources;
 use crate::targets::package::{self, CORE_MODULE};
@@ -189,7 +189,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     let mut problems = Problems::new();
     let mut spans = pipeline.steps.iter().filter_map(|step| match &step.kind {
         Kind::Function(_) => Some(step.span),
-        Kind::Wait { .. } | Kind::Fail { .. } => None,
+        Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => None,
     });
     for function in pipeline.functions() {
         let span = if function.step == ON_FAILURE {
@@ -201,7 +201,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     }
     let most = QUOTAS.workflow.execution_seconds;
     for step in &pipeline.steps {
-        if let Kind::Wait { seconds } = step.kind
+        if let Kind::Wait(Wait::Duration(seconds)) = step.kind
             && seconds > most
         {
             problems.push(GcpProblem::Wait {

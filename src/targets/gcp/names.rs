@@ -213,7 +213,7 @@ pub fn each_expr<'a>(pipeline: &'a Pipeline, visit: &mut dyn FnMut(&'a crate::ex
     if let Some(handler) = &pipeline.on_failure {
         handler.input.each_expr(visit);
     }
-    for (_, output) in &pipeline.outputs {
+    for (_, output) in &pipeline.root.outputs {
         output.each_expr(visit);
     }
 }

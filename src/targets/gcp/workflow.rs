@@ -11,7 +11,7 @@ use super::{helpers, inputs, routines};
 use crate::expr::ast::RunField;
 use crate::expr::workflows::{Library, Names, Printer, field_path};
 use crate::expr::{Expr, ExprKind, Template};
-use crate::model::{Handler, Join, Kind, ON_FAILURE, Pipeline, Retry, StepIx};
+use crate::model::{Handler, Join, Kind, ON_FAILURE, Pipeline, Retry, StepIx, Wait};
 use crate::plan::{Guard, Plan};
 
 /// Assignments of one step: Workflows quotas, "Assignments per step".
@@ -41,6 +41,8 @@ fn written(pipeline: &Pipeline, plan: &Plan, environment: &Environment, compact:
         pipeline: pipeline.name.clone(),
         outputs: variables.outputs.clone(),
         statuses: variables.statuses.clone(),
+        errors: Default::default(),
+        locals: Default::default(),
         buckets: environment
             .buckets
             .iter()
@@ -258,10 +260,12 @@ impl Writer<'_> {
                 };
                 self.function(function, out);
             }
-            Kind::Wait { seconds } => {
+            Kind::Wait(Wait::Duration(seconds)) => {
                 let call = Call::new("sys.sleep", [("seconds", json!(seconds))]);
                 out.push(Step::new(id.clone(), Action::Call(call)));
             }
+            // `pending` keeps these away.
+            Kind::Wait(Wait::Until(_)) | Kind::Group(_) => {}
             Kind::Fail { error, message } => {
                 let name = self.printer().string_template(error, &format!("{id}_error"));
                 let message_value = self.printer().string_template(message, &format!("{id}_message"));
@@ -545,6 +549,7 @@ impl Writer<'_> {
         let pipeline = self.pipeline;
         let mut printer = self.printer();
         let values: Map<String, Value> = pipeline
+            .root
             .outputs
             .iter()
             .map(|(name, template)| {
@@ -552,7 +557,7 @@ impl Writer<'_> {
                 (name.clone(), printer.template(template, &hint))
             })
             .collect();
-        if pipeline.outputs.iter().all(|(_, template)| template.is_safe()) {
+        if pipeline.root.outputs.iter().all(|(_, template)| template.is_safe()) {
             out.push(Step::new(self.steps.name("outputs"), Action::Return(values.into())));
             return;
         }
