@@ -27,7 +27,7 @@ struct Live {
 impl Progress {
     /// Live where stderr is a terminal.
     pub fn new(pipeline: &Pipeline) -> Self {
-        let names = pipeline.steps.iter().map(|step| step.id.len());
+        let names = pipeline.steps.iter().map(|step| step.path.len());
         let width = names
             .chain(pipeline.on_failure.iter().map(|_| ON_FAILURE.len()))
             .max()
@@ -59,6 +59,17 @@ impl Progress {
             }
             Event::Log { step, line } => self.line(step, &format!("| {line}")),
             Event::Succeeded { step, seconds } => self.end(step, &format!("succeeded in {seconds:.1} s")),
+            Event::Caught { step, failure, detail } => {
+                let of = if failure.step == *step {
+                    String::new()
+                } else {
+                    format!(" in {}", failure.step)
+                };
+                self.end(step, &format!("caught {}{of}: {}", failure.name, failure.message));
+                if failure.name == "ExpressionError" {
+                    detail.iter().for_each(|line| self.line(step, &format!("| {line}")));
+                }
+            }
             Event::Skipped { step } => self.end(step, "skipped"),
             Event::Failed { failure, detail } => {
                 self.end(&failure.step, &format!("failed: {}: {}", failure.name, failure.message));

@@ -1,9 +1,12 @@
 //! The local engine: runs the pipeline's own graph, with the functions in warm Python processes.
 
-pub mod clock;
+mod block;
+mod call;
 pub mod interpreter;
 pub mod params;
-pub mod scheduler;
+mod run;
+mod scope;
+mod step;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -13,7 +16,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub use scheduler::run;
+pub use run::run;
 
 /// What a run needs from outside.
 pub struct Options {
@@ -103,6 +106,15 @@ pub enum Event<'a> {
         step: &'a str,
         /// How long its last attempt took.
         seconds: f64,
+    },
+    /// A step failed, and its `catch` goes on.
+    Caught {
+        /// The step.
+        step: &'a str,
+        /// The error.
+        failure: &'a Failure,
+        /// What the engine knows beyond the message.
+        detail: &'a [String],
     },
     /// A step was skipped.
     Skipped {

@@ -363,6 +363,12 @@ impl Pipeline {
         (0..self.steps.len()).map(StepIx)
     }
 
+    /// The steps that are neither groups nor written in a `catch`, in file order.
+    pub fn leaves(&self) -> impl Iterator<Item = StepIx> {
+        let of_kind = |ix: &StepIx| !matches!(self.step(*ix).kind, Kind::Group(_));
+        self.indices().filter(move |ix| of_kind(ix) && !self.is_fallback(*ix))
+    }
+
     /// The step of that path. Linear: keep an index where you ask often.
     pub fn by_path(&self, path: &str) -> Option<StepIx> {
         self.indices().find(|ix| self.step(*ix).path == path)

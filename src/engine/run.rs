@@ -1,0 +1,306 @@
+//! A run from params to outputs, and what all of its parts share.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use crate::expr::Env;
+use crate::model::{ON_FAILURE, OnError, Pipeline};
+use crate::targets::package;
+
+use super::call::{self, Call};
+use super::scope::{Layer, Scope, World};
+use super::worker::Pool;
+use super::{Event, Failure, Options, Outcome, RunStatus, block, interpreter, params};
+
+/// 256 KiB, less 4 KiB for the envelope that a cloud puts round it.
+const MAX_PAYLOAD: usize = 258_048;
+/// Functions that run at once.
+const MAX_RUNNING: usize = 16;
+
+/// Runs a pipeline. An `Err` is the host's fault (no Python, no disk), not the pipeline's.
+pub fn run(pipeline: &Pipeline, options: &Options, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        // A paused clock leaps to the next event whenever nothing runs.
+        .start_paused(options.no_wait)
+        .build()
+        .map_err(|error| format!("cannot start the engine: {error}"))?;
+    let pools = pools(pipeline, options, on_event)?;
+    let (log, logged) = mpsc::unbounded_channel();
+    let shared = Shared {
+        pipeline,
+        options,
+        pools,
+        on_event: RefCell::new(on_event),
+        log,
+        logged: RefCell::new(logged),
+        room: Semaphore::new(MAX_RUNNING),
+        attempts: RefCell::default(),
+        waits: RefCell::default(),
+        entered: RefCell::default(),
+    };
+    let mut world = World::new(pipeline, options);
+    runtime.block_on(shared.listening(execution(&shared, &mut world)))
+}
+
+async fn execution(shared: &Shared<'_, '_>, world: &mut World<'_>) -> Result<Outcome, String> {
+    let bound = params::bind(&shared.pipeline.params, &shared.options.params);
+    let (given, mismatch) = match bound {
+        Ok(bound) => (bound, None),
+        Err(message) => (shared.options.params.clone(), Some(message)),
+    };
+    world.params = Value::Object(given);
+    let scope = Scope::of(world);
+    let result = match mismatch {
+        Some(message) => Err(Stop::failed(params::PARAM_MISMATCH, &message, "params")),
+        None => block::run(shared, &shared.pipeline.root, &scope, "outputs").await,
+    };
+    let (outputs, error) = match result {
+        Ok(outputs) => (Some(outputs), None),
+        Err(Stop::Host(message)) => return Err(message),
+        Err(Stop::Failed(failed)) => {
+            shared.tell(Event::Failed {
+                failure: &failed.failure,
+                detail: &failed.detail,
+            });
+            handler(shared, &scope, &failed.failure).await?;
+            (None, Some(failed.failure))
+        }
+    };
+    let entered = shared.entered.borrow();
+    Ok(Outcome {
+        status: match error {
+            None => RunStatus::Succeeded,
+            Some(_) => RunStatus::Failed,
+        },
+        outputs,
+        error,
+        attempts: shared.attempts.borrow().clone(),
+        waits: shared.waits.borrow().clone(),
+        skipped: shared
+            .pipeline
+            .leaves()
+            .map(|ix| &shared.pipeline.step(ix).path)
+            .filter(|path| !entered.contains(*path))
+            .cloned()
+            .collect(),
+        run_id: shared.options.run_id.clone(),
+    })
+}
+
+/// Runs the failure handler; its own failure changes nothing.
+async fn handler(shared: &Shared<'_, '_>, scope: &Scope<'_>, failure: &Failure) -> Result<(), String> {
+    let Some(handler) = &shared.pipeline.on_failure else {
+        return Ok(());
+    };
+    let scope = scope.with(Layer::Error(failure));
+    let call = Call {
+        name: ON_FAILURE,
+        function: &handler.function,
+        timeout: handler.attempt_timeout(),
+    };
+    match call::with_retries(shared, &call, &handler.input, &handler.retry, &scope).await {
+        Ok(_) => Ok(()),
+        Err(Stop::Host(message)) => Err(message),
+        Err(Stop::Failed(failed)) => {
+            shared.tell(Event::Failed {
+                failure: &failed.failure,
+                detail: &failed.detail,
+            });
+            Ok(())
+        }
+    }
+}
+
+/// A pool for each source folder.
+fn pools(
+    pipeline: &Pipeline,
+    options: &Options,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<IndexMap<String, Arc<Pool>>, String> {
+    let mut pools = IndexMap::new();
+    for package in package::packages(pipeline) {
+        let source = options.folder.join(package.source);
+        let python = interpreter::for_source(&options.folder, &source, &mut |line| {
+            on_event(Event::Log { step: "mlpipe", line });
+        })?;
+        let core = package::core_module(&package.functions, &pipeline.secrets).map_err(|error| error.to_string())?;
+        let pool = Pool::new(python, &source, &core).map_err(|error| format!("cannot stage the adapter: {error}"))?;
+        pools.insert(package.source.to_owned(), Arc::new(pool));
+    }
+    Ok(pools)
+}
+
+/// What all parts of a run share.
+pub struct Shared<'a, 'e> {
+    pub pipeline: &'a Pipeline,
+    pub options: &'a Options,
+    pub pools: IndexMap<String, Arc<Pool>>,
+    on_event: RefCell<&'e mut dyn FnMut(Event<'_>)>,
+    /// Lines that functions print, with the step's label.
+    pub log: UnboundedSender<(String, String)>,
+    logged: RefCell<UnboundedReceiver<(String, String)>>,
+    /// A permit for each function that runs.
+    pub room: Semaphore,
+    attempts: RefCell<BTreeMap<String, u32>>,
+    waits: RefCell<Vec<f64>>,
+    entered: RefCell<BTreeSet<String>>,
+}
+
+impl Shared<'_, '_> {
+    /// Tells of an event, after all that was logged before it.
+    pub fn tell(&self, event: Event<'_>) {
+        self.drain();
+        (self.on_event.borrow_mut())(event);
+    }
+
+    fn drain(&self) {
+        while let Ok((step, line)) = {
+            let mut logged = self.logged.borrow_mut();
+            logged.try_recv()
+        } {
+            (self.on_event.borrow_mut())(Event::Log {
+                step: &step,
+                line: &line,
+            });
+        }
+    }
+
+    /// The work, with lines shown as they come.
+    async fn listening<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|context| {
+            loop {
+                let line = self.logged.borrow_mut().poll_recv(context);
+                let std::task::Poll::Ready(Some((step, line))) = line else {
+                    break;
+                };
+                (self.on_event.borrow_mut())(Event::Log {
+                    step: &step,
+                    line: &line,
+                });
+            }
+            work.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Counts an attempt of a function.
+    pub fn count(&self, path: &str) {
+        *self.attempts.borrow_mut().entry(path.to_owned()).or_default() += 1;
+    }
+
+    /// Notes that a step was not skipped.
+    pub fn enter(&self, path: &str) {
+        if !self.entered.borrow().contains(path) {
+            self.entered.borrow_mut().insert(path.to_owned());
+        }
+    }
+
+    /// Waits, and keeps for how long.
+    pub async fn wait(&self, seconds: f64, label: &str, after: Option<&str>) {
+        self.tell(Event::Waiting {
+            step: label,
+            seconds,
+            after,
+        });
+        self.waits.borrow_mut().push(seconds);
+        tokio::time::sleep(duration(seconds)).await;
+    }
+}
+
+/// A length of time; one that is too long for the clock is as long as it can be.
+pub fn duration(seconds: f64) -> std::time::Duration {
+    std::time::Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(std::time::Duration::MAX)
+}
+
+/// Why something did not end well.
+#[derive(Debug)]
+pub enum Stop {
+    /// A step failed.
+    Failed(Failed),
+    /// The host failed: no Python, no process.
+    Host(String),
+}
+
+/// A failure, and what the engine knows beyond its message: where an expression failed, the function's last lines.
+#[derive(Debug)]
+pub struct Failed {
+    /// The failure.
+    pub failure: Failure,
+    /// Lines for a person.
+    pub detail: Vec<String>,
+}
+
+impl Stop {
+    /// A failed step.
+    pub fn failed(name: &str, message: &str, step: &str) -> Self {
+        Self::Failed(Failed {
+            failure: Failure {
+                name: name.to_owned(),
+                message: message.to_owned(),
+                step: step.to_owned(),
+            },
+            detail: Vec::new(),
+        })
+    }
+
+    /// An expression that has no value.
+    pub fn expression(place: &str, detail: &str, step: &str) -> Self {
+        match Self::failed("ExpressionError", &format!("cannot evaluate `{place}`"), step) {
+            Self::Failed(failed) => Self::Failed(Failed {
+                detail: vec![detail.to_owned()],
+                ..failed
+            }),
+            host => host,
+        }
+    }
+
+    /// The failed attempt of a function or a group that ran out of time.
+    pub fn timeout(step: &str) -> Self {
+        Self::failed("timeout", "the attempt ran longer than its timeout", step)
+    }
+}
+
+/// The value of a template, or why the step failed.
+pub fn value(template: &crate::expr::Template, place: &str, step: &str, scope: &Scope<'_>) -> Result<Value, Stop> {
+    crate::expr::eval_template(template, scope as &dyn Env)
+        .map_err(|error| Stop::expression(place, &error.message, step))
+}
+
+/// Refuses what is too large to travel; `what` is `input` or `output`.
+pub fn fitting(value: Value, what: &str, step: &str) -> Result<Value, Stop> {
+    if value.to_string().len() > MAX_PAYLOAD {
+        let message = format!("{what} is larger than 256 KiB");
+        return Err(Stop::failed("PayloadTooLarge", &message, step));
+    }
+    Ok(value)
+}
+
+/// True where one of the classes and names is this error's. What `all` leaves out is the caller's business.
+pub fn matches(on: &[OnError], name: &str) -> bool {
+    const TRANSIENT: [&str; 2] = ["WorkerCrashed", "ServiceUnavailable"];
+    on.iter().any(|on| match on {
+        OnError::All => true,
+        OnError::Transient => TRANSIENT.contains(&name),
+        OnError::Timeout => name == "timeout",
+        OnError::Name(listed) => listed == name,
+    })
+}
+
+/// True where a retry may mend the error.
+pub fn retries(on: &[OnError], name: &str) -> bool {
+    const HOPELESS: [&str; 2] = ["ExpressionError", params::PARAM_MISMATCH];
+    if HOPELESS.contains(&name) {
+        on.iter()
+            .any(|on| matches!(on, OnError::Name(listed) if listed == name))
+    } else {
+        matches(on, name)
+    }
+}
