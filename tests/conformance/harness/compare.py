@@ -56,7 +56,7 @@ def succeeded(pipeline: Pipeline, case: Case, answers: Answers) -> list[Differen
     found = [
         outputs(case, answers),
         field("error", {e: a.get("error") for e, a in answers.items()}, None),
-        field("waits", {e: waits(a) for e, a in answers.items()}, waits(expected)),
+        None if pipeline.bounded else field("waits", {e: waits(a) for e, a in answers.items()}, waits(expected)),
         field("skipped", {e: skipped(a) for e, a in answers.items()}, skipped(expected)),
     ]
     for step in counted(pipeline, case, answers):
@@ -76,10 +76,13 @@ def failed(pipeline: Pipeline, case: Case, answers: Answers) -> list[Difference 
     top = (step or "").split(".")[0]
     racing = siblings(pipeline, top)
     values = {e: waits(a) for e, a in answers.items()}
-    if racing and waits(expected) is UNSEEN:
+    if pipeline.bounded or ((racing or top in pipeline.concurrent) and waits(expected) is UNSEEN):
         values = {}
-    found.append(field("waits", values, waits(expected)))
-    never = set(pipeline.steps) if top == "params" else pipeline.descendants(top)
+    found.append(field("waits", values, UNSEEN if pipeline.bounded else waits(expected)))
+    never = pipeline.below(set(pipeline.needs)) if top == "params" else pipeline.descendants(top)
+    if top in pipeline.concurrent:
+        # What else runs in a group or for other items is a race too, unless the case knows better.
+        racing = racing | (pipeline.below({top}) - set(expected.get("attempts") or {}))
     if any((a.get("error") or {}).get("name") == "PayloadTooLarge" for a in answers.values()):
         # Who finds an input too large, the engine or the function's adapter, depends on the cloud's own limit.
         racing = racing | {top}
@@ -95,7 +98,8 @@ def siblings(pipeline: Pipeline, failed_step: str) -> set[str]:
     """Steps that neither precede nor follow the failed one: whether they ran is a race."""
     if failed_step not in pipeline.needs:
         return set()
-    return set(pipeline.steps) - pipeline.needs[failed_step] - pipeline.descendants(failed_step) - {failed_step}
+    before = pipeline.below({failed_step} | pipeline.needs[failed_step])
+    return pipeline.below(set(pipeline.needs)) - before - pipeline.descendants(failed_step)
 
 
 def counted(pipeline: Pipeline, case: Case, answers: Answers) -> list[str]:
@@ -104,7 +108,7 @@ def counted(pipeline: Pipeline, case: Case, answers: Answers) -> list[str]:
     for answer in answers.values():
         named.update(answer.get("attempts") or {})
     strange = named - set(pipeline.steps) - pipeline.functions
-    return [s for s in [*pipeline.steps, "on_failure"] if s in pipeline.functions] + sorted(strange)
+    return sorted(pipeline.functions) + sorted(strange)
 
 
 def attempts(step: str, answers: Answers, expected: Any) -> Difference | None:

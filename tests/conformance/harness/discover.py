@@ -35,16 +35,26 @@ class Pipeline:
     label: str
     name: str
     steps: list[str]
+    """Paths of all steps but groups and those written in a `catch`."""
     functions: set[str]
-    """Ids of the steps that run a function, `on_failure` among them: only these have attempts."""
+    """Paths of what runs a function, `do` steps and `on_failure` among them: only these have attempts."""
     needs: dict[str, set[str]]
-    """For each step all that it waits for, directly or not."""
+    """For each step at the top all that it waits for, directly or not."""
     buckets: list[str]
     seeds: dict[str, Path]
+    bounded: bool = False
+    """A group has a timeout: which waits it cuts short each engine tells otherwise."""
+    concurrent: set[str] = field(default_factory=set)
+    """Steps at the top that run parts of themselves side by side: groups and `for_each`."""
     cases: list[Case] = field(default_factory=list)
 
+    def below(self, tops: set[str]) -> set[str]:
+        """Paths of these steps at the top and of all in them."""
+        return {path for path in {*self.steps, *self.functions} if path.split(".")[0] in tops}
+
     def descendants(self, step: str) -> set[str]:
-        return {other for other in self.steps if step in self.needs[other]}
+        """Paths of all that waits for a step at the top."""
+        return self.below({top for top, needs in self.needs.items() if step in needs})
 
 
 def pipelines(roots: list[Path]) -> Iterator[Path | tuple[Path, str]]:
@@ -68,16 +78,29 @@ def load(path: Path, label: str) -> Pipeline:
             path=path,
             label=label,
             name=document["name"],
-            steps=list(steps),
-            functions={step for step, body in {**steps, "on_failure": document.get("on_failure") or {}}.items() if "function" in body},
+            steps=[path for path, body, fallback in nested(steps) if "steps" not in body and not fallback],
+            functions={path for path, body, _ in nested({**steps, "on_failure": document.get("on_failure") or {}}) if "function" in body},
             needs=closure({step: depends_on(body, steps) for step, body in steps.items()}),
             buckets=list(document.get("buckets") or {}),
+            bounded=any("steps" in body and "timeout" in body for _, body, _ in nested(steps)),
+            concurrent={step for step, body in steps.items() if "steps" in body or "for_each" in body},
             seeds={bucket: path.parent / folder for bucket, folder in local.items() if isinstance(folder, str)},
         )
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, OSError) as error:
         raise CaseError(f"cannot read the pipeline: {type(error).__name__}: {error}") from None
     pipeline.cases = load_cases(path.parent / "cases.json")
     return pipeline
+
+
+def nested(steps: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Every step with its path, and whether it is written in a `catch`."""
+    for step, body in steps.items():
+        path = prefix + step
+        yield path, body, False
+        yield from nested(body.get("steps") or {}, path + ".")
+        fallbacks = [entry["do"] for entry in body.get("catch") or [] if "do" in entry]
+        for number, fallback in enumerate(fallbacks, 1):
+            yield f"{path}.do{number if number > 1 else ''}", fallback, True
 
 
 def load_cases(path: Path) -> list[Case]:
