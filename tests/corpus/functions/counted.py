@@ -1,0 +1,30 @@
+"""Handlers that know how often they ran: a count a run and key, in a file."""
+
+import tempfile
+from pathlib import Path
+
+
+class Early(Exception):
+    pass
+
+
+def _count(context, key):
+    folder = Path(tempfile.gettempdir()) / "mlpipe-corpus"
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{context.run_id}-{key}".replace("/", "_").replace(":", "_")
+    count = int(file.read_text()) + 1 if file.exists() else 1
+    file.write_text(str(count))
+    return count
+
+
+def count(input, context):
+    """How often it ran with this key, this run included."""
+    return _count(context, input["key"])
+
+
+def until(input, context):
+    """Fails until it runs for the `good`-th time."""
+    count = _count(context, input["key"])
+    if count < input["good"]:
+        raise Early(f"run {count}")
+    return count
