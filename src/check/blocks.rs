@@ -45,8 +45,19 @@ pub fn draft(document: &Document, source: &Source<'_>, problems: &mut Problems) 
             index: BTreeMap::new(),
         },
         paths: BTreeMap::new(),
+        written: Vec::new(),
     };
     let root = drafting.block(&document.steps, None, "", 0);
+    // Only now is it known which names mean steps of other blocks.
+    for (ix, id, step) in std::mem::take(&mut drafting.written) {
+        drafting.blocks.needs[ix.0] = needs(
+            id,
+            step,
+            drafting.blocks.drafts[ix.0].parent,
+            &drafting.blocks,
+            drafting.problems,
+        );
+    }
     let mut blocks = drafting.blocks;
     blocks.root = root;
     blocks
@@ -62,19 +73,19 @@ struct Drafting<'a> {
     blocks: Blocks,
     /// By path with `_` for `.` and `-`.
     paths: BTreeMap<String, (String, Span)>,
+    /// What `needs` are still to be read from.
+    written: Vec<(StepIx, &'a Spanned<String>, &'a Step)>,
 }
 
-impl Drafting<'_> {
-    fn block(&mut self, written: &Written, owner: Option<StepIx>, prefix: &str, depth: usize) -> Vec<StepIx> {
+impl<'a> Drafting<'a> {
+    fn block(&mut self, written: &'a Written, owner: Option<StepIx>, prefix: &str, depth: usize) -> Vec<StepIx> {
         let mut found = Vec::with_capacity(written.len());
         for (id, step) in written {
             let path = format!("{prefix}{}", id.value);
             let ix = self.step(id, step, owner, path, depth);
             self.blocks.index.entry(owner).or_default().insert(id.value.clone(), ix);
             found.push(ix);
-        }
-        for (ix, (id, step)) in found.iter().zip(written) {
-            self.blocks.needs[ix.0] = needs(id, step, self.blocks.index.get(&owner), self.problems);
+            self.written.push((ix, id, step));
         }
         found
     }
@@ -105,8 +116,8 @@ impl Drafting<'_> {
 
     fn step(
         &mut self,
-        id: &Spanned<String>,
-        step: &Step,
+        id: &'a Spanned<String>,
+        step: &'a Step,
         parent: Option<StepIx>,
         path: String,
         depth: usize,
@@ -161,9 +172,11 @@ impl Drafting<'_> {
 fn needs(
     id: &Spanned<String>,
     step: &Step,
-    index: Option<&BTreeMap<String, StepIx>>,
+    owner: Option<StepIx>,
+    blocks: &Blocks,
     problems: &mut Problems,
 ) -> Vec<StepIx> {
+    let index = blocks.index.get(&owner);
     let mut found = Vec::new();
     for need in &step.needs {
         match index.and_then(|index| index.get(need.value.as_str())) {
@@ -179,14 +192,20 @@ fn needs(
             None => problems.push(CheckProblem::UnknownStep {
                 name: need.value.clone(),
                 span: need.span,
-                help: suggest::help(
-                    &need.value,
-                    index
-                        .into_iter()
-                        .flat_map(|index| index.keys().map(String::as_str))
-                        .filter(|name| *name != id.value),
-                    "steps",
-                ),
+                help: match owner.filter(|_| blocks.resolve(owner, &need.value).is_some()) {
+                    Some(group) => format!(
+                        "`needs` names steps of the same group: write it on `{}`",
+                        blocks.drafts[group.0].id
+                    ),
+                    None => suggest::help(
+                        &need.value,
+                        index
+                            .into_iter()
+                            .flat_map(|index| index.keys().map(String::as_str))
+                            .filter(|name| *name != id.value),
+                        "steps",
+                    ),
+                },
             }),
         }
     }
@@ -229,6 +248,20 @@ impl Blocks {
             }
             owner = self.drafts[owner?.0].parent;
         }
+    }
+
+    /// Ids of steps in groups of a block, each with the group.
+    pub fn inner(&self, steps: &[StepIx]) -> BTreeMap<String, String> {
+        let groups = steps.iter().filter_map(|ix| match &self.drafts[ix.0].kind {
+            DraftKind::Group { steps, .. } => Some((&self.drafts[ix.0].id, steps)),
+            _ => None,
+        });
+        groups
+            .flat_map(|(group, steps)| {
+                let ids = steps.iter().map(|ix| self.drafts[ix.0].id.clone());
+                ids.map(|id| (id, group.clone()))
+            })
+            .collect()
     }
 
     /// The block whose names the expressions of a step see.

@@ -166,16 +166,18 @@ pub fn repeat(
     }
 }
 
-/// Types the list. The names that it adds are for the body.
+/// Types the list. The names that it adds are for the body, and known also where the list is wrong.
 pub fn check_for_each(
     draft: &ForEachDraft,
     path: &str,
     scope: &Scope<'_>,
     problems: &mut Problems,
-) -> Option<(ForEach, [LocalName; 2])> {
-    let list = draft.list.as_ref()?.check(scope, problems)?;
-    let ty = template_type(&list);
-    if !ty.kinds().meets(Kinds::LIST) {
+) -> (Option<ForEach>, [LocalName; 2]) {
+    let list = draft.list.as_ref().and_then(|list| list.check(scope, problems));
+    let ty = list.as_ref().map_or(Type::Any, template_type);
+    let is_list = ty.kinds().meets(Kinds::LIST);
+    let item = ty.item();
+    if !is_list {
         problems.push(ExprProblem::Expected {
             place: "`for_each`",
             expected: Type::List(Box::new(Type::Any)),
@@ -183,7 +185,6 @@ pub fn check_for_each(
             span: draft.span,
             help: Some("write a list, or an expression that gives one".to_owned()),
         });
-        return None;
     }
     let local = |name: &str, what, ty| LocalName {
         name: name.to_owned(),
@@ -192,16 +193,16 @@ pub fn check_for_each(
         ty,
     };
     let locals = [
-        local(&draft.item, Local::Item, ty.item()),
+        local(&draft.item, Local::Item, item),
         local(&draft.index, Local::Index, Type::Integer),
     ];
-    let for_each = ForEach {
+    let for_each = list.filter(|_| is_list).map(|list| ForEach {
         list,
         item: draft.item.clone(),
         index: draft.index.clone(),
         max_concurrency: draft.max_concurrency,
-    };
-    Some((for_each, locals))
+    });
+    (for_each, locals)
 }
 
 /// The name that a `repeat` adds to the body. Of what type the run before gave is known only after the body was typed,

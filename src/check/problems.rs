@@ -310,8 +310,8 @@ pub enum CheckProblem {
         help("write `2030-01-31T08:00:00Z`, seconds since 1970, or an expression that gives one of them")
     )]
     BadTime {
-        /// The step.
-        #[label("this step waits for it")]
+        /// The value.
+        #[label("not a time")]
         span: Span,
     },
 

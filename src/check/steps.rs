@@ -74,7 +74,7 @@ pub enum DraftKind {
     /// A pause of so many seconds.
     Wait(u64),
     /// A pause to a point in time.
-    Until(Option<Parsed>),
+    Until(Option<Parsed>, Span),
     /// A nested DAG.
     Group {
         /// Its steps.
@@ -103,7 +103,7 @@ impl Draft {
         }
         match &self.kind {
             DraftKind::Fail(Some((error, message))) => error.exprs().chain(message.exprs()).for_each(&mut add),
-            DraftKind::Until(Some(time)) => time.each(&mut add),
+            DraftKind::Until(Some(time), _) => time.each(&mut add),
             _ => {}
         }
         modifiers::each(self, &mut add);
@@ -125,7 +125,7 @@ impl Draft {
     pub fn kind_type(&self) -> Type {
         match &self.kind {
             DraftKind::Function(_) => self.output.clone().unwrap_or(Type::Any),
-            DraftKind::Wait(_) | DraftKind::Until(_) | DraftKind::Fail(_) => Type::Null,
+            DraftKind::Wait(_) | DraftKind::Until(..) | DraftKind::Fail(_) => Type::Null,
             DraftKind::Group { .. } => Type::Any,
         }
     }
@@ -144,9 +144,9 @@ pub fn draft(
     } else if let Some(wait) = &step.wait {
         match (&wait.duration, &wait.until) {
             (Some(duration), _) => DraftKind::Wait(duration.seconds),
-            (None, Some(until)) => DraftKind::Until(source.parse(until, problems)),
+            (None, Some(until)) => DraftKind::Until(source.parse(until, problems), until.span),
             // The shape check saw to it that there is one of the two.
-            (None, None) => DraftKind::Until(None),
+            (None, None) => DraftKind::Until(None, id.span),
         }
     } else if step.steps.is_some() {
         DraftKind::Group {
@@ -366,9 +366,9 @@ pub fn kind(draft: &Draft, group: Option<Kind>, scope: &Scope<'_>, problems: &mu
     match &draft.kind {
         DraftKind::Function(call) => Some(Kind::Function(call.clone())),
         DraftKind::Wait(seconds) => Some(Kind::Wait(Wait::Duration(*seconds))),
-        DraftKind::Until(time) => {
+        DraftKind::Until(time, span) => {
             let time = time.as_ref()?.check(scope, problems)?;
-            modifiers::check_time(time, draft.span, problems).map(|time| Kind::Wait(Wait::Until(time)))
+            modifiers::check_time(time, *span, problems).map(|time| Kind::Wait(Wait::Until(time)))
         }
         DraftKind::Group { .. } => group,
         DraftKind::Fail(None) => None,

@@ -85,6 +85,7 @@ impl Typing<'_, '_> {
                     (draft.id.clone(), scope)
                 })
                 .collect(),
+            inner: self.blocks.inner(steps),
             outer,
         };
         let mut order = steps.to_vec();
@@ -137,7 +138,7 @@ impl Typing<'_, '_> {
             .for_each
             .as_ref()
             .map(|for_each| modifiers::check_for_each(for_each, &draft.path, &scope, self.problems));
-        if let Some(Some((_, locals))) = &for_each {
+        if let Some((_, locals)) = &for_each {
             scope.locals.extend(locals.clone());
         }
         let mut body = scope.clone();
@@ -180,7 +181,7 @@ impl Typing<'_, '_> {
             step.when = when.map_or(Some(None), |when| when.map(Some))?;
             step.for_each = match for_each {
                 None => None,
-                Some(for_each) => Some(for_each?.0),
+                Some((for_each, _)) => Some(for_each?),
             };
             step.repeat = match repeat {
                 None => None,

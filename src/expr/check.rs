@@ -45,6 +45,8 @@ pub struct Scope<'a> {
 pub struct Steps<'a> {
     /// By id.
     pub own: IndexMap<String, StepScope>,
+    /// Ids of steps in groups of the block, which cannot be seen from outside, each with its group: for help.
+    pub inner: BTreeMap<String, String>,
     /// What the group that this block belongs to can see. No id of the block is one of these.
     pub outer: Option<&'a Steps<'a>>,
 }
@@ -59,6 +61,7 @@ impl Steps<'static> {
         });
         Self {
             own: steps.collect(),
+            inner: BTreeMap::new(),
             outer: None,
         }
     }

@@ -208,7 +208,13 @@ fn known_step(checker: &mut Checker, step: &str, span: Span) -> bool {
     let reason = if let Some(reason) = scope.unreachable.get(step) {
         reason
     } else if steps.get(step).is_none() {
-        let help = did_you_mean(step, steps.ids()).unwrap_or_else(|| listed("the steps are", steps.ids()));
+        let help = match steps.inner.get(step) {
+            Some(group) => format!(
+                "it is in group `{group}`: give it as one of the group's `outputs`, and read `{}.output.{step}`",
+                reference("steps", group)
+            ),
+            None => did_you_mean(step, steps.ids()).unwrap_or_else(|| listed("the steps are", steps.ids())),
+        };
         undeclared(checker, "step", step, span, help);
         return false;
     } else if scope.own == Some(step) {
