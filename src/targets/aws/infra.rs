@@ -111,7 +111,7 @@ impl Logical {
 }
 
 fn pascal(id: &str) -> String {
-    id.split(['-', '_'])
+    id.split(['-', '_', '.'])
         .flat_map(|word| {
             let mut chars = word.chars();
             chars

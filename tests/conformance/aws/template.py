@@ -196,4 +196,4 @@ class Template:
 
 def pascal(name: str) -> str:
     """`my-step` -> `MyStep`, as logical ids are made."""
-    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_]", name))
+    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_.]", name))
