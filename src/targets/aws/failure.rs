@@ -139,11 +139,16 @@ fn fail_with(error: Value) -> State {
     State::Fail(Fail {
         comment: None,
         error,
-        cause: Value::String(braced(&format!(
-            "$string({{'Error': {INPUT}.Error, 'Message': {}, 'Step': {INPUT}.Step}})",
-            message(INPUT)
-        ))),
+        cause: Value::String(braced(&format!("$string({})", record(INPUT)))),
     })
+}
+
+/// The failure in `source` with its message found.
+pub fn record(source: &str) -> String {
+    format!(
+        "{{'Error': {source}.Error, 'Message': {}, 'Step': {source}.Step}}",
+        message(source)
+    )
 }
 
 /// The catcher of what [`branch_fail`] carries out.

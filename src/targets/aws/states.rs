@@ -16,6 +16,9 @@ pub struct Definition {
     pub comment: Option<String>,
     /// `JSONata`: for every state.
     pub query_language: &'static str,
+    /// Bound of an execution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
     /// The first state.
     pub start_at: String,
     /// All states but those of branches.

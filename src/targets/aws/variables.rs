@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::failure;
-use super::workflow::retry;
+use super::workflow::{bounded, retry};
 use crate::expr::{Expr, ExprKind, Local, Template, jsonata::Names};
 use crate::model::{Fallback, Kind, Pipeline, Step, StepIx, StepRead, Wait, step_reads};
 use crate::plan::{Node, Plan};
@@ -60,6 +60,8 @@ pub struct Variables<'a> {
     /// The scopes of the items of a `for_each`, and of attempts that a Parallel state repeats.
     items: BTreeMap<StepIx, usize>,
     attempts: BTreeMap<StepIx, usize>,
+    /// The scopes of groups that run as executions of their own.
+    bounds: BTreeMap<StepIx, usize>,
     locals: BTreeSet<(StepIx, Local)>,
 }
 
@@ -84,6 +86,7 @@ impl<'a> Variables<'a> {
             readers: vec![[Readers::default(); 3]; count],
             items: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            bounds: BTreeMap::new(),
             locals: BTreeSet::new(),
         };
         variables.node(&plan.root, ROOT);
@@ -154,6 +157,10 @@ impl<'a> Variables<'a> {
         if retry::is_around(step) {
             scope = self.enter(round);
             self.attempts.insert(ix, scope);
+        }
+        if bounded::is_bounded(step) {
+            scope = self.enter(scope);
+            self.bounds.insert(ix, scope);
         }
         self.template(&step.input, scope);
         match &step.kind {
@@ -239,6 +246,11 @@ impl<'a> Variables<'a> {
     /// The scope of an attempt that a Parallel state repeats.
     pub fn attempts(&self, ix: StepIx) -> usize {
         self.attempts.get(&ix).copied().unwrap_or(ROOT)
+    }
+
+    /// The scope of a group that runs as an execution of its own.
+    pub fn bounds(&self, ix: StepIx) -> usize {
+        self.bounds.get(&ix).copied().unwrap_or(ROOT)
     }
 
     /// The scope round a scope; the outermost is its own.
@@ -406,6 +418,8 @@ pub struct Reach<'v, 'a> {
     pub buckets: &'v BTreeMap<String, String>,
     /// The failure that the expression sees.
     pub error: &'v str,
+    /// Where the pipeline's execution is known.
+    pub execution: &'v str,
 }
 
 impl Reach<'_, '_> {
@@ -470,6 +484,10 @@ impl Names for Reach<'_, '_> {
 
     fn error(&self) -> &str {
         self.error
+    }
+
+    fn execution(&self) -> &str {
+        self.execution
     }
 
     fn bucket_name(&self, id: &str) -> String {

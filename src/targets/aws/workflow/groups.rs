@@ -54,7 +54,11 @@ impl Writer<'_> {
         let empty = Node::Seq(Vec::new());
         let node = plan.groups.get(&ix).unwrap_or(&empty);
         if finish.how == How::Value {
-            return self.whole_scope(ix, node, scope);
+            let tail = Tail::Outputs {
+                of: Some(ix),
+                named: false,
+            };
+            return self.whole_scope(ix, node, tail, scope);
         }
         let mut piece = self.node(node, scope, false);
         if piece.entry.is_some() && piece.exits.is_empty() {
@@ -119,9 +123,9 @@ impl Writer<'_> {
     }
 
     /// A group that is the rest of its scope: the last of its steps gives its outputs.
-    fn whole_scope(&mut self, ix: StepIx, node: &Node, scope: &mut Scope) -> Piece {
+    pub(super) fn whole_scope(&mut self, ix: StepIx, node: &Node, tail: Tail, scope: &mut Scope) -> Piece {
         let path = &self.pipeline.step(ix).path;
-        let round = std::mem::replace(&mut scope.tail, Tail::Outputs(Some(ix)));
+        let round = std::mem::replace(&mut scope.tail, tail);
         let mut piece = self.node(node, scope, true);
         if piece.entry.is_none() || !piece.exits.is_empty() {
             let name = self.name(&format!("Outputs of {path}"));

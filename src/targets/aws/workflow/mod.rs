@@ -1,5 +1,6 @@
 //! The plan as a state machine: `workflow.asl.json`.
 
+pub(super) mod bounded;
 mod catch;
 mod finish;
 mod for_each;
@@ -37,10 +38,21 @@ pub struct Placeholders {
     pub functions: BTreeMap<String, String>,
     /// By logical id: the bucket's name.
     pub buckets: BTreeMap<String, String>,
+    /// By group: its state machine's ARN.
+    pub machines: BTreeMap<String, String>,
 }
 
-/// The state machine of a pipeline.
-pub fn definition(pipeline: &Pipeline, plan: &Plan, placeholders: &Placeholders) -> Definition {
+/// The state machine of a pipeline, and those of groups that run as executions of their own, by the group's path.
+#[derive(Debug)]
+pub struct Definitions {
+    /// The pipeline's.
+    pub main: Definition,
+    /// The groups'.
+    pub groups: Vec<(String, Definition)>,
+}
+
+/// The state machines of a pipeline.
+pub fn definitions(pipeline: &Pipeline, plan: &Plan, placeholders: &Placeholders) -> Definitions {
     let mut notes: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for note in &plan.notes {
         let waits = note.waits_for.iter().map(|ix| pipeline.step(*ix).path.clone());
@@ -58,8 +70,13 @@ pub fn definition(pipeline: &Pipeline, plan: &Plan, placeholders: &Placeholders)
         variables: Variables::new(pipeline, plan),
         notes,
         names: pipeline.steps.iter().map(|step| step.path.clone()).collect(),
+        machines: Vec::new(),
     };
-    writer.definition(&plan.root)
+    let main = writer.definition(&plan.root);
+    Definitions {
+        main,
+        groups: writer.machines,
+    }
 }
 
 struct Writer<'a> {
@@ -71,6 +88,8 @@ struct Writer<'a> {
     notes: BTreeMap<usize, Vec<String>>,
     /// State names in use: they are unique in the whole definition.
     names: BTreeSet<String>,
+    /// State machines of groups.
+    machines: Vec<(String, Definition)>,
 }
 
 /// The states of one scope while they are written.
@@ -84,6 +103,8 @@ struct Scope {
     tail: Tail,
     /// The failure that expressions see.
     error: String,
+    /// Where the pipeline's execution is known.
+    execution: String,
 }
 
 /// Where failures go.
@@ -110,6 +131,7 @@ impl Scope {
             fails: false,
             tail,
             error: round.error.clone(),
+            execution: round.execution.clone(),
         }
     }
 
@@ -127,8 +149,8 @@ impl Scope {
 
 /// What comes out of a scope.
 enum Tail {
-    /// The pipeline's outputs, or a group's.
-    Outputs(Option<StepIx>),
+    /// The pipeline's outputs, or a group's; as the field `output`, or just so.
+    Outputs { of: Option<StepIx>, named: bool },
     /// What is read outside of the branch.
     Branch(Vec<(StepIx, Carried)>),
     /// What its last state gives.
@@ -149,8 +171,9 @@ impl<'a> Writer<'a> {
                 ends: false,
             },
             fails: false,
-            tail: Tail::Outputs(None),
+            tail: Tail::Outputs { of: None, named: false },
             error: "$failure".to_owned(),
+            execution: "$states.context.Execution".to_owned(),
         };
         let checked = !self.pipeline.params.is_empty();
         if checked {
@@ -177,6 +200,7 @@ impl<'a> Writer<'a> {
         Definition {
             comment: self.pipeline.description.as_deref().map(plain),
             query_language: "JSONata",
+            timeout_seconds: None,
             start_at: if checked { params::PARAMS.to_owned() } else { start },
             states: scope.states,
         }
@@ -240,7 +264,7 @@ impl<'a> Writer<'a> {
             arguments: json!({
                 "FunctionName": jsonata::placeholder(function),
                 "Payload": {
-                    "run_id": "{% $states.context.Execution.Name %}",
+                    "run_id": braced(&format!("{}.Name", scope.execution)),
                     "step": step,
                     "attempt": "{% $states.context.State.RetryCount + 1 %}",
                     "input": jsonata::template(input, &self.reach(scope, &[])),
@@ -259,6 +283,7 @@ impl<'a> Writer<'a> {
             own,
             buckets: &self.buckets,
             error: &scope.error,
+            execution: &scope.execution,
         }
     }
 
@@ -411,12 +436,12 @@ impl<'a> Writer<'a> {
     fn tail(&self, scope: &Scope, own: &[(StepIx, Carried, String)]) -> Value {
         let reach = self.reach(scope, own);
         match &scope.tail {
-            Tail::Outputs(of) => Value::Object(
-                self.outputs_of(*of)
-                    .iter()
-                    .map(|(name, template)| (name.clone(), jsonata::template(template, &reach)))
-                    .collect(),
-            ),
+            Tail::Outputs { of, named } => {
+                let outputs = self.outputs_of(*of).iter();
+                let outputs = outputs.map(|(name, template)| (name.clone(), jsonata::template(template, &reach)));
+                let outputs = Value::Object(outputs.collect());
+                if *named { json!({ "output": outputs }) } else { outputs }
+            }
             Tail::Branch(exports) => {
                 let outside = self.variables.round(scope.number);
                 let value = |ix: &StepIx, what: &Carried| {
@@ -455,9 +480,9 @@ impl<'a> Writer<'a> {
     /// True where nothing can go wrong with the tail.
     fn tail_is_safe(&self, tail: &Tail) -> bool {
         match tail {
-            Tail::Outputs(None) => self.outputs_of(None).iter().all(|(_, template)| template.is_safe()),
-            Tail::Outputs(group) => {
-                let outputs = self.outputs_of(*group);
+            Tail::Outputs { of: None, .. } => self.outputs_of(None).iter().all(|(_, template)| template.is_safe()),
+            Tail::Outputs { of, .. } => {
+                let outputs = self.outputs_of(*of);
                 outputs.iter().all(|(_, template)| template.is_safe()) && size::fits(outputs)
             }
             Tail::Branch(_) | Tail::Value => true,
@@ -467,7 +492,7 @@ impl<'a> Writer<'a> {
     /// True where the tail may be of a state that does more.
     fn tail_stands_with_work(&self, tail: &Tail) -> bool {
         // Of a group's outputs a state of their own tells that they are too large.
-        !matches!(tail, Tail::Outputs(Some(_))) || self.tail_is_safe(tail)
+        !matches!(tail, Tail::Outputs { of: Some(_), .. }) || self.tail_is_safe(tail)
     }
 
     /// Where the tail fails in a state in which nothing else fails so.
@@ -479,8 +504,8 @@ impl<'a> Writer<'a> {
     /// Who fails where the outputs do.
     fn tail_step(&self, tail: &Tail) -> &'a str {
         match tail {
-            Tail::Outputs(Some(group)) => &self.pipeline.step(*group).path,
-            Tail::Outputs(None) | Tail::Branch(_) | Tail::Value => "outputs",
+            Tail::Outputs { of: Some(group), .. } => &self.pipeline.step(*group).path,
+            Tail::Outputs { of: None, .. } | Tail::Branch(_) | Tail::Value => "outputs",
         }
     }
 
@@ -492,7 +517,7 @@ impl<'a> Writer<'a> {
         } else {
             let step = self.tail_step(&scope.tail);
             let mut parallel = self.evaluated("outputs", step, output, scope);
-            if matches!(scope.tail, Tail::Outputs(Some(_))) {
+            if matches!(scope.tail, Tail::Outputs { of: Some(_), .. }) {
                 parallel.catch.push(failure::size_catcher(step, &scope.catch()));
             }
             State::Parallel(Parallel {

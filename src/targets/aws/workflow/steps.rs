@@ -51,7 +51,10 @@ impl Writer<'_> {
             Kind::Wait(Wait::Duration(seconds)) => self.wait(ix, *seconds, scope, finish, name),
             Kind::Wait(Wait::Until(time)) => self.wait_until(ix, time, scope, finish, name),
             Kind::Fail { error, message } => self.fail(ix, error, message, scope, name),
-            Kind::Group(_) => self.group(ix, scope, finish),
+            Kind::Group(_) => match pipeline.step(ix).timeout {
+                Some(seconds) => self.bounded(ix, seconds, scope, finish, name),
+                None => self.group(ix, scope, finish),
+            },
         }
     }
 
