@@ -179,7 +179,7 @@ fn printed(expr: &Expr) -> Printed {
                 Local::Previous => "previous",
                 Local::Output => "output",
             };
-            Printed::new(format!("local[{}].{field}", string_literal(step)), PRIMARY)
+            Printed::new(format!("steps[{}].{field}", string_literal(step)), PRIMARY)
         }
         ExprKind::BucketUri(bucket) => Printed::new(format!("buckets[{}].uri", string_literal(bucket)), PRIMARY),
         ExprKind::BucketName(bucket) => Printed::new(format!("buckets[{}].name", string_literal(bucket)), PRIMARY),
