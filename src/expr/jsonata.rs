@@ -7,6 +7,7 @@
 
 mod calls;
 mod code;
+mod macros;
 
 use std::collections::BTreeSet;
 
@@ -336,6 +337,8 @@ impl<'n> Printer<'n> {
                     .guarded(condition.guards)
                     .bounded(bound)
             }
+            ExprKind::Variable(name) => Code::path(macros::variable(name), &expr.ty),
+            ExprKind::Macro(call) => self.macro_call(call),
             ExprKind::Call(function, arguments) => self.function(*function, arguments, expr),
         }
     }

@@ -4,6 +4,7 @@
 
 mod cli;
 mod diagnostics;
+mod docs;
 mod explain;
 mod robustness;
 mod schema;

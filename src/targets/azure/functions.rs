@@ -23,7 +23,7 @@ const USED: [&str; 14] = [
     "define",
     "df",
     "func",
-    "mlpipe_dag",
+    "mlpipe_run",
     "object_created",
     "run_step",
     "start_once",
@@ -34,13 +34,22 @@ const USED: [&str; 14] = [
 ];
 
 /// The modules that are the same in every app.
-pub const RUNTIME: [(&str, &str); 4] = [
+pub const RUNTIME: [(&str, &str); 7] = [
     ("mlpipe_dag.py", include_str!("../../../targets/azure/mlpipe_dag.py")),
     ("mlpipe_expr.py", include_str!("../../../targets/azure/mlpipe_expr.py")),
+    (
+        "mlpipe_fibers.py",
+        include_str!("../../../targets/azure/mlpipe_fibers.py"),
+    ),
     (
         "mlpipe_params.py",
         include_str!("../../../targets/azure/mlpipe_params.py"),
     ),
+    (
+        "mlpipe_progress.py",
+        include_str!("../../../targets/azure/mlpipe_progress.py"),
+    ),
+    ("mlpipe_run.py", include_str!("../../../targets/azure/mlpipe_run.py")),
     (
         "mlpipe_start.py",
         include_str!("../../../targets/azure/mlpipe_start.py"),

@@ -11,6 +11,7 @@ pub mod layout;
 pub mod limits;
 pub mod names;
 pub mod orchestrator;
+pub mod steps;
 
 use minijinja::{Environment, context};
 

@@ -11,9 +11,9 @@ const RESERVED: [&str; 36] = [
     "raise", "return", "try", "while", "with", "yield", "match", "case", "type",
 ];
 
-/// An id as an identifier: `-` becomes `_`.
+/// An id or a path as an identifier: `-` and `.` become `_`.
 pub fn identifier(id: &str) -> String {
-    id.replace('-', "_")
+    id.replace(['-', '.'], "_")
 }
 
 /// Gives out names of functions in `function_app.py`, each once.

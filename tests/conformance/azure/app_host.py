@@ -56,7 +56,7 @@ def run(functions: Functions, request: dict[str, Any]) -> dict[str, Any]:
     try:
         root = host.create(request["orchestrator"], json.dumps(request["params"]), request["run_id"])
         host.run(root)
-        return answer(host, root)
+        return answer(host, root, request["steps"])
     except (NonDeterministic, Stuck, HostError) as error:
         return {"engine_error": f"{type(error).__name__}: {error}"}
     except Exception:
@@ -65,7 +65,7 @@ def run(functions: Functions, request: dict[str, Any]) -> dict[str, Any]:
         workers.close()
 
 
-def answer(host: Host, root: Instance) -> dict[str, Any]:
+def answer(host: Host, root: Instance, steps: list[str]) -> dict[str, Any]:
     """The run as the harness wants it told."""
     error = None
     if root.status == "Failed":
@@ -76,16 +76,30 @@ def answer(host: Host, root: Instance) -> dict[str, Any]:
     if left and root.status == "Completed":
         # https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-timers: Running until each has fired or is cancelled
         return {"engine_error": f"the orchestrator returned and left timers running: {left} s"}
-    steps = root.custom.get("steps") if isinstance(root.custom, dict) else None
     return {
         "status": "failed" if error else "succeeded",
         "outputs": None if error else root.output,
         "error": error,
         "attempts": host.steps,
         "waits": host.waits(),
-        "skipped": None if steps is None else sorted(step for step, status in steps.items() if status == "skipped"),
+        "skipped": skipped(root.custom, steps),
         "run_id": root.id,
     }
+
+
+def skipped(custom: Any, steps: list[str]) -> list[str] | None:
+    """The steps that never ran, as the custom status tells: they are shown as skipped, or a group round them is, or they are not shown."""
+    if not isinstance(custom, dict) or not isinstance(custom.get("steps"), dict):
+        return None
+    shown = custom["steps"]
+    partial = "counts" in custom  # there was no room for all
+
+    def never_ran(step: str) -> bool:
+        parts = step.split(".")
+        round_it = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+        return any(shown.get(path) == "skipped" for path in round_it) or (step not in shown and not partial)
+
+    return [step for step in steps if never_ran(step)]
 
 
 def as_error(text: str | None) -> dict[str, Any] | None:

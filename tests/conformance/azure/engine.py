@@ -99,6 +99,7 @@ class Engine:
                 {
                     "orchestrator": (request.get("pipeline_name") or pipeline_name(request)).replace("-", "_"),
                     "params": request["params"],
+                    "steps": request["steps"],
                     "run_id": uuid.uuid4().hex,
                     "folders": {addresses[name]["uri"]: folder for name, folder in request["buckets"].items() if name in addresses},
                 }

@@ -26,7 +26,7 @@ app = df.DFApp()
 def a_pipeline(context):
     params = context.get_input()
     attempts = params.get("attempts", 1)
-    context.set_custom_status({"steps": {"other": "skipped"}})
+    context.set_custom_status({"steps": {"work": "running", "group": "skipped"}})
     for attempt in range(1, attempts + 1):
         envelope = {"run_id": context.instance_id, "step": "work", "attempt": attempt, "input": params}
         work = context.call_activity("work", envelope)
@@ -146,7 +146,7 @@ class EngineTest(unittest.TestCase):
             "artifacts": str(self.artifacts),
             "params": params,
             "buckets": {"raw": str(self.raw)},
-            "steps": ["work", "other"],
+            "steps": ["work", "group.inner", "loop.inner"],
         }
         self.engine.stdin.write(json.dumps(request) + "\n")
         self.engine.stdin.flush()
@@ -156,7 +156,8 @@ class EngineTest(unittest.TestCase):
         answer = self.ask({"with": {"a": [1, 2.5, None]}})
         self.assertEqual("succeeded", answer["status"])
         self.assertEqual({"work": {"a": [1, 2.5, None]}}, answer["outputs"])
-        self.assertEqual(({"work": 1}, [], ["other"], None), (answer["attempts"], answer["waits"], answer["skipped"], answer["error"]))
+        # A step of a group that was skipped never ran, nor did one that is not shown.
+        self.assertEqual(({"work": 1}, [], ["group.inner", "loop.inner"], None), (answer["attempts"], answer["waits"], answer["skipped"], answer["error"]))
 
     def test_fails(self) -> None:
         answer = self.ask({"do": "fail"})

@@ -32,7 +32,7 @@ class Run:
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
-    report = Report(options.engines, 40)
+    report = Report(options.engines, 40, quiet=options.quiet)
     try:
         mlpipe = compile.binary(options.mlpipe)
     except compile.BuildError as error:
@@ -62,6 +62,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--jobs", metavar="N", type=int, default=1, help="processes of each engine (default 1)")
     parser.add_argument("--limit", metavar="SECONDS", type=float, default=120, help="time limit of a case (default 120)")
     parser.add_argument("--keep", metavar="DIR", help="compile into DIR and leave it there")
+    parser.add_argument("--quiet", action="store_true", help="no line for a case that passed")
     parser.add_argument("--verbose", action="store_true", help="show what the engines say on stderr")
     options = parser.parse_args(arguments)
     options.validators = options.validators or options.validate_only

@@ -14,6 +14,7 @@ class Report:
     engines: list[str]
     width: int
     out: TextIO = field(default_factory=lambda: sys.stdout)
+    quiet: bool = False
     passed: int = 0
     failed: int = 0
     notes: list[str] = field(default_factory=list)
@@ -25,7 +26,8 @@ class Report:
     def case(self, label: str, marks: dict[str, bool], notes: list[str]) -> None:
         """One case: for each engine whether it did as it should, and each thing that differs."""
         cells = "  ".join(("✓" if marks[e] else "✗").center(len(e)) for e in self.engines if e in marks)
-        self.say(f"{label.ljust(self.width)}  {cells}")
+        if notes or not self.quiet:
+            self.say(f"{label.ljust(self.width)}  {cells}")
         self.count(not notes, [f"{label}, {note}" for note in notes])
 
     def fault(self, label: str, text: str) -> None:

@@ -5,7 +5,7 @@ What the pipeline does is in mlpipe_pipeline.py.
 
 import azure.durable_functions as df
 
-import mlpipe_dag
+import mlpipe_run
 from mlpipe_activity import run_step
 from mlpipe_pipeline import NAME, PARAMS, define
 
@@ -14,7 +14,7 @@ app = df.DFApp()
 
 @app.orchestration_trigger(context_name="context")
 def hello(context: df.DurableOrchestrationContext):
-    return (yield from mlpipe_dag.run(context, NAME, PARAMS, define))
+    return (yield from mlpipe_run.run(context, NAME, PARAMS, define))
 
 
 # The function of each step.

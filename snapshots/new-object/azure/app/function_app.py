@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import azure.durable_functions as df
 import azure.functions as func
 
-import mlpipe_dag
+import mlpipe_run
 from mlpipe_activity import run_step
 from mlpipe_pipeline import NAME, PARAMS, buckets, define
 from mlpipe_start import Schedule, object_created, start_once
@@ -18,7 +18,7 @@ app = df.DFApp()
 
 @app.orchestration_trigger(context_name="context")
 def new_object(context: df.DurableOrchestrationContext):
-    return (yield from mlpipe_dag.run(context, NAME, PARAMS, define))
+    return (yield from mlpipe_run.run(context, NAME, PARAMS, define))
 
 
 # What starts it.
