@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::finish::{Exit, Finish, Given, How, Piece, next};
+use super::finish::{self, Exit, Finish, Given, How, Piece, next};
 use super::{Scope, Sink, Writer, size};
 use crate::expr::jsonata::{self, braced, string_literal};
 use crate::expr::{Expr, ExprKind, Template};
@@ -192,7 +192,16 @@ impl Writer<'_> {
         finish: &Finish,
         assign: IndexMap<String, Value>,
     ) -> Way {
-        let value = jsonata::template(template, &self.reach(scope, &[]));
+        let reach = self.reach(scope, &[]);
+        let value = match template {
+            // A list is no `Output`.
+            Template::List(_) | Template::Constant(Value::Array(_)) => {
+                Value::String(braced(&jsonata::template_code(template, &reach)))
+            }
+            Template::Constant(_) | Template::Expr(_) | Template::Text(_) | Template::Object(_) => {
+                jsonata::template(template, &reach)
+            }
+        };
         let safe = template.is_safe() && size::fits_value(template);
         let done = self.done(finish, scope, &Given::value(value.clone()));
         if safe && assign.is_empty() && !done.then.end {
@@ -207,7 +216,9 @@ impl Writer<'_> {
         let state = if !safe {
             self.judged("catch", ix, value, scope, finish)
         } else if ends {
-            State::Succeed(Succeed { output: value })
+            State::Succeed(Succeed {
+                output: finish::output(value),
+            })
         } else {
             State::Pass(Pass {
                 assign: done.assign,

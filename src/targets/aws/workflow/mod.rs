@@ -379,7 +379,7 @@ impl<'a> Writer<'a> {
                 let catcher = self.tail_catcher(scope);
                 parallel.catch.insert(0, catcher);
             }
-            parallel.output = Some(self.tail(scope, &own));
+            parallel.output = Some(finish::output(self.tail(scope, &own)));
             parallel.then.end = true;
         } else {
             for (ix, what, text) in &own {
@@ -411,7 +411,7 @@ impl<'a> Writer<'a> {
         let mut piece = self.node(node, &mut scope, true);
         if !piece.exits.is_empty() {
             let name = self.name(&format!("End of {name}"));
-            let output = self.tail(&scope, &[]);
+            let output = finish::output(self.tail(&scope, &[]));
             patch(&mut scope.states, &piece.exits, &name);
             scope.states.insert(name, State::Succeed(Succeed { output }));
         }

@@ -58,7 +58,7 @@ fn of(expr: &Expr) -> usize {
         ExprKind::Binary(..) => 0,
         ExprKind::Ternary(_, yes, no) => of(yes).max(of(no)),
         ExprKind::Call(Function::Default, arguments) => arguments.iter().map(of).max().unwrap_or(0),
-        // `join`, `json`, `range` and others give more than they take.
-        ExprKind::Call(..) => 2,
+        // `join`, `json`, `range`, `map` and others give more than they take.
+        ExprKind::Call(..) | ExprKind::Macro(_) | ExprKind::Variable(_) => 2,
     }
 }
