@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::finish::{self, Exit, Finish, Given, How, Piece, next};
-use super::{Scope, Sink, Writer, size};
+use super::{Scope, Sink, Writer, size, state_name};
 use crate::expr::jsonata::{self, braced, string_literal};
 use crate::expr::{Expr, ExprKind, Template};
 use crate::model::{Catch, Fallback, FunctionCall, Kind, Step, StepIx};
@@ -171,8 +171,8 @@ impl Writer<'_> {
         let way = match &entry.fallback {
             Fallback::Output(template) => self.fallback_value(ix, template, scope, &finish, assign),
             Fallback::Do(fallback) => {
-                let path = &pipeline.step(*fallback).path;
-                let piece = self.attempts(*fallback, scope, &finish, path);
+                let name = state_name(pipeline, *fallback);
+                let piece = self.attempts(*fallback, scope, &finish, &name);
                 Way {
                     assign,
                     next: piece.entry,

@@ -69,7 +69,7 @@ pub fn definitions(pipeline: &Pipeline, plan: &Plan, placeholders: &Placeholders
             .collect(),
         variables: Variables::new(pipeline, plan),
         notes,
-        names: pipeline.steps.iter().map(|step| step.path.clone()).collect(),
+        names: pipeline.indices().map(|ix| state_name(pipeline, ix)).collect(),
         machines: Vec::new(),
     };
     let main = writer.definition(&plan.root);
@@ -628,6 +628,16 @@ impl<'a> Writer<'a> {
             Join::Any => conditions.join(" or "),
         })
     }
+}
+
+/// The name of a step's own state: its path, cut where it is long.
+fn state_name(pipeline: &Pipeline, ix: StepIx) -> String {
+    let path = &pipeline.step(ix).path;
+    if path.len() <= NAME {
+        return path.clone();
+    }
+    // Paths are ASCII.
+    format!("{} {}", path.get(..NAME - 10).unwrap_or_default(), ix.0)
 }
 
 /// Text for a reader: `${` would be a placeholder.
