@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::functions::Macro;
 use super::{Function, Type};
 use crate::syntax::span::Span;
 
@@ -59,6 +60,25 @@ pub enum ExprKind {
     Ternary(Box<Expr>, Box<Expr>, Box<Expr>),
     /// `size(x)`; the arguments' count is checked.
     Call(Function, Vec<Expr>),
+    /// `xs.map(x, e)`.
+    Macro(Box<MacroCall>),
+    /// The name that a macro adds to the expressions in it.
+    Variable(String),
+}
+
+/// A macro over a list, or over an object's keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MacroCall {
+    /// Which.
+    pub kind: Macro,
+    /// What it goes through.
+    pub items: Expr,
+    /// The name of the item: an identifier, distinct from every other name there.
+    pub variable: String,
+    /// The `p` of a `map` with three arguments.
+    pub filter: Option<Expr>,
+    /// What is computed for each item.
+    pub body: Expr,
 }
 
 /// What a step's modifiers add to the names.
@@ -220,7 +240,12 @@ impl Expr {
             | ExprKind::BucketName(_)
             | ExprKind::Run(_)
             | ExprKind::Error(_)
-            | ExprKind::Trigger(_) => Vec::new(),
+            | ExprKind::Trigger(_)
+            | ExprKind::Variable(_) => Vec::new(),
+            ExprKind::Macro(call) => std::iter::once(&call.items)
+                .chain(&call.filter)
+                .chain([&call.body])
+                .collect(),
             ExprKind::Field(base, _) => vec![base],
             ExprKind::Index(base, index) => vec![base, index],
             ExprKind::List(items) => items.iter().collect(),

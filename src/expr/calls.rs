@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::names;
 use super::operators::{conversion, numeric};
 use super::parse::{Call, Syntax, SyntaxKind};
+use super::pattern;
 use super::problems::ExprProblem;
 use super::types::Kinds;
 use super::typing::Checker;
@@ -22,9 +23,11 @@ pub(super) fn function(checker: &mut Checker, call: &Call) -> Option<Function> {
         return Some(function);
     }
     let help = match call.name.as_str() {
-        "map" | "filter" | "exists" | "exists_one" | "all" | "sum" | "range" | "values" | "merge" | "round"
-        | "matches" | "lowerAscii" | "upperAscii" | "bool" | "json" | "parse_json" | "base64" | "timestamp"
-        | "duration" => "it does not exist yet: compute it in a function step".to_owned(),
+        "map" | "filter" | "exists" | "exists_one" | "all" => {
+            format!("write it behind a list: `list.{}(x, …)`", call.name)
+        }
+        "lower" | "toLower" | "lowercase" => "write `lowerAscii(…)`".to_owned(),
+        "upper" | "toUpper" | "uppercase" => "write `upperAscii(…)`".to_owned(),
         "len" | "length" | "count" => "write `size(…)`".to_owned(),
         "str" | "toString" | "to_string" => "write `string(…)`".to_owned(),
         "float" | "number" | "toNumber" => "write `double(…)`".to_owned(),
@@ -113,6 +116,20 @@ fn usage(function: Function) -> &'static str {
         Function::Join => "join(list, separator)",
         Function::Split => "split(text, separator)",
         Function::Keys => "keys(object)",
+        Function::Matches => "matches(text, 'pattern')",
+        Function::LowerAscii => "lowerAscii(text)",
+        Function::UpperAscii => "upperAscii(text)",
+        Function::Bool => "bool(value)",
+        Function::Sum => "sum(list)",
+        Function::Round => "round(number)",
+        Function::Range => "range(from, to)",
+        Function::Values => "values(object)",
+        Function::Merge => "merge(a, b)",
+        Function::Json => "json(value)",
+        Function::ParseJson => "parse_json(text)",
+        Function::Base64 => "base64(text)",
+        Function::Timestamp => "timestamp(text)",
+        Function::Duration => "duration('90s')",
         Function::Default => "default(path, value)",
         Function::Has => "has(path)",
     }
@@ -268,6 +285,98 @@ fn types(checker: &mut Checker, function: Function, arguments: &[Expr]) -> Optio
             let exact = given.takes(first, Kinds::OBJECT, "an object")?;
             Some((Type::List(Box::new(Type::String)), exact))
         }
+        Function::Matches => {
+            let second = second?;
+            let exact = given.takes(first, Kinds::STRING, "a string and a pattern")?;
+            given.takes(second, Kinds::STRING, "a string and a pattern")?;
+            let ExprKind::Literal(Value::String(pattern)) = &second.kind else {
+                let what = "it must be written out, so that all engines can be asked";
+                return given.pattern(second, what.to_owned(), "write a literal: `matches(text, '^v[0-9]+$')`");
+            };
+            match pattern::read(pattern) {
+                Ok(_) => Some((Type::Boolean, exact)),
+                Err(refused) => given.pattern(second, refused.what, refused.help),
+            }
+        }
+        Function::LowerAscii | Function::UpperAscii | Function::Base64 => {
+            let exact = given.takes(first, Kinds::STRING, "a string")?;
+            Some((Type::String, exact))
+        }
+        Function::Bool => {
+            given.takes(first, Kinds::BOOLEAN.or(Kinds::STRING), "a boolean or a string")?;
+            Some((Type::Boolean, first.ty == Type::Boolean))
+        }
+        Function::Sum => {
+            given.takes(first, Kinds::LIST, "a list of numbers")?;
+            let item = first.ty.item();
+            if !is_empty(first) && !item.kinds().meets(Kinds::NUMBER) {
+                return given.refuse(first, "a list of numbers", None);
+            }
+            Some((Type::Number, is_empty(first)))
+        }
+        Function::Round => {
+            let exact = given.takes(first, Kinds::NUMBER, "a number")?;
+            Some((Type::Integer, exact))
+        }
+        Function::Range => {
+            for argument in arguments {
+                given.takes(argument, Kinds::NUMBER, "integers")?;
+            }
+            Some((Type::List(Box::new(Type::Integer)), false))
+        }
+        Function::Values => {
+            let exact = given.takes(first, Kinds::OBJECT, "an object")?;
+            // An object may have more fields than its type says.
+            Some((Type::List(Box::new(Type::Any)), exact))
+        }
+        Function::Merge => {
+            let second = second?;
+            let exact = given.takes(first, Kinds::OBJECT, "two objects")?;
+            let also = given.takes(second, Kinds::OBJECT, "two objects")?;
+            let ty = match (&first.ty, &second.ty) {
+                (Type::Object(a), Type::Object(b)) => {
+                    let mut fields = a.clone();
+                    for (name, ty) in b {
+                        let ty = match (a.get(name), ty) {
+                            // A field that may be missing leaves the first one's there.
+                            (Some(before), Type::Optional(_)) => before.join(ty),
+                            _ => ty.clone(),
+                        };
+                        fields.insert(name.clone(), ty);
+                    }
+                    // A field that only the first one's type names may be any other in the second.
+                    fields.retain(|name, _| b.contains_key(name) || matches!(second.kind, ExprKind::Object(_)));
+                    Type::Object(fields)
+                }
+                _ => Type::Any,
+            };
+            Some((ty, exact && also))
+        }
+        Function::Json => Some((Type::String, true)),
+        Function::ParseJson => {
+            given.takes(first, Kinds::STRING, "a string")?;
+            Some((Type::Any, false))
+        }
+        Function::Timestamp => {
+            given.takes(first, Kinds::STRING, "a string")?;
+            Some((Type::Number, false))
+        }
+        Function::Duration => {
+            given.takes(first, Kinds::STRING, "a string")?;
+            let known = match &first.kind {
+                ExprKind::Literal(Value::String(text)) => Some(super::eval::seconds(text).is_some()),
+                _ => None,
+            };
+            if known == Some(false) {
+                checker.problems.push(ExprProblem::AlwaysFails {
+                    what: "not a duration",
+                    help: Some("write a whole number and a unit: `30s`, `10m`, `2h`, `90d`".to_owned()),
+                    span: first.span,
+                });
+                return None;
+            }
+            Some((Type::Integer, known == Some(true)))
+        }
         // `with_path` types these.
         Function::Default | Function::Has => None,
     }
@@ -297,6 +406,15 @@ impl Arguments<'_, '_> {
             function: self.function.name(),
             expected,
             found: argument.ty.clone(),
+            span: argument.span,
+            help,
+        });
+        None
+    }
+
+    fn pattern<T>(&mut self, argument: &Expr, what: String, help: &'static str) -> Option<T> {
+        self.checker.problems.push(ExprProblem::Pattern {
+            what,
             span: argument.span,
             help,
         });

@@ -3,13 +3,19 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::LazyLock;
 
+use base64::Engine as _;
+use regex::Regex;
 use serde_json::{Map, Number, Value};
 
 use super::ast::{ErrorField, Local, RunField, TextPart, TriggerField};
 use super::convert::MAX_INTEGER;
+use super::functions::MOST_IN_RANGE;
 use super::lookup::{equal, path};
+use super::macros;
 use super::operators::symbol;
+use super::pattern;
 use super::shape::kind_of;
 use super::{BinaryOp, Expr, ExprKind, Function, Template, UnaryOp};
 use crate::syntax::span::Span;
@@ -26,6 +32,11 @@ pub trait Env {
     fn error_of(&self, step: &str) -> Option<&Value>;
     /// What a modifier of the step adds; None where it is not known here.
     fn local(&self, step: &str, what: Local) -> Option<&Value>;
+    /// What a macro's name stands for.
+    fn variable(&self, name: &str) -> Option<&Value> {
+        let _ = name;
+        None
+    }
     /// A bucket's URI, by logical id.
     fn bucket_uri(&self, id: &str) -> Option<&str>;
     /// A bucket's name in the cloud, by logical id.
@@ -174,6 +185,11 @@ fn leaf<'e>(expr: &'e Expr, env: &'e dyn Env) -> Evaluated<'e> {
             .map(|(name, value)| Ok((name.clone(), run(value, env)?.into_owned())))
             .collect::<Result<Map<String, Value>, EvalError>>()
             .map(|fields| Cow::Owned(Value::Object(fields))),
+        ExprKind::Variable(name) => match env.variable(name) {
+            Some(value) => Ok(Cow::Borrowed(value)),
+            None => Err(fails(expr, "not known here".to_owned())),
+        },
+        ExprKind::Macro(call) => macros::run(call, env).map(Cow::Owned),
         ExprKind::Call(function, arguments) => with_path(expr, *function, arguments, env),
         // `run` walks these itself.
         ExprKind::Field(..)
@@ -381,8 +397,155 @@ fn call(function: Function, arguments: &[&Value]) -> Result<Value, String> {
             Ok(keys.into_iter().map(|key| Value::from(key.as_str())).collect())
         }
         (Function::Keys, _) => Err(wrong("an object")),
+        (Function::Matches, [Value::String(text), Value::String(pattern)]) => match pattern::read(pattern) {
+            Ok(pattern) => Ok(pattern::is_match(&pattern, text).into()),
+            Err(refused) => Err(refused.what),
+        },
+        (Function::Matches, _) => Err(wrong("a string and a pattern")),
+        (Function::LowerAscii, [Value::String(text)]) => Ok(text.to_ascii_lowercase().into()),
+        (Function::UpperAscii, [Value::String(text)]) => Ok(text.to_ascii_uppercase().into()),
+        (Function::Base64, [Value::String(text)]) => Ok(base64::engine::general_purpose::STANDARD.encode(text).into()),
+        (Function::LowerAscii | Function::UpperAscii | Function::Base64, _) => Err(wrong("a string")),
+        (Function::Bool, [Value::Bool(value)]) => Ok((*value).into()),
+        (Function::Bool, [Value::String(text)]) => match text.as_str() {
+            "true" => Ok(true.into()),
+            "false" => Ok(false.into()),
+            _ => Err("the string is neither `true` nor `false`".to_owned()),
+        },
+        (Function::Bool, _) => Err(wrong("a boolean or a string")),
+        (Function::Sum, [Value::Array(items)]) => {
+            let sum = items
+                .iter()
+                .try_fold(0.0, |sum, item| item.as_f64().map(|value| sum + value))
+                .ok_or_else(|| wrong("a list of numbers"))?;
+            number(sum)
+                .map(Value::Number)
+                .ok_or_else(|| "the result is not finite".to_owned())
+        }
+        (Function::Sum, _) => Err(wrong("a list of numbers")),
+        (Function::Round, [Value::Number(value)]) => Ok(from_double(double(value).round_ties_even())),
+        (Function::Round, _) => Err(wrong("a number")),
+        (Function::Range, [Value::Number(end)]) => range(0.0, double(end)),
+        (Function::Range, [Value::Number(start), Value::Number(end)]) => range(double(start), double(end)),
+        (Function::Range, _) => Err(wrong("integers")),
+        (Function::Values, [Value::Object(fields)]) => {
+            let mut entries: Vec<(&String, &Value)> = fields.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            Ok(entries.into_iter().map(|(_, value)| value.clone()).collect())
+        }
+        (Function::Values, _) => Err(wrong("an object")),
+        (Function::Merge, [Value::Object(a), Value::Object(b)]) => {
+            let mut merged = a.clone();
+            merged.extend(b.iter().map(|(name, value)| (name.clone(), value.clone())));
+            Ok(Value::Object(merged))
+        }
+        (Function::Merge, _) => Err(wrong("two objects")),
+        (Function::Json, [value]) => Ok(json_text(value).into()),
+        (Function::ParseJson, [Value::String(text)]) => parse_json(text),
+        (Function::ParseJson, _) => Err(wrong("a string")),
+        (Function::Timestamp, [Value::String(text)]) => unix_seconds(text)
+            .map(from_double)
+            .ok_or_else(|| "the string is not a time like 2030-01-31T08:00:00Z".to_owned()),
+        (Function::Timestamp, _) => Err(wrong("a string")),
+        (Function::Duration, [Value::String(text)]) => seconds(text)
+            .map(Value::from)
+            .ok_or_else(|| "the string is not a duration like 30s, 10m, 2h or 90d".to_owned()),
+        (Function::Duration, _) => Err(wrong("a string")),
+        (Function::Json, _) => Err(wrong("one value")),
         (Function::String | Function::Default | Function::Has, _) => Err(wrong("other arguments")),
     }
+}
+
+fn range(start: f64, end: f64) -> Result<Value, String> {
+    if start.fract() != 0.0 || end.fract() != 0.0 {
+        return Err("`range` takes integers".to_owned());
+    }
+    if end - start > MOST_IN_RANGE {
+        return Err(format!("`range` gives at most {MOST_IN_RANGE} items"));
+    }
+    let mut items = Vec::new();
+    let mut at = start;
+    while at < end {
+        items.push(from_double(at));
+        at += 1.0;
+    }
+    Ok(Value::Array(items))
+}
+
+/// Compact JSON: keys sorted by code point, numbers as `string()` writes them, no escapes but those that JSON needs.
+fn json_text(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(json_text).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Object(fields) => {
+            let mut entries: Vec<(&String, &Value)> = fields.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            let entries: Vec<String> = entries
+                .into_iter()
+                .map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), json_text(value)))
+                .collect();
+            format!("{{{}}}", entries.join(","))
+        }
+        Value::String(_) => value.to_string(),
+        Value::Bool(_) | Value::Number(_) => string(value).unwrap_or_default(),
+    }
+}
+
+fn parse_json(text: &str) -> Result<Value, String> {
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    if large_integer(text) {
+        return Err(OUT_OF_RANGE.to_owned());
+    }
+    Ok(normalised(value))
+}
+
+/// True where JSON holds an integer, written as one, that a double cannot hold exactly.
+fn large_integer(json: &str) -> bool {
+    static TOKEN: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#""(?:\\.|[^"\\])*"|-?[0-9][0-9.eE+-]*"#).ok());
+    let tokens = TOKEN.iter().flat_map(|token| token.find_iter(json));
+    tokens.map(|token| token.as_str()).any(|token| {
+        let digits = token.strip_prefix('-').unwrap_or(token);
+        digits.bytes().all(|byte| byte.is_ascii_digit())
+            && digits
+                .parse::<u64>()
+                .map_or(true, |value| value > MAX_INTEGER.unsigned_abs())
+    })
+}
+
+/// Unix seconds of an RFC 3339 time; digits behind the millisecond are cut.
+pub fn unix_seconds(text: &str) -> Option<f64> {
+    static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(
+            r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
+        )
+        .ok()
+    });
+    if !FORM.as_ref()?.is_match(text) {
+        return None;
+    }
+    let time: jiff::Timestamp = text.parse().ok()?;
+    let nanoseconds = time.as_nanosecond();
+    Some(nanoseconds.div_euclid(1_000_000) as f64 / 1000.0)
+}
+
+/// `30s`, `10m`, `2h`, `90d` in seconds.
+pub fn seconds(text: &str) -> Option<u64> {
+    let unit = text.chars().next_back()?;
+    let digits = text.strip_suffix(unit)?;
+    let plain = digits.len() <= 9 && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let number: u64 = digits.parse().ok().filter(|_| plain)?;
+    Some(number * factor)
 }
 
 const OUT_OF_RANGE: &str = "the integer is beyond 9007199254740991";

@@ -47,6 +47,11 @@ pub fn ran_if_evaluated(expr: &Expr) -> BTreeSet<String> {
             }
             ExprKind::Ternary(condition, _, _) => stack.push(condition),
             ExprKind::Call(Function::Default | Function::Has, _) => {}
+            // There may be no item to evaluate anything for.
+            ExprKind::Macro(call) => {
+                read(&call.items);
+                stack.push(&call.items);
+            }
             _ => stack.extend(part.children()),
         }
     }

@@ -7,6 +7,7 @@
 
 mod calls;
 mod code;
+mod macros;
 
 use std::collections::BTreeSet;
 
@@ -30,6 +31,10 @@ pub trait Names {
     fn params(&self) -> &str;
     /// The failure that a handler or a `catch` sees.
     fn error(&self) -> &str;
+    /// What is known of the pipeline's execution, as the Context object has it.
+    fn execution(&self) -> &str {
+        "$states.context.Execution"
+    }
     /// A bucket's name: text that may hold a [`placeholder`].
     fn bucket_name(&self, id: &str) -> String;
     /// The pipeline's name.
@@ -272,9 +277,9 @@ impl<'n> Printer<'n> {
             ExprKind::Local(step, what) => Code::path(self.names.local(step, *what), &expr.ty),
             ExprKind::BucketUri(id) => Code::string(format!("s3://{}", self.names.bucket_name(id))),
             ExprKind::BucketName(id) => Code::string(self.names.bucket_name(id)),
-            ExprKind::Run(RunField::Id) => Code::atom("$states.context.Execution.Name".to_owned()),
+            ExprKind::Run(RunField::Id) => Code::atom(format!("{}.Name", self.names.execution())),
             ExprKind::Run(RunField::Name) => Code::string(self.names.pipeline().to_owned()),
-            ExprKind::Run(RunField::StartedAt) => Code::atom("$states.context.Execution.StartTime".to_owned()),
+            ExprKind::Run(RunField::StartedAt) => Code::atom(format!("{}.StartTime", self.names.execution())),
             ExprKind::Error(field) => {
                 let field = match field {
                     ErrorField::Name => "name",
@@ -332,6 +337,8 @@ impl<'n> Printer<'n> {
                     .guarded(condition.guards)
                     .bounded(bound)
             }
+            ExprKind::Variable(name) => Code::path(macros::variable(name), &expr.ty),
+            ExprKind::Macro(call) => self.macro_call(call),
             ExprKind::Call(function, arguments) => self.function(*function, arguments, expr),
         }
     }

@@ -10,9 +10,11 @@ mod guards;
 pub mod jsonata;
 mod lex;
 mod lookup;
+mod macros;
 mod names;
 mod operators;
 pub mod parse;
+pub mod pattern;
 pub mod problems;
 pub mod python;
 mod scan;
@@ -22,13 +24,13 @@ mod typing;
 mod words;
 pub mod workflows;
 
-pub use ast::{BinaryOp, Expr, ExprKind, Local, Template, UnaryOp};
+pub use ast::{BinaryOp, Expr, ExprKind, Local, MacroCall, Template, UnaryOp};
 pub use check::{
     LocalName, Scope, StepScope, Steps, check, check_condition, check_string, check_text, list_template,
     object_template, status_guards, template_type,
 };
 pub use eval::{Env, EvalError, eval, eval_template};
-pub use functions::Function;
+pub use functions::{Function, Macro};
 pub use guards::{never_true, ran_if_evaluated, ran_if_true};
 pub use lookup::equal;
 pub use parse::{Part, Piece, Place, Syntax, Text, bucket_references, parse, parse_text, references};

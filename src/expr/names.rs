@@ -73,6 +73,11 @@ pub(super) fn reference(namespace: &str, member: &str) -> String {
 
 /// What a path names. The outer None: nothing by itself, but something of it may be; the inner None: a problem was added.
 pub(super) fn resolve(checker: &mut Checker, path: &Path) -> Option<Option<Expr>> {
+    if let Some((_, ty)) = checker.variables.iter().find(|(name, _)| name == path.name) {
+        let kind = ExprKind::Variable(path.name.to_owned());
+        let found = expr(kind, ty.clone(), path.span);
+        return path.members.is_empty().then_some(found);
+    }
     if let Some(local) = local(checker, path) {
         return path.members.is_empty().then_some(Some(local));
     }

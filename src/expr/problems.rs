@@ -476,4 +476,45 @@ pub enum ExprProblem {
         #[label("never equal")]
         span: Span,
     },
+
+    /// A regular expression that not every engine reads alike.
+    #[error("not a pattern that all engines read alike: {what}")]
+    #[diagnostic(code(MLP0334))]
+    Pattern {
+        /// What is in it.
+        what: String,
+        /// The pattern.
+        #[label("{what}")]
+        span: Span,
+        /// What to write instead.
+        #[help]
+        help: &'static str,
+    },
+
+    /// A macro with other arguments than a name and an expression.
+    #[error("`{name}` takes a name and an expression over it")]
+    #[diagnostic(code(MLP0335), help("write `{usage}`"))]
+    MacroForm {
+        /// The macro.
+        name: &'static str,
+        /// How it is written.
+        usage: &'static str,
+        /// The call.
+        #[label("not written so")]
+        span: Span,
+    },
+
+    /// A macro's name that means something else there.
+    #[error("`{name}` cannot name an item here")]
+    #[diagnostic(
+        code(MLP0336),
+        help("take another: lower-case letters, digits and `_`, and no name that means something else here")
+    )]
+    MacroName {
+        /// The name.
+        name: String,
+        /// Its place.
+        #[label("not free")]
+        span: Span,
+    },
 }

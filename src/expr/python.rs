@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::ast::{BinaryOp, ErrorField, Expr, ExprKind, Local, RunField, Template, TextPart, TriggerField, UnaryOp};
-use super::{Function, Type};
+use super::{Function, Macro, MacroCall, Type, pattern};
 
 /// The expression on one line.
 pub fn print(expr: &Expr) -> String {
@@ -218,11 +218,40 @@ fn printed(expr: &Expr) -> Printed {
             ),
             TERNARY,
         ),
+        // A prefix, so that no name is a word of Python.
+        ExprKind::Variable(name) => Printed::new(format!("each_{name}"), PRIMARY),
+        ExprKind::Macro(call) => print_macro(call),
         ExprKind::Call(function, arguments) => {
             let arguments: Vec<&Expr> = arguments.iter().collect();
             print_call(*function, &arguments)
         }
     }
+}
+
+/// A comprehension: `[each_x + 1 for each_x in params["xs"]]`.
+fn print_macro(call: &MacroCall) -> Printed {
+    let items = if is_list(&call.items) {
+        printed(&call.items).at(OR)
+    } else {
+        format!("expr.items({})", print(&call.items))
+    };
+    let name = format!("each_{}", call.variable);
+    let each = format!("for {name} in {items}");
+    let condition = |expr: &Expr| boolean(expr).at(OR);
+    let text = match call.kind {
+        Macro::Map => match &call.filter {
+            Some(filter) => format!("[{} {each} if {}]", print(&call.body), condition(filter)),
+            None => format!("[{} {each}]", print(&call.body)),
+        },
+        Macro::Filter => format!("[{name} {each} if {}]", condition(&call.body)),
+        Macro::Exists => format!("any({} {each})", boolean(&call.body).text),
+        Macro::All => format!("all({} {each})", boolean(&call.body).text),
+        Macro::ExistsOne => {
+            let text = format!("[{} {each}].count(True) == 1", boolean(&call.body).text);
+            return Printed::new(text, COMPARISON);
+        }
+    };
+    Printed::new(text, PRIMARY)
 }
 
 /// Goes down the left operands without recursion: `a + b + …` is as deep as it is long.
@@ -407,6 +436,42 @@ fn print_call(function: Function, arguments: &[&Expr]) -> Printed {
         (Function::Split, _) => helper("split", arguments),
         (Function::Keys, [x]) if is_object(x) => plain("sorted"),
         (Function::Keys, _) => helper("keys", arguments),
+        (Function::Matches, [text, pattern]) => {
+            let pattern = match &pattern.kind {
+                ExprKind::Literal(Value::String(pattern)) => pattern::read(pattern).ok(),
+                _ => None,
+            };
+            // The checker saw to it that there is one.
+            let pattern = pattern.map_or_else(String::new, |hir| pattern::print(&hir, pattern::Dialect::Python));
+            Printed::new(
+                format!("expr.matches({}, {})", print(text), string_literal(&pattern)),
+                PRIMARY,
+            )
+        }
+        (Function::Matches, _) => helper("matches", arguments),
+        (Function::LowerAscii, _) => helper("lower_ascii", arguments),
+        (Function::UpperAscii, _) => helper("upper_ascii", arguments),
+        (Function::Bool, [x]) if matches!(proven(x), Some(Type::Boolean)) => printed(x),
+        (Function::Bool, _) => helper("boolean_of", arguments),
+        (Function::Sum, _) => helper("total", arguments),
+        (Function::Round, _) => helper("rounded", arguments),
+        (Function::Range, _) => helper("integers", arguments),
+        (Function::Values, _) => helper("values", arguments),
+        (Function::Merge, _) => helper("merge", arguments),
+        (Function::Json, _) => helper("json_text", arguments),
+        (Function::ParseJson, _) => helper("parse_json", arguments),
+        (Function::Base64, _) => helper("base64_text", arguments),
+        (Function::Timestamp, _) => helper("timestamp", arguments),
+        (
+            Function::Duration,
+            [
+                Expr {
+                    kind: ExprKind::Literal(Value::String(text)),
+                    ..
+                },
+            ],
+        ) => Printed::new(super::eval::seconds(text).unwrap_or_default().to_string(), PRIMARY),
+        (Function::Duration, _) => helper("duration", arguments),
         (Function::Default, [path, other]) => {
             let other = match &other.kind {
                 ExprKind::Literal(_) => print(other),
@@ -478,6 +543,7 @@ fn may_miss(expr: &Expr) -> bool {
             | ExprKind::Run(_)
             | ExprKind::Error(_)
             | ExprKind::Trigger(_)
+            | ExprKind::Variable(_)
     );
     !simple && !expr.safe
 }

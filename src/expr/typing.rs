@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::ast::BinaryOp;
 use super::calls;
+use super::macros;
 use super::names;
 use super::parse::{Call, Syntax, SyntaxKind};
 use super::problems::ExprProblem;
-use super::{Expr, ExprKind, Function, Scope, Type};
+use super::{Expr, ExprKind, Function, Macro, Scope, Type};
 use crate::syntax::span::Span;
 
 /// The state of one check.
@@ -20,6 +21,8 @@ pub(super) struct Checker<'a> {
     pub(super) lenient: bool,
     /// Every name is known, of any type.
     pub(super) open: bool,
+    /// The names that the macros round the part at hand add, the outer ones first.
+    pub(super) variables: Vec<(String, Type)>,
     /// Steps that a [`ExprProblem::MaySkip`] was given for.
     warned: BTreeSet<String>,
 }
@@ -40,6 +43,7 @@ impl<'a> Checker<'a> {
             ran: scope.ran.clone(),
             lenient: false,
             open: false,
+            variables: Vec::new(),
             warned: BTreeSet::new(),
         }
     }
@@ -72,6 +76,9 @@ impl<'a> Checker<'a> {
                     }
                     spine.push(Spine::Binary(at, *op, right));
                     left
+                }
+                SyntaxKind::Call(call) if call.method && Macro::from_name(&call.name).is_some() => {
+                    break macros::check(self, call, at.span);
                 }
                 SyntaxKind::Call(call) => match (calls::function(self, call), call.arguments.first()) {
                     (None, first) => {

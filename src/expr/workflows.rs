@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::ast::{BinaryOp, ErrorField, Expr, ExprKind, Local, RunField, Template, TextPart, TriggerField, UnaryOp};
-use super::{Function, Type};
+use super::{Function, Macro, MacroCall, Type, pattern};
 use crate::syntax::span::Span;
 use code::{Code, EXACT, LENGTHS, Level, Number, VALUE, access, identifier, is_identifier, key, number_text, pieces};
 pub use code::{field_path, quote};
@@ -71,6 +71,15 @@ pub struct Routine {
 pub enum Statement {
     /// `variable = value`.
     Assign(String, Value),
+    /// Runs `body` for each item of a list.
+    For {
+        /// The variable of the item.
+        item: String,
+        /// The list: an expression without `${}`.
+        list: String,
+        /// What runs.
+        body: Vec<Statement>,
+    },
     /// Runs `then` where `condition` (an expression without `${}`) is true, else `otherwise`.
     Switch {
         /// The condition.
@@ -355,6 +364,8 @@ impl<'a> Printer<'a> {
             }
             ExprKind::Binary(..) => self.binary(expr),
             ExprKind::Ternary(condition, yes, no) => self.ternary(condition, yes, no),
+            ExprKind::Variable(name) => Code::new(self.each(name), Level::Path),
+            ExprKind::Macro(call) => self.macro_call(call),
             ExprKind::Call(function, arguments) => self.function(*function, arguments),
         };
         self.fit(code)
@@ -601,6 +612,36 @@ impl<'a> Printer<'a> {
                 _ => self.helper_call("split_text", arguments),
             },
             Function::Keys => self.helper_call("sorted_keys", arguments),
+            Function::Matches => match second {
+                Some(pattern) => self.pattern(first, pattern),
+                None => Code::atom("false"),
+            },
+            Function::LowerAscii => self.helper_call("lower_ascii", arguments),
+            Function::UpperAscii => self.helper_call("upper_ascii", arguments),
+            Function::Bool if first.ty == Type::Boolean => self.code(first),
+            Function::Bool => self.helper_call("bool_of", arguments),
+            Function::Sum => self.helper_call("sum_of", arguments),
+            Function::Round if first.ty == Type::Integer => self.code(first),
+            Function::Round => self.helper_call("round_of", arguments),
+            Function::Range => match second {
+                Some(_) => self.helper_call("range_of", arguments),
+                None => {
+                    let end = self.code(first);
+                    self.call("range_of", &["0".to_owned(), end.text])
+                }
+            },
+            Function::Values => self.helper_call("sorted_values", arguments),
+            Function::Merge => self.helper_call("merge_maps", arguments),
+            Function::Json => self.helper_call("json_text", arguments),
+            Function::ParseJson => self.helper_call("parse_json", arguments),
+            Function::Base64 => self.helper_call("base64_of", arguments),
+            Function::Timestamp => self.helper_call("timestamp_of", arguments),
+            Function::Duration => match &first.kind {
+                ExprKind::Literal(Value::String(text)) => {
+                    self.literal(&Value::from(super::eval::seconds(text).unwrap_or_default()))
+                }
+                _ => self.helper_call("duration_of", arguments),
+            },
             Function::Has => {
                 let path = self.lenient(first);
                 Code::new(format!("{} != null", path.within(Level::Add)), Level::Compare)
@@ -610,6 +651,112 @@ impl<'a> Printer<'a> {
                 None => self.lenient(first),
             },
         }
+    }
+
+    /// The variable of a macro's name.
+    fn each(&self, name: &str) -> String {
+        let mut variable = format!("each_{name}");
+        while self.names.taken.contains(&variable) {
+            variable.push('_');
+        }
+        variable
+    }
+
+    /// Workflows has no functions over lists: a loop.
+    fn macro_call(&mut self, call: &MacroCall) -> Code {
+        if self.block.is_none() {
+            self.blocked = true;
+            return Code::atom("null");
+        }
+        let items = self.code(&call.items);
+        let list = match call.items.ty {
+            Type::List(_) => items.text,
+            _ => self.call("items_of", &[items.text]).text,
+        };
+        let start = match call.kind {
+            Macro::Map | Macro::Filter => Value::Array(Vec::new()),
+            Macro::Exists => Value::Bool(false),
+            Macro::All => Value::Bool(true),
+            Macro::ExistsOne => Value::from(0),
+        };
+        let result = self.hoist(start).text;
+        let item = self.each(&call.variable);
+        let outer = self.block.replace(Vec::new());
+        let truth = match (call.kind, &call.filter) {
+            (Macro::Map, None) => None,
+            (Macro::Map, Some(filter)) => Some(self.boolean(filter).text),
+            _ => Some(self.boolean(&call.body).text),
+        };
+        let mut before = self.block.replace(Vec::new()).unwrap_or_default();
+        let value = match call.kind {
+            Macro::Map => {
+                let value = self.code(&call.body).text;
+                format!("list.concat({result}, {value})")
+            }
+            Macro::Filter => format!("list.concat({result}, {item})"),
+            Macro::ExistsOne => format!("{result} + 1"),
+            Macro::Exists => "true".to_owned(),
+            Macro::All => "false".to_owned(),
+        };
+        let mut then = self.block.take().unwrap_or_default();
+        self.block = outer;
+        then.push(Statement::Assign(
+            result.clone(),
+            match call.kind {
+                Macro::Exists => Value::Bool(true),
+                Macro::All => Value::Bool(false),
+                Macro::Map | Macro::Filter | Macro::ExistsOne => Value::String(format!("${{{value}}}")),
+            },
+        ));
+        let condition = match (call.kind, truth) {
+            (Macro::All, Some(truth)) => Some(format!("not ({truth})")),
+            (_, truth) => truth,
+        };
+        match condition {
+            None => before.append(&mut then),
+            Some(condition) => before.push(Statement::Switch {
+                condition,
+                then,
+                otherwise: Vec::new(),
+            }),
+        }
+        // What is behind the item that decides is not looked at.
+        let undecided = match call.kind {
+            Macro::Exists => Some(format!("not {result}")),
+            Macro::All => Some(result.clone()),
+            Macro::Map | Macro::Filter | Macro::ExistsOne => None,
+        };
+        let body = match undecided {
+            None => before,
+            Some(condition) => vec![Statement::Switch {
+                condition,
+                then: before,
+                otherwise: Vec::new(),
+            }],
+        };
+        self.push(Statement::For { item, list, body });
+        match call.kind {
+            Macro::ExistsOne => Code::new(format!("{result} == 1"), Level::Compare),
+            _ => Code::new(result, Level::Path),
+        }
+    }
+
+    fn pattern(&mut self, text: &Expr, pattern: &Expr) -> Code {
+        let hir = match &pattern.kind {
+            ExprKind::Literal(Value::String(pattern)) => pattern::read(pattern).ok(),
+            _ => None,
+        };
+        // The checker saw to it that there is one.
+        let written = hir.map_or_else(String::new, |hir| pattern::print(&hir, pattern::Dialect::Re2));
+        let code = self.code(text);
+        let text = if text.ty == Type::String {
+            code.text
+        } else {
+            self.call("text_of", &[code.text]).text
+        };
+        // The documentation tells what `text.match_regex` does where the pattern takes in the whole text.
+        let whole = self.literal(&Value::String(format!("^(?s:.*)(?:{written})(?s:.*)$")));
+        Code::atom(format!("text.match_regex({text}, {})", whole.text))
     }
 
     fn default(&mut self, path: &Expr, fallback: &Expr) -> Code {

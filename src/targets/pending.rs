@@ -28,6 +28,9 @@ pub fn check(pipeline: &Pipeline, target: &'static str) -> Problems {
         return problems;
     }
     for step in &pipeline.steps {
+        if target == "aws" {
+            continue;
+        }
         let used = [
             ("for_each", step.for_each.is_some()),
             ("catch", !step.catch.is_empty()),

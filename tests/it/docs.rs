@@ -8,8 +8,8 @@ use crate::support::root;
 
 /// Each pipeline of a page with what it gives: `{error: …}` where it fails.
 fn snippets(page: &str) -> Vec<(String, Value)> {
-    let pair =
-        regex::Regex::new(r"(?ms)^```yaml\n(mlpipe: v1[^\n]*\n.*?)^```\n```json\n(.*?)^```$").expect("a regular expression");
+    let pair = regex::Regex::new(r"(?ms)^```yaml\n(mlpipe: v1[^\n]*\n.*?)^```\n```json\n(.*?)^```$")
+        .expect("a regular expression");
     let found: Vec<(String, Value)> = pair
         .captures_iter(page)
         .map(|found| {

@@ -1,7 +1,10 @@
 //! Calls of the language's functions.
 
+use serde_json::Value;
+
 use super::Printer;
 use super::code::{self, Code, Helper, literal};
+use crate::expr::pattern::{self, Dialect};
 use crate::expr::{Expr, ExprKind, Function, Type};
 
 /// Integers below this are written whole by `$string`.
@@ -103,6 +106,97 @@ impl Printer<'_> {
                 let mut conditions = path.guards.clone();
                 conditions.push(present);
                 Code::of(conditions.join(" and "), code::AND, false)
+            }
+            (Function::Matches, [text, pattern]) => {
+                let hir = match &pattern.kind {
+                    ExprKind::Literal(Value::String(pattern)) => pattern::read(pattern).ok(),
+                    _ => None,
+                };
+                // The checker saw to it that there is one.
+                let pattern = hir.map_or_else(String::new, |hir| pattern::print(&hir, Dialect::JavaScript));
+                let mut guards = Vec::new();
+                let text = self.text_operand(text, &mut guards).text;
+                Code::atom(format!("$contains({text}, /{pattern}/)")).guarded(guards)
+            }
+            (Function::LowerAscii | Function::UpperAscii, [text]) => {
+                let (letters, name) = match function {
+                    Function::LowerAscii => ("A-Z", "$lowercase"),
+                    _ => ("a-z", "$uppercase"),
+                };
+                let mut guards = Vec::new();
+                let text = self.text_operand(text, &mut guards).text;
+                let change = format!("function($m) {{ {name}($m.match) }}");
+                Code::atom(format!("$replace({text}, /[{letters}]+/, {change})")).guarded(guards)
+            }
+            (Function::Bool, [value]) if value.ty == Type::Boolean => self.code(value),
+            (Function::Bool, [value]) => {
+                let code = self.code(value);
+                self.convert(Helper::BoolOf, code)
+            }
+            (Function::Sum, [list]) => {
+                let mut guards = Vec::new();
+                let list = self.kind(list, "array", |ty| matches!(ty, Type::List(_)), &mut guards);
+                Code::atom(format!("$sum({})", list.text))
+                    .guarded(guards)
+                    .bounded(f64::INFINITY)
+            }
+            (Function::Round, [value]) => {
+                let code = self.code(value);
+                let code = self.finite(code);
+                let bound = code.bound;
+                Code::of(format!("$round({})", code.text), code::PATH, code.undefined)
+                    .guarded(code.guards)
+                    .bounded(bound)
+            }
+            (Function::Range, arguments) => {
+                let mut guards = Vec::new();
+                let mut texts: Vec<String> = arguments
+                    .iter()
+                    .map(|argument| self.strict(argument, &mut guards).text)
+                    .collect();
+                if texts.len() == 1 {
+                    texts.insert(0, "0".to_owned());
+                }
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                Code::atom(self.call(Helper::RangeOf, &texts)).guarded(guards)
+            }
+            (
+                Function::Values | Function::Json | Function::ParseJson | Function::Base64 | Function::Timestamp,
+                [value],
+            ) => {
+                let helper = match function {
+                    Function::Values => Helper::ValuesOf,
+                    Function::Json => Helper::JsonOf,
+                    Function::ParseJson => Helper::ParseOf,
+                    Function::Base64 => Helper::Base64Of,
+                    _ => Helper::TimeOf,
+                };
+                let mut guards = Vec::new();
+                let value = self.strict(value, &mut guards).text;
+                Code::atom(self.call(helper, &[&value])).guarded(guards)
+            }
+            (
+                Function::Duration,
+                [
+                    Expr {
+                        kind: ExprKind::Literal(Value::String(text)),
+                        ..
+                    },
+                ],
+            ) => Code::number_or_atom(&Value::from(crate::expr::eval::seconds(text).unwrap_or_default())),
+            (Function::Duration, [value]) => {
+                let code = self.code(value);
+                self.convert(Helper::SecondsOf, code).bounded(code::INTEGER)
+            }
+            (Function::Merge, [a, b]) => {
+                let mut guards = Vec::new();
+                let a = self
+                    .kind(a, "object", |ty| matches!(ty, Type::Object(_)), &mut guards)
+                    .text;
+                let b = self
+                    .kind(b, "object", |ty| matches!(ty, Type::Object(_)), &mut guards)
+                    .text;
+                Code::atom(format!("$merge([{a}, {b}])")).guarded(guards)
             }
             // The checker counts arguments.
             _ => Code::of(format!("$error('{}')", function.name()), code::PATH, !expr.safe),

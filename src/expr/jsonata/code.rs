@@ -263,6 +263,15 @@ pub(super) enum Helper {
     IntegerOf,
     DoubleOf,
     SizeOf,
+    ItemsOf,
+    BoolOf,
+    RangeOf,
+    ValuesOf,
+    JsonOf,
+    ParseOf,
+    Base64Of,
+    TimeOf,
+    SecondsOf,
 }
 
 impl Helper {
@@ -281,6 +290,15 @@ impl Helper {
             Self::IntegerOf => "$integerOf",
             Self::DoubleOf => "$doubleOf",
             Self::SizeOf => "$sizeOf",
+            Self::ItemsOf => "$itemsOf",
+            Self::BoolOf => "$boolOf",
+            Self::RangeOf => "$rangeOf",
+            Self::ValuesOf => "$valuesOf",
+            Self::JsonOf => "$jsonOf",
+            Self::ParseOf => "$parsedOf",
+            Self::Base64Of => "$base64Of",
+            Self::TimeOf => "$timeOf",
+            Self::SecondsOf => "$secondsOf",
         }
     }
 
@@ -288,6 +306,9 @@ impl Helper {
     pub fn needs(self) -> &'static [Self] {
         match self {
             Self::StringOf => &[Self::TextOf],
+            Self::ItemsOf => &[Self::OrderOf],
+            Self::ValuesOf => &[Self::OrderOf, Self::OneOf],
+            Self::JsonOf => &[Self::OrderOf, Self::TextOf],
             _ => &[],
         }
     }
@@ -334,6 +355,53 @@ impl Helper {
                  : $type($x) = 'string' and $contains($x, /^-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?$/) \
                  ? $number($x) : $error('no number') }"
             }
+            Self::ItemsOf => {
+                "$itemsOf := function($x) { $type($x) = 'array' ? $x : $type($x) = 'object' \
+                 ? [$sort([$keys($x)], function($a, $b) { $orderOf($a) > $orderOf($b) })] : $error('not a list') }"
+            }
+            Self::BoolOf => {
+                "$boolOf := function($x) { $type($x) = 'boolean' ? $x : $x = 'true' ? true : $x = 'false' ? false \
+                 : $error('no boolean') }"
+            }
+            Self::RangeOf => {
+                "$rangeOf := function($a, $b) { $type($a) != 'number' or $type($b) != 'number' \
+                 or $floor($a) != $a or $floor($b) != $b or $b - $a > 10000 ? $error('no range') \
+                 : $b <= $a ? [] : [$a..$b - 1] }"
+            }
+            Self::ValuesOf => {
+                "$valuesOf := function($x) { $type($x) != 'object' ? $error('not an object') \
+                 : $reduce($sort([$keys($x)], function($a, $b) { $orderOf($a) > $orderOf($b) }), \
+                 function($all, $k) { $append($all, $oneOf($lookup($x, $k))) }, []) }"
+            }
+            Self::JsonOf => {
+                "$quotedOf := function($x) {( $t := $string([$x]); $substring($t, 1, $length($t) - 2) )}; \
+                 $jsonOf := function($x) { $type($x) = 'null' ? 'null' : $type($x) = 'string' ? $quotedOf($x) \
+                 : $type($x) = 'boolean' ? $string($x) : $type($x) = 'number' ? $digitsOf($x) : $type($x) = 'array' \
+                 ? '[' & $join($reduce($x, function($all, $y) { $append($all, $jsonOf($y)) }, []), ',') & ']' \
+                 : '{' & $join($reduce($sort([$keys($x)], function($a, $b) { $orderOf($a) > $orderOf($b) }), \
+                 function($all, $k) { $append($all, $quotedOf($k) & ':' & $jsonOf($lookup($x, $k))) }, []), ',') & '}' }"
+            }
+            Self::ParseOf => {
+                "$parsedOf := function($x) { $type($x) != 'string' ? $error('no text') \
+                 : $count($filter($match($replace($x, /\"(\\\\.|[^\\\\\"])*\"/, '_'), /[0-9][0-9.eE+\\-]*/).match, \
+                 function($t) { $contains($t, /^[0-9]+$/) and $number($t) > 9007199254740991 })) > 0 \
+                 ? $error('out of range') : $parse($x) }"
+            }
+            Self::Base64Of => BASE64,
+            Self::TimeOf => {
+                "$timeOf := function($x) {( $t := $type($x) = 'string' and $contains($x, \
+                 /^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+\\-]([01][0-9]|2[0-3]):[0-5][0-9])$/) \
+                 ? $x : $error('no time'); $d := $substring($t, 0, 10); \
+                 $rest := $substringAfter($t & ($contains($t, '.') ? '' : '.'), '.'); \
+                 $digits := $replace($rest, /[^0-9].*/, '') & '000'; \
+                 $substring($fromMillis($toMillis($d & 'T00:00:00.000Z')), 0, 10) != $d ? $error('no such day') \
+                 : ($toMillis($replace($t, /\\.[0-9]+/, '')) + $number('1' & $substring($digits, 0, 3)) - 1000) / 1000 )}"
+            }
+            Self::SecondsOf => {
+                "$secondsOf := function($x) { $type($x) = 'string' and $contains($x, /^[1-9][0-9]{0,8}[smhd]$/) \
+                 ? $number($substring($x, 0, $length($x) - 1)) \
+                 * $lookup({'s': 1, 'm': 60, 'h': 3600, 'd': 86400}, $substring($x, -1)) : $error('no duration') }"
+            }
             Self::SizeOf => {
                 "$sizeOf := function($x) { $type($x) = 'string' ? $length($x) : $type($x) = 'array' ? $count($x) \
                  : $type($x) = 'object' ? $count($keys($x)) : $error('no size') }"
@@ -341,6 +409,20 @@ impl Helper {
         }
     }
 }
+
+/// `$base64encode` takes each character for a byte: those beyond ASCII are made the bytes of their UTF-8 first.
+const BASE64: &str = "$base64Of := function($x) { $type($x) != 'string' ? $error('no text') \
+    : $base64encode($replace($x, /[^\\u0000-\\u007f]+/, function($m) { \
+    $replace($encodeUrlComponent($m.match), /%../, function($n) {( \
+    $digit := function($c) { $length($substringBefore('0123456789ABCDEF', $c)) }; \
+    $substring('\\u0080\\u0081\\u0082\\u0083\\u0084\\u0085\\u0086\\u0087\\u0088\\u0089\\u008a\\u008b\\u008c\\u008d\\u008e\\u008f\
+    \\u0090\\u0091\\u0092\\u0093\\u0094\\u0095\\u0096\\u0097\\u0098\\u0099\\u009a\\u009b\\u009c\\u009d\\u009e\\u009f\
+    \\u00a0\\u00a1\\u00a2\\u00a3\\u00a4\\u00a5\\u00a6\\u00a7\\u00a8\\u00a9\\u00aa\\u00ab\\u00ac\\u00ad\\u00ae\\u00af\
+    \\u00b0\\u00b1\\u00b2\\u00b3\\u00b4\\u00b5\\u00b6\\u00b7\\u00b8\\u00b9\\u00ba\\u00bb\\u00bc\\u00bd\\u00be\\u00bf\
+    \\u00c0\\u00c1\\u00c2\\u00c3\\u00c4\\u00c5\\u00c6\\u00c7\\u00c8\\u00c9\\u00ca\\u00cb\\u00cc\\u00cd\\u00ce\\u00cf\
+    \\u00d0\\u00d1\\u00d2\\u00d3\\u00d4\\u00d5\\u00d6\\u00d7\\u00d8\\u00d9\\u00da\\u00db\\u00dc\\u00dd\\u00de\\u00df\
+    \\u00e0\\u00e1\\u00e2\\u00e3\\u00e4\\u00e5\\u00e6\\u00e7\\u00e8\\u00e9\\u00ea\\u00eb\\u00ec\\u00ed\\u00ee\\u00ef\
+    \\u00f0\\u00f1\\u00f2\\u00f3\\u00f4\\u00f5\\u00f6\\u00f7\\u00f8\\u00f9\\u00fa\\u00fb\\u00fc\\u00fd\\u00fe\\u00ff', $digit($substring($n.match, 1, 1)) * 16 + $digit($substring($n.match, 2, 1)) - 128, 1) )}) })) }";
 
 /// The shortest text that reads back as the same number. `$string` keeps 15 digits, `$formatBase` those of a whole
 /// number. Where neither reads back, the fraction's exact decimals are made from its limbs of 27 bits, and rounded to 16

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::states::{Catcher, Fail, Pass, State, Then};
 use crate::expr::jsonata::{braced, string_literal};
+use crate::model::OnError;
 
 /// Turns what was caught into the failure that the handler and the caller see.
 pub const FAILED: &str = "Failed";
@@ -36,15 +37,23 @@ const UNAVAILABLE: &str = "the service could not be reached";
 
 /// Caught errors of a step go to `next`. `States.ALL` stands alone and last, and does not cover `States.DataLimitExceeded`.
 pub fn catchers(step: &str, next: &str) -> Vec<Catcher> {
-    ["States.DataLimitExceeded", "States.ALL"]
+    EVERY
         .into_iter()
         .map(|name| Catcher {
-            error_equals: vec![name],
+            error_equals: vec![name.to_owned()],
             output: Some(Value::String(braced(&with_step(step)))),
             next: next.to_owned(),
+            ..Catcher::default()
         })
         .collect()
 }
+
+/// Every error that can be caught, each in a Catcher of its own.
+pub const EVERY: [&str; 2] = [DATA_LIMIT, "States.ALL"];
+/// An input, an output or a set of variables of more than 256 KiB.
+const DATA_LIMIT: &str = "States.DataLimitExceeded";
+/// An expression that fails, or gives nothing.
+const QUERY_ERROR: &str = "States.QueryEvaluationError";
 
 /// The error output of a Catch with its step.
 pub fn with_step(step: &str) -> String {
@@ -54,10 +63,30 @@ pub fn with_step(step: &str) -> String {
 /// Where an expression that only a Parallel state can catch fails.
 pub fn expression_catcher(what: &str, step: &str, next: &str) -> Catcher {
     Catcher {
-        error_equals: vec!["States.QueryEvaluationError"],
+        error_equals: vec![QUERY_ERROR.to_owned()],
         output: Some(expression_error(what, step)),
         next: next.to_owned(),
+        ..Catcher::default()
     }
+}
+
+/// Where what a step gives is larger than Step Functions carries.
+pub fn size_catcher(step: &str, next: &str) -> Catcher {
+    Catcher {
+        error_equals: vec![DATA_LIMIT.to_owned()],
+        output: Some(known(
+            Value::from("PayloadTooLarge"),
+            Value::from("output is larger than 256 KiB"),
+            step,
+        )),
+        next: next.to_owned(),
+        ..Catcher::default()
+    }
+}
+
+/// The failure of an attempt that ran too long.
+pub fn timeout(step: &str) -> Value {
+    known(Value::from("timeout"), Value::from(TIMEOUT), step)
 }
 
 /// ``cannot evaluate `when` ``.
@@ -74,10 +103,14 @@ pub fn known(error: Value, message: Value, step: &str) -> Value {
     json!({ "Error": error, "Message": message, "Step": step })
 }
 
-/// The message of a failure that `$states.input` holds: a Lambda function's is in the JSON text of its cause.
-const MESSAGE: &str = "$exists($states.input.Message) ? $states.input.Message \
-                       : $contains($states.input.Cause, '\"errorMessage\"') and $substring($states.input.Cause, -1) = '}' \
-                       ? $parse($states.input.Cause).errorMessage : $substring($states.input.Cause, 0, 4096)";
+/// The message of a failure, which `source` holds: a Lambda function's is in the JSON text of its cause.
+fn message(source: &str) -> String {
+    format!(
+        "$exists({source}.Message) ? {source}.Message \
+         : $contains({source}.Cause, '\"errorMessage\"') and $substring({source}.Cause, -1) = '}}' \
+         ? $parse({source}.Cause).errorMessage : $substring({source}.Cause, 0, 4096)"
+    )
+}
 
 /// The error of a branch's failed end. Names of the service must not be raised again ("error names cannot begin with
 /// the `States.` prefix").
@@ -85,13 +118,37 @@ const STEP_FAILED: &str = "StepFailed";
 
 /// The failed end of a branch: its cause carries the failure out.
 pub fn branch_fail() -> State {
+    fail_with(json!(STEP_FAILED))
+}
+
+/// The failed end of an attempt: a Retry outside knows its error by name.
+pub fn attempt_fail() -> State {
+    let names: Vec<String> = KNOWN
+        .iter()
+        .filter(|(cloud, ..)| cloud.starts_with("States."))
+        .map(|(cloud, name, _)| format!("{}: {}", string_literal(cloud), string_literal(name)))
+        .collect();
+    let names = format!("{{{}}}", names.join(", "));
+    fail_with(Value::String(braced(&format!(
+        "($knownErrors := {names}; $exists($lookup($knownErrors, {INPUT}.Error)) \
+         ? $lookup($knownErrors, {INPUT}.Error) : {INPUT}.Error)"
+    ))))
+}
+
+fn fail_with(error: Value) -> State {
     State::Fail(Fail {
         comment: None,
-        error: json!(STEP_FAILED),
-        cause: Value::String(braced(&format!(
-            "$string({{'Error': $states.input.Error, 'Message': {MESSAGE}, 'Step': $states.input.Step}})"
-        ))),
+        error,
+        cause: Value::String(braced(&format!("$string({})", record(INPUT)))),
     })
+}
+
+/// The failure in `source` with its message found.
+pub fn record(source: &str) -> String {
+    format!(
+        "{{'Error': {source}.Error, 'Message': {}, 'Step': {source}.Step}}",
+        message(source)
+    )
 }
 
 /// The catcher of what [`branch_fail`] carries out.
@@ -103,8 +160,13 @@ pub fn branch_catchers(step: &str, next: &str) -> Vec<Catcher> {
     catchers
 }
 
-/// `Failed`: sets `failure`.
-pub fn failed(next: &str) -> State {
+/// What the states round a failure's way receive.
+pub const INPUT: &str = "$states.input";
+/// What a Catcher sees.
+pub const CAUGHT: &str = "$states.errorOutput";
+
+/// The failure in `source` as the user knows it: `{name, message, step}`, in names of the pipeline. `step` is JSONata.
+pub fn ours(source: &str, step: &str) -> String {
     let known: Vec<String> = KNOWN
         .iter()
         .map(|(cloud, name, message)| {
@@ -123,17 +185,23 @@ pub fn failed(next: &str) -> State {
             string_literal(message)
         )
     };
-    let text = format!(
-        "($errorName := $states.input.Error; $knownErrors := {{{}}}; \
+    format!(
+        "($errorName := {source}.Error; $knownErrors := {{{}}}; \
          $ourError := $substring($errorName, 0, 8) = 'Runtime.' ? {} \
          : $exists($lookup($knownErrors, $errorName)) ? $lookup($knownErrors, $errorName) \
          : $substring($errorName, 0, 7) = 'Lambda.' ? {} \
-         : {{'name': $errorName, 'message': '' & ({MESSAGE})}}; \
-         $merge([$ourError, {{'step': $states.input.Step}}]))",
+         : {{'name': $errorName, 'message': '' & ({})}}; \
+         $merge([$ourError, {{'step': {step}}}]))",
         known.join(", "),
         pair("WorkerCrashed", CRASHED),
         pair("ServiceUnavailable", UNAVAILABLE),
-    );
+        message(source),
+    )
+}
+
+/// `Failed`: sets `failure`.
+pub fn failed(next: &str) -> State {
+    let text = ours(INPUT, "$states.input.Step");
     State::Pass(Pass {
         comment: Some("Names of the cloud become names of the pipeline".to_owned()),
         assign: IndexMap::from([("failure".to_owned(), Value::String(braced(&text)))]),
@@ -174,3 +242,39 @@ pub const CRASHED_NAMES: [&str; 4] = [
 
 /// How an attempt that ran too long is reported: by the state, by the function.
 pub const TIMEOUT_NAMES: [&str; 2] = ["States.Timeout", "Sandbox.Timedout"];
+
+/// How errors of `on` are called where they are caught, and whether it is all of them.
+pub fn caught_names(on: &[OnError]) -> (Vec<String>, bool) {
+    let mut names: Vec<String> = Vec::new();
+    let mut all = false;
+    for on in on {
+        let more: Vec<&str> = match on {
+            OnError::All => {
+                all = true;
+                Vec::new()
+            }
+            OnError::Transient => UNAVAILABLE_NAMES.into_iter().chain(CRASHED_NAMES).collect(),
+            OnError::Timeout => timeouts(),
+            OnError::Name(name) => match name.as_str() {
+                "ExpressionError" => vec![name, QUERY_ERROR],
+                "PayloadTooLarge" => vec![name, DATA_LIMIT],
+                "ServiceUnavailable" => UNAVAILABLE_NAMES.to_vec(),
+                "WorkerCrashed" => CRASHED_NAMES.to_vec(),
+                "timeout" => timeouts(),
+                name => vec![name],
+            },
+        };
+        for name in more {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+    }
+    (names, all)
+}
+
+fn timeouts() -> Vec<&'static str> {
+    let mut names = TIMEOUT_NAMES.to_vec();
+    names.push("timeout");
+    names
+}

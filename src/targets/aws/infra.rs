@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 use super::limits::QUOTAS;
 use super::triggers;
 use super::workflow::Placeholders;
+use super::workflow::bounded::{file, is_bounded};
 use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind};
 
 /// The logical id of the state machine.
 pub const STATE_MACHINE: &str = "StateMachine";
+const MACHINE: &str = "AWS::Serverless::StateMachine";
 const LOGS: &str = "FunctionLogs";
 const ROLE: &str = "FunctionRole";
 /// How many ARNs of functions (at most 119 characters each) a managed policy of 6,144 characters names.
@@ -81,7 +83,7 @@ struct FunctionProperties<'a> {
 struct StateMachineProperties {
     #[serde(rename = "Type")]
     kind: &'static str,
-    definition_uri: &'static str,
+    definition_uri: String,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     definition_substitutions: IndexMap<String, Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -111,7 +113,7 @@ impl Logical {
 }
 
 fn pascal(id: &str) -> String {
-    id.split(['-', '_'])
+    id.split(['-', '_', '.'])
         .flat_map(|word| {
             let mut chars = word.chars();
             chars
@@ -178,6 +180,8 @@ pub struct Names<'a> {
     functions: Vec<(FunctionUse<'a>, String)>,
     buckets: Vec<Bucketed<'a>>,
     secrets: Vec<(&'a str, String)>,
+    /// Groups that run as executions of their own.
+    machines: Vec<(&'a str, String)>,
 }
 
 impl<'a> Names<'a> {
@@ -208,10 +212,15 @@ impl<'a> Names<'a> {
             .iter()
             .map(|secret| (secret.as_str(), logical.name(secret, "Secret")))
             .collect();
+        let bounded = pipeline.steps.iter().filter(|step| is_bounded(step));
+        let machines = bounded
+            .map(|step| (step.path.as_str(), logical.name(&step.path, STATE_MACHINE)))
+            .collect();
         Self {
             functions,
             buckets,
             secrets,
+            machines,
         }
     }
 
@@ -227,6 +236,11 @@ impl<'a> Names<'a> {
                 .buckets
                 .iter()
                 .map(|bucket| (bucket.bucket.id.clone(), format!("{}Name", bucket.logical)))
+                .collect(),
+            machines: self
+                .machines
+                .iter()
+                .map(|(path, logical)| ((*path).to_owned(), format!("{logical}Arn")))
                 .collect(),
         }
     }
@@ -249,17 +263,19 @@ impl Template {
     /// How many resources CloudFormation sees: SAM adds a role to the state machine, and a rule or schedule with its
     /// role to each event.
     pub fn resource_count(&self, events: usize) -> usize {
-        self.resources.len() + 1 + 2 * events
+        let machines = self.resources.values().filter(|resource| resource.kind == MACHINE);
+        self.resources.len() + machines.count() + 2 * events
     }
 }
 
-/// The template of a pipeline. `definition` is searched for the placeholders that it uses.
-pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str) -> Template {
+/// The template of a pipeline. The definitions, its own and those of groups by path, are searched for the placeholders
+/// that they use.
+pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str, groups: &[(String, String)]) -> Template {
     let mut resources = IndexMap::new();
-    resources.insert(
-        STATE_MACHINE.to_owned(),
-        Resource::of("AWS::Serverless::StateMachine", Value::Null),
-    );
+    resources.insert(STATE_MACHINE.to_owned(), Resource::of(MACHINE, Value::Null));
+    for (_, logical) in &names.machines {
+        resources.insert(logical.clone(), Resource::of(MACHINE, Value::Null));
+    }
     let has_functions = !names.functions.is_empty();
     for (function, logical) in &names.functions {
         resources.insert(logical.clone(), of_function(function));
@@ -281,19 +297,18 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str) -> Tem
             Resource::of("AWS::SecretsManager::Secret", properties).kept("Retain"),
         );
     }
-    let mut policies = Vec::new();
-    invocations(names, &mut resources, &mut policies);
-    let machine = StateMachineProperties {
-        kind: "STANDARD",
-        definition_uri: super::DEFINITION,
-        definition_substitutions: substitutions(names, definition),
-        policies,
-        events: triggers::events(&pipeline.triggers, &names.buckets),
-    };
-    resources.insert(
-        STATE_MACHINE.to_owned(),
-        Resource::of("AWS::Serverless::StateMachine", value(&machine)),
-    );
+    let events = triggers::events(&pipeline.triggers, &names.buckets);
+    let main = (STATE_MACHINE, super::DEFINITION.to_owned(), definition, events);
+    machine(names, main, &mut resources);
+    for (path, definition) in groups {
+        let logical = names.machines.iter().find(|(group, _)| group == path);
+        let Some((_, logical)) = logical else { continue };
+        machine(
+            names,
+            (logical, file(path), definition, IndexMap::new()),
+            &mut resources,
+        );
+    }
     Template {
         format_version: "2010-09-09",
         transform: "AWS::Serverless-2016-10-31",
@@ -424,14 +439,44 @@ fn document(statements: Vec<Value>) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
-/// What the state machine may do: invoke its functions. Where a role's own policies cannot name them all, managed
-/// policies do.
-fn invocations(names: &Names<'_>, resources: &mut IndexMap<String, Resource>, policies: &mut Vec<Value>) {
-    let arns: Vec<Value> = names
-        .functions
+/// A state machine, which its definition tells what it uses.
+fn machine(
+    names: &Names<'_>,
+    (logical, file, definition, events): (&str, String, &str, IndexMap<String, Value>),
+    resources: &mut IndexMap<String, Resource>,
+) {
+    let mut policies = Vec::new();
+    let used = |id: &str| definition.contains(&format!("${{{id}Arn}}"));
+    let functions = names.functions.iter().map(|(_, id)| id.as_str()).filter(|id| used(id));
+    invocations(functions.collect(), logical, resources, &mut policies);
+    let started: Vec<&str> = names
+        .machines
         .iter()
-        .map(|(_, logical)| get_att(logical, "Arn"))
+        .map(|(_, id)| id.as_str())
+        .filter(|id| used(id))
         .collect();
+    if !started.is_empty() {
+        policies.push(executions(&started));
+    }
+    let properties = StateMachineProperties {
+        kind: "STANDARD",
+        definition_uri: file,
+        definition_substitutions: substitutions(names, definition),
+        policies,
+        events,
+    };
+    resources.insert(logical.to_owned(), Resource::of(MACHINE, value(&properties)));
+}
+
+/// What a state machine may do: invoke its functions. Where a role's own policies cannot name them all, managed
+/// policies do.
+fn invocations(
+    functions: Vec<&str>,
+    machine: &str,
+    resources: &mut IndexMap<String, Resource>,
+    policies: &mut Vec<Value>,
+) {
+    let arns: Vec<Value> = functions.into_iter().map(|logical| get_att(logical, "Arn")).collect();
     let statement =
         |arns: &[Value]| json!({ "Effect": "Allow", "Action": ["lambda:InvokeFunction"], "Resource": arns });
     if arns.is_empty() {
@@ -441,12 +486,34 @@ fn invocations(names: &Names<'_>, resources: &mut IndexMap<String, Resource>, po
         policies.push(document(vec![statement(&arns)]));
         return;
     }
+    let group = machine.strip_suffix(STATE_MACHINE).unwrap_or(machine);
     for (i, arns) in arns.chunks(ARNS_A_POLICY).enumerate() {
-        let name = format!("InvokeFunctions{}", i + 1);
+        let name = format!("{group}InvokeFunctions{}", i + 1);
         let policy = json!({ "PolicyDocument": document(vec![statement(arns)]) });
         resources.insert(name.clone(), Resource::of("AWS::IAM::ManagedPolicy", policy));
         policies.push(reference(&name));
     }
+}
+
+/// What starting state machines and waiting for their ends takes (Step Functions Developer Guide, "IAM policies for
+/// calling AWS Step Functions": Run a Job).
+fn executions(machines: &[&str]) -> Value {
+    let allow = |actions: &[&str], resources: Vec<Value>| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
+    let arns = machines.iter().map(|logical| reference(logical)).collect();
+    let runs = machines.iter().map(|logical| {
+        sub(&format!(
+            "arn:${{AWS::Partition}}:states:${{AWS::Region}}:${{AWS::AccountId}}:execution:${{{logical}.Name}}:*"
+        ))
+    });
+    let rule = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule";
+    document(vec![
+        allow(&["states:StartExecution"], arns),
+        allow(&["states:DescribeExecution", "states:StopExecution"], runs.collect()),
+        allow(
+            &["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+            vec![sub(rule)],
+        ),
+    ])
 }
 
 fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value> {
@@ -454,12 +521,19 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
         .functions
         .iter()
         .map(|(_, logical)| (format!("{logical}Arn"), get_att(logical, "Arn")));
+    let machines = names
+        .machines
+        .iter()
+        .map(|(_, logical)| (format!("{logical}Arn"), reference(logical)));
     let buckets = names
         .buckets
         .iter()
-        .map(|bucket| (format!("{}Name", bucket.logical), bucket.name()))
-        .filter(|(name, _)| definition.contains(&format!("${{{name}}}")));
-    functions.chain(buckets).collect()
+        .map(|bucket| (format!("{}Name", bucket.logical), bucket.name()));
+    functions
+        .chain(machines)
+        .chain(buckets)
+        .filter(|(name, _)| definition.contains(&format!("${{{name}}}")))
+        .collect()
 }
 
 fn of_bucket(bucket: &Bucketed<'_>, pipeline: &Pipeline) -> Resource {

@@ -332,9 +332,14 @@ fn is_bucket_name(name: &str) -> bool {
 }
 
 /// What the finished files show.
-pub fn check_files(definition: &str, template: &str, resources: usize, problems: &mut Problems) {
+pub fn check_files<'t>(
+    definitions: impl Iterator<Item = &'t String>,
+    template: &str,
+    resources: usize,
+    problems: &mut Problems,
+) {
     let most = QUOTAS.step_functions.definition_bytes;
-    if definition.len() > most {
+    for definition in definitions.filter(|definition| definition.len() > most) {
         problems.push(AwsProblem::Definition {
             found: definition.len(),
             most,

@@ -31,15 +31,19 @@ pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Ar
     let mut problems = Problems::new();
     let mut artifacts = Artifacts::default();
     let names = infra::Names::new(pipeline);
-    let definition = workflow::definition(pipeline, plan, &names.placeholders());
-    // Our own typed values have string keys: they always are JSON.
-    let definition = serde_json::to_string_pretty(&definition).unwrap_or_default();
-    let definition = format!("{}\n", with_placeholders(&definition));
-    let template = infra::template(pipeline, &names, &definition);
+    let definitions = workflow::definitions(pipeline, plan, &names.placeholders());
+    let definition = text(&definitions.main);
+    let groups: Vec<(String, String)> = definitions
+        .groups
+        .iter()
+        .map(|(path, definition)| (path.clone(), text(definition)))
+        .collect();
+    let template = infra::template(pipeline, &names, &definition, &groups);
     let resources = template.resource_count(pipeline.triggers.len());
     match serde_saphyr::to_string(&template) {
         Ok(text) => {
-            limits::check_files(&definition, &text, resources, &mut problems);
+            let definitions = groups.iter().map(|(_, text)| text).chain([&definition]);
+            limits::check_files(definitions, &text, resources, &mut problems);
             artifacts.text("template.yaml", text);
         }
         Err(error) => problems.push(AwsProblem::Unwritable {
@@ -47,6 +51,9 @@ pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Ar
         }),
     }
     artifacts.text(DEFINITION, definition);
+    for (path, definition) in groups {
+        artifacts.text(workflow::bounded::file(&path), definition);
+    }
     functions::add(pipeline, sources, &mut artifacts, &mut problems);
     match readme::text(pipeline, &names) {
         Ok(text) => artifacts.text("README.md", text),
@@ -58,6 +65,13 @@ pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Ar
         return Err(problems);
     }
     Ok(artifacts)
+}
+
+/// The file of a definition.
+fn text(definition: &states::Definition) -> String {
+    // Our own typed values have string keys: they always are JSON.
+    let text = serde_json::to_string_pretty(definition).unwrap_or_default();
+    format!("{}\n", with_placeholders(&text))
 }
 
 #[cfg(test)]

@@ -43,15 +43,16 @@ pub fn state(params: &[Param], keep: bool, next: &str) -> State {
         choices: rules,
         assign: IndexMap::from([("params".to_owned(), Value::String(braced(&merged(params))))]),
         default: next.to_owned(),
+        ..Choice::default()
     })
 }
 
 fn rule(condition: String, message: Value) -> Rule {
     Rule {
         condition: braced(&condition),
-        assign: IndexMap::new(),
         output: Some(known(Value::from("ParamMismatch"), message, "params")),
         next: FAILED.to_owned(),
+        ..Rule::default()
     }
 }
 

@@ -16,6 +16,9 @@ pub struct Definition {
     pub comment: Option<String>,
     /// `JSONata`: for every state.
     pub query_language: &'static str,
+    /// Bound of an execution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
     /// The first state.
     pub start_at: String,
     /// All states but those of branches.
@@ -46,6 +49,8 @@ pub enum State {
     Wait(Wait),
     /// Runs branches side by side.
     Parallel(Parallel),
+    /// Runs the same states for each item of a list.
+    Map(Map),
     /// Ends well.
     Succeed(Succeed),
     /// Ends badly.
@@ -115,11 +120,14 @@ pub struct Retrier {
 }
 
 /// A rule of what follows an error.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Catcher {
     /// Error names.
-    pub error_equals: Vec<&'static str>,
+    pub error_equals: Vec<String>,
+    /// Variables that it sets.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub assign: IndexMap<String, Value>,
     /// What the next state receives; the error itself where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
@@ -157,12 +165,15 @@ pub struct Choice {
     /// Variables that are set where no rule holds.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub assign: IndexMap<String, Value>,
+    /// What the next state receives where no rule holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
     /// The next state where no rule holds.
     pub default: String,
 }
 
 /// A rule of a [`Choice`].
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Rule {
     /// JSONata of a boolean, in `{% %}`.
@@ -185,7 +196,11 @@ pub struct Wait {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// How long.
-    pub seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+    /// Until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
     /// Variables that it sets.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub assign: IndexMap<String, Value>,
@@ -208,6 +223,9 @@ pub struct Parallel {
     pub branches: Vec<Branch>,
     /// Tried in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retry: Vec<Retrier>,
+    /// Tried in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub catch: Vec<Catcher>,
     /// Variables that it sets.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
@@ -218,6 +236,57 @@ pub struct Parallel {
     /// Where it leads.
     #[serde(flatten)]
     pub then: Then,
+}
+
+/// The same states for each item of a list.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Map {
+    /// For the reader.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// The list.
+    pub items: Value,
+    /// What an item's first state receives; the item itself where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_selector: Option<Value>,
+    /// Most items at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<u32>,
+    /// The states.
+    pub item_processor: ItemProcessor,
+    /// Tried in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub catch: Vec<Catcher>,
+    /// Variables that it sets.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub assign: IndexMap<String, Value>,
+    /// What the next state receives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    /// Where it leads.
+    #[serde(flatten)]
+    pub then: Then,
+}
+
+/// The states of a [`Map`].
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ItemProcessor {
+    /// Where they run.
+    pub processor_config: ProcessorConfig,
+    /// The first state.
+    pub start_at: String,
+    /// The states.
+    pub states: States,
+}
+
+/// Where the items of a [`Map`] run.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProcessorConfig {
+    /// `INLINE`: in the same execution.
+    pub mode: &'static str,
 }
 
 /// A good end.

@@ -1,17 +1,22 @@
 //! Which variables carry outputs and statuses, and what they are called where.
 //!
-//! A branch of a Parallel state is a scope of its own: it reads the variables of the scopes around it, sets none of
+//! A branch of a Parallel state, and an item of a Map state, is a scope of its own: it reads the variables of the scopes around it, sets none of
 //! them, and sets none of the same name (Step Functions Developer Guide, "Passing data between states with
 //! variables"). What is read outside leaves by the branch's `Output`, and has another name inside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::expr::{Expr, Local, jsonata::Names};
-use crate::model::{Pipeline, StepIx, StepRead, step_reads};
-use crate::plan::Node;
+use super::failure;
+use super::workflow::{bounded, retry};
+use crate::expr::{Expr, ExprKind, Local, Template, jsonata::Names};
+use crate::model::{Fallback, Kind, Pipeline, Step, StepIx, StepRead, Wait, step_reads};
+use crate::plan::{Node, Plan};
 
 /// The scope of the state machine itself.
 pub const ROOT: usize = 0;
+
+/// A variable's name has at most 80 characters: so much of a path, and room for what is added to it.
+const BASE: usize = 60;
 
 /// What of a step is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,11 +25,13 @@ pub enum Carried {
     Output,
     /// Whether it ran.
     Status,
+    /// The error that its `catch` caught, or null.
+    Error,
 }
 
 impl Carried {
-    /// Both, in the order in which they are written.
-    pub const ALL: [Self; 2] = [Self::Output, Self::Status];
+    /// All, in the order in which they are written.
+    pub const ALL: [Self; 3] = [Self::Output, Self::Status, Self::Error];
 }
 
 /// Who reads a value.
@@ -36,116 +43,174 @@ struct Readers {
     last: usize,
 }
 
-/// Scopes, positions and readers of all steps. Scopes are numbered as a walk of the plan meets them.
+/// Scopes, positions and readers of all steps.
 #[derive(Debug)]
 pub struct Variables<'a> {
     pipeline: &'a Pipeline,
+    plan: &'a Plan,
     index: BTreeMap<&'a str, StepIx>,
+    /// What the names of a step's variables begin with.
+    base: Vec<String>,
     parent: Vec<usize>,
     depth: Vec<usize>,
     scope: Vec<usize>,
     position: Vec<usize>,
-    order: Vec<StepIx>,
-    readers: Vec<[Readers; 2]>,
+    placed: usize,
+    readers: Vec<[Readers; 3]>,
+    /// The scopes of the items of a `for_each`, and of attempts that a Parallel state repeats.
+    items: BTreeMap<StepIx, usize>,
+    attempts: BTreeMap<StepIx, usize>,
+    /// The scopes of groups that run as executions of their own.
+    bounds: BTreeMap<StepIx, usize>,
+    locals: BTreeSet<(StepIx, Local)>,
 }
 
 impl<'a> Variables<'a> {
     /// Reads the plan once.
-    pub fn new(pipeline: &'a Pipeline, root: &Node) -> Self {
+    pub fn new(pipeline: &'a Pipeline, plan: &'a Plan) -> Self {
         let count = pipeline.steps.len();
         let index = pipeline
             .indices()
-            .map(|ix| (pipeline.step(ix).id.as_str(), ix))
+            .map(|ix| (pipeline.step(ix).path.as_str(), ix))
             .collect();
         let mut variables = Self {
             pipeline,
+            plan,
             index,
+            base: pipeline.indices().map(|ix| base(&pipeline.step(ix).path, ix)).collect(),
             parent: vec![ROOT],
             depth: vec![0],
             scope: vec![ROOT; count],
             position: vec![0; count],
-            order: Vec::with_capacity(count),
-            readers: vec![[Readers::default(); 2]; count],
+            placed: 0,
+            readers: vec![[Readers::default(); 3]; count],
+            items: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            bounds: BTreeMap::new(),
+            locals: BTreeSet::new(),
         };
-        variables.place(root, ROOT);
-        let mut next = ROOT;
-        variables.read(root, ROOT, &mut next);
+        variables.node(&plan.root, ROOT);
         for (_, template) in &pipeline.root.outputs {
-            template.each_expr(&mut |expr| variables.note(expr, ROOT, usize::MAX));
+            variables.template(template, ROOT);
         }
         variables
     }
 
-    fn place(&mut self, node: &Node, scope: usize) {
-        match node {
-            Node::Run(ix) => {
-                self.scope[ix.0] = scope;
-                self.position[ix.0] = self.order.len();
-                self.order.push(*ix);
-            }
-            Node::Seq(nodes) => nodes.iter().for_each(|node| self.place(node, scope)),
-            Node::If { then, .. } => self.place(then, scope),
-            Node::Par(nodes) => {
-                for node in nodes {
-                    let inner = self.parent.len();
-                    self.parent.push(scope);
-                    self.depth.push(self.depth[scope] + 1);
-                    self.place(node, inner);
-                }
-            }
-        }
+    fn enter(&mut self, round: usize) -> usize {
+        let inner = self.parent.len();
+        self.parent.push(round);
+        self.depth.push(self.depth[round] + 1);
+        inner
     }
 
-    fn read(&mut self, node: &Node, scope: usize, next: &mut usize) {
-        let pipeline = self.pipeline;
+    fn node(&mut self, node: &Node, scope: usize) {
         match node {
-            Node::Run(ix) => {
-                let step = pipeline.step(*ix);
-                let position = self.position[ix.0];
-                let mut note = |expr| self.note(expr, scope, position);
-                step.input.each_expr(&mut note);
-                if let crate::model::Kind::Fail { error, message } = &step.kind {
-                    error.each_expr(&mut note);
-                    message.each_expr(&mut note);
-                }
-            }
-            Node::Seq(nodes) => nodes.iter().for_each(|node| self.read(node, scope, next)),
+            Node::Run(ix) => self.step(*ix, scope),
+            Node::Seq(nodes) => nodes.iter().for_each(|node| self.node(node, scope)),
             Node::If { guard, then } => {
-                let position = self.position[guard.step.0];
                 for ran in &guard.ran {
-                    self.add(*ran, Carried::Status, scope, position);
+                    self.add(*ran, Carried::Status, scope);
                 }
-                if let (true, Some(when)) = (guard.when, &pipeline.step(guard.step).when) {
-                    self.note(when, scope, position);
+                if let (true, Some(when)) = (guard.when, &self.pipeline.step(guard.step).when) {
+                    self.note(when, scope);
                 }
-                self.read(then, scope, next);
+                self.node(then, scope);
             }
             Node::Par(nodes) => {
                 for node in nodes {
-                    *next += 1;
-                    let inner = *next;
-                    self.read(node, inner, next);
+                    let inner = self.enter(scope);
+                    self.node(node, inner);
                 }
             }
         }
     }
 
-    fn note(&mut self, expr: &Expr, scope: usize, position: usize) {
-        for (id, what) in step_reads(expr) {
-            let Some(&ix) = self.index.get(id) else { continue };
+    /// A step with all its modifiers, those in it first.
+    fn step(&mut self, ix: StepIx, round: usize) {
+        let step = self.pipeline.step(ix);
+        self.scope[ix.0] = round;
+        let mut scope = round;
+        if let Some(for_each) = &step.for_each {
+            self.template(&for_each.list, round);
+            scope = self.enter(round);
+            self.items.insert(ix, scope);
+        }
+        self.attempt(ix, step, scope);
+        if let Some(repeat) = &step.repeat {
+            self.note(&repeat.until, scope);
+        }
+        for catch in &step.catch {
+            match &catch.fallback {
+                Fallback::Output(template) => self.template(template, scope),
+                Fallback::Do(fallback) => {
+                    self.scope[fallback.0] = scope;
+                    self.attempt(*fallback, self.pipeline.step(*fallback), scope);
+                }
+            }
+        }
+        self.position[ix.0] = self.placed;
+        self.placed += 1;
+    }
+
+    fn attempt(&mut self, ix: StepIx, step: &'a Step, round: usize) {
+        let mut scope = round;
+        if retry::is_around(step) {
+            scope = self.enter(round);
+            self.attempts.insert(ix, scope);
+        }
+        if bounded::is_bounded(step) {
+            scope = self.enter(scope);
+            self.bounds.insert(ix, scope);
+        }
+        self.template(&step.input, scope);
+        match &step.kind {
+            Kind::Function(_) | Kind::Wait(Wait::Duration(_)) => {}
+            Kind::Wait(Wait::Until(time)) => self.template(time, scope),
+            Kind::Fail { error, message } => {
+                self.template(error, scope);
+                self.template(message, scope);
+            }
+            Kind::Group(block) => {
+                let plan = self.plan;
+                if let Some(node) = plan.groups.get(&ix) {
+                    self.node(node, scope);
+                }
+                for (_, output) in &block.outputs {
+                    self.template(output, scope);
+                }
+            }
+        }
+    }
+
+    fn template(&mut self, template: &Template, scope: usize) {
+        template.each_expr(&mut |expr| self.note(expr, scope));
+    }
+
+    fn note(&mut self, expr: &Expr, scope: usize) {
+        for (path, what) in step_reads(expr) {
+            let Some(&ix) = self.index.get(path) else { continue };
+            let step = self.pipeline.step(ix);
             match what {
-                StepRead::Output => self.add(ix, Carried::Output, scope, position),
-                StepRead::Status if self.pipeline.step(ix).may_skip => self.add(ix, Carried::Status, scope, position),
+                StepRead::Output => self.add(ix, Carried::Output, scope),
+                StepRead::Status if step.may_skip => self.add(ix, Carried::Status, scope),
+                StepRead::Error if has_error(step) => self.add(ix, Carried::Error, scope),
                 StepRead::Status | StepRead::Error => {}
             }
         }
+        expr.walk(&mut |part| {
+            if let ExprKind::Local(path, what) = &part.kind
+                && let Some(&ix) = self.index.get(path.as_str())
+            {
+                self.locals.insert((ix, *what));
+            }
+        });
     }
 
-    fn add(&mut self, ix: StepIx, what: Carried, scope: usize, position: usize) {
+    fn add(&mut self, ix: StepIx, what: Carried, scope: usize) {
         let met = self.meeting(self.scope[ix.0], scope);
         let depth = &self.depth;
         let readers = &mut self.readers[ix.0][what as usize];
-        readers.last = readers.last.max(position);
+        readers.last = readers.last.max(self.placed);
         match readers.home {
             Some(home) if depth[home] <= depth[met] => {}
             _ => readers.home = Some(met),
@@ -164,9 +229,28 @@ impl<'a> Variables<'a> {
         a
     }
 
-    /// The scope of a step.
-    pub fn scope_of(&self, ix: StepIx) -> usize {
-        self.scope[ix.0]
+    /// The scope of a branch: the one right within `round` that has the step in it.
+    pub fn branch(&self, round: usize, step: StepIx) -> usize {
+        let mut scope = self.scope[step.0];
+        while self.depth[scope] > self.depth[round] + 1 {
+            scope = self.parent[scope];
+        }
+        scope
+    }
+
+    /// The scope of the items of a `for_each`.
+    pub fn items(&self, ix: StepIx) -> usize {
+        self.items.get(&ix).copied().unwrap_or(ROOT)
+    }
+
+    /// The scope of an attempt that a Parallel state repeats.
+    pub fn attempts(&self, ix: StepIx) -> usize {
+        self.attempts.get(&ix).copied().unwrap_or(ROOT)
+    }
+
+    /// The scope of a group that runs as an execution of its own.
+    pub fn bounds(&self, ix: StepIx) -> usize {
+        self.bounds.get(&ix).copied().unwrap_or(ROOT)
     }
 
     /// The scope round a scope; the outermost is its own.
@@ -174,15 +258,26 @@ impl<'a> Variables<'a> {
         self.parent[scope]
     }
 
+    /// True where some expression reads that name of the step.
+    pub fn reads(&self, ix: StepIx, what: Local) -> bool {
+        self.locals.contains(&(ix, what))
+    }
+
+    /// A variable that only the states of the step itself use.
+    pub fn private(&self, ix: StepIx, what: &str) -> String {
+        format!("{}{what}", self.base[ix.0])
+    }
+
     /// The name of the variable that carries it in a scope round the step; None where it is not read there or further out.
     pub fn name(&self, ix: StepIx, what: Carried, scope: usize) -> Option<String> {
         let home = self.readers[ix.0][what as usize].home?;
         let levels = self.depth[scope].checked_sub(self.depth[home])?;
-        let id = self.pipeline.step(ix).id.replace('-', "_");
+        let base = &self.base[ix.0];
         let base = match what {
-            Carried::Output if reserved(&id) => format!("{id}Output"),
-            Carried::Output => id,
-            Carried::Status => format!("{id}Status"),
+            Carried::Output if reserved(base) => format!("{base}Output"),
+            Carried::Output => base.clone(),
+            Carried::Status => format!("{base}Status"),
+            Carried::Error => format!("{base}Error"),
         };
         Some(match levels {
             0 => base,
@@ -214,6 +309,35 @@ impl<'a> Variables<'a> {
     }
 }
 
+/// What the names of the variables of a step begin with: its path, cut where it is long.
+fn base(path: &str, ix: StepIx) -> String {
+    let base = path.replace(['.', '-'], "_");
+    if base.len() <= BASE {
+        return base;
+    }
+    format!("{}Step{}", base.get(..BASE - 12).unwrap_or_default(), ix.0)
+}
+
+/// True where `steps.X.error` may be more than null.
+fn has_error(step: &Step) -> bool {
+    !step.catch.is_empty() && step.for_each.is_none()
+}
+
+/// True where the item and its position are read only by the call of a function that is the first state of the item.
+pub fn reads_item_at_once(step: &Step, pipeline: &Pipeline) -> bool {
+    let mut later = false;
+    let mut note = |expr: &Expr| {
+        expr.walk(&mut |part| later |= matches!(&part.kind, ExprKind::Local(path, _) if *path == step.path));
+    };
+    for catch in &step.catch {
+        match &catch.fallback {
+            Fallback::Output(template) => template.each_expr(&mut note),
+            Fallback::Do(fallback) => pipeline.step(*fallback).each_expr(&mut note),
+        }
+    }
+    !later && step.repeat.is_none() && matches!(step.kind, Kind::Function(_))
+}
+
 /// Names that mean something else in a JSONata expression of ours or of Step Functions: a variable hides a function.
 fn reserved(id: &str) -> bool {
     matches!(
@@ -225,6 +349,8 @@ fn reserved(id: &str) -> bool {
             | "append"
             | "assert"
             | "average"
+            | "base64decode"
+            | "base64encode"
             | "boolean"
             | "ceil"
             | "clone"
@@ -290,6 +416,10 @@ pub struct Reach<'v, 'a> {
     pub own: &'v [(StepIx, Carried, String)],
     /// Placeholder texts of the buckets' names.
     pub buckets: &'v BTreeMap<String, String>,
+    /// The failure that the expression sees.
+    pub error: &'v str,
+    /// Where the pipeline's execution is known.
+    pub execution: &'v str,
 }
 
 impl Reach<'_, '_> {
@@ -306,6 +436,11 @@ impl Reach<'_, '_> {
             None => "null".to_owned(),
         }
     }
+
+    fn step(&self, path: &str) -> Option<(StepIx, &Step)> {
+        let ix = *self.variables.index.get(path)?;
+        Some((ix, self.variables.pipeline.step(ix)))
+    }
 }
 
 impl Names for Reach<'_, '_> {
@@ -314,20 +449,33 @@ impl Names for Reach<'_, '_> {
     }
 
     fn status(&self, step: &str) -> Option<String> {
-        let ix = *self.variables.index.get(step)?;
-        self.variables
-            .pipeline
-            .step(ix)
-            .may_skip
-            .then(|| self.reach(step, Carried::Status))
+        let (_, declared) = self.step(step)?;
+        declared.may_skip.then(|| self.reach(step, Carried::Status))
     }
 
-    fn step_error(&self, _: &str) -> Option<String> {
-        None
+    fn step_error(&self, step: &str) -> Option<String> {
+        let (_, declared) = self.step(step)?;
+        has_error(declared).then(|| self.reach(step, Carried::Error))
     }
 
-    fn local(&self, _: &str, _: Local) -> String {
-        "null".to_owned()
+    fn local(&self, step: &str, what: Local) -> String {
+        let Some((ix, step)) = self.step(step) else {
+            return "null".to_owned();
+        };
+        let private = |name: &str| format!("${}", self.variables.private(ix, name));
+        let item = |written: Option<&str>, name: &str| match written {
+            Some(written) if reads_item_at_once(step, self.variables.pipeline) => {
+                format!("{}.{written}", failure::INPUT)
+            }
+            _ => private(name),
+        };
+        let for_each = step.for_each.as_ref();
+        match what {
+            Local::Item => item(for_each.map(|for_each| for_each.item.as_str()), ITEM),
+            Local::Index => item(for_each.map(|for_each| for_each.index.as_str()), INDEX),
+            // The run that just ended, and so the one before where the next has not.
+            Local::Previous | Local::Output => private(RESULT),
+        }
     }
 
     fn params(&self) -> &str {
@@ -335,7 +483,11 @@ impl Names for Reach<'_, '_> {
     }
 
     fn error(&self) -> &str {
-        "$failure"
+        self.error
+    }
+
+    fn execution(&self) -> &str {
+        self.execution
     }
 
     fn bucket_name(&self, id: &str) -> String {
@@ -346,3 +498,16 @@ impl Names for Reach<'_, '_> {
         &self.variables.pipeline.name
     }
 }
+
+/// The variable of an item of `for_each`.
+pub const ITEM: &str = "Item";
+/// The variable of its position.
+pub const INDEX: &str = "Index";
+/// The variable of what a run of `repeat` gave.
+pub const RESULT: &str = "Result";
+/// The variable of how many runs of `repeat` there were.
+pub const RUNS: &str = "Runs";
+/// The variable of the failure that a `catch` caught.
+pub const FAILURE: &str = "Failure";
+/// The variable that bounds the outputs of a `for_each`.
+pub const LIST: &str = "List";

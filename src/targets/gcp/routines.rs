@@ -1,5 +1,7 @@
 //! Subworkflows that compute what one expression of Workflows cannot.
 
+use serde_json::Value;
+
 use super::steps::{Action, Case, Routine, Step, Then};
 use super::workflow::ASSIGNMENTS;
 use crate::expr::workflows::Statement;
@@ -31,6 +33,17 @@ fn statements(list: &[Statement], count: &mut usize) -> Vec<Step> {
                     Some(Action::Assign(entries)) if entries.len() < ASSIGNMENTS => entries.push(entry),
                     _ => steps.push(Step::new(next("assign"), Action::Assign(vec![entry]))),
                 }
+            }
+            Statement::For { item, list, body } => {
+                let name = next("each");
+                steps.push(Step::new(
+                    name,
+                    Action::For {
+                        value: item.clone(),
+                        items: Value::String(format!("${{{list}}}")),
+                        steps: statements(body, count),
+                    },
+                ));
             }
             Statement::Switch {
                 condition,

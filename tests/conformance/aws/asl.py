@@ -189,6 +189,13 @@ class Checker:
             else:
                 self.unknown_fields(f"{place}.Arguments", arguments, ("FunctionName", "Payload", "Qualifier", "InvocationType", "ClientContext", "LogType"))
 
+        elif state["Resource"].endswith(":states:startExecution.sync:2"):
+            arguments = state.get("Arguments")
+            if not isinstance(arguments, dict) or "StateMachineArn" not in arguments:
+                self.say(f"{place}.Arguments", "has no `StateMachineArn`")
+            else:
+                self.unknown_fields(f"{place}.Arguments", arguments, ("StateMachineArn", "Input", "Name", "TraceHeader"))
+
     def check_parallel(self, place: str, state: dict[str, Any], scope: Scope) -> None:
         branches = state.get("Branches")
         if not isinstance(branches, list) or not branches:

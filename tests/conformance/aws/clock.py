@@ -16,6 +16,13 @@ class Cancelled(BaseException):
     """Ends a thread whose Parallel or Map state has failed already."""
 
 
+class Finished(Exception):
+    """The work that a timer bounds has ended."""
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+
 class Scope:
     """One Parallel or Map state's threads; cancelling it cancels what runs inside."""
 
@@ -67,12 +74,13 @@ class Clock:
         if self.scope.cancelled:
             raise Cancelled
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, record: bool = True) -> None:
         """Records the wait and returns when the clock has reached its end."""
         self.check()
         wake = threading.Event()
         with self._lock:
-            self.waits.append(seconds)
+            if record:
+                self.waits.append(seconds)
             heapq.heappush(self._sleepers, (self.now + seconds, next(self._sequence), self.scope, wake))
             self._running -= 1
             self._advance()
@@ -121,6 +129,21 @@ class Clock:
         if group.failure is not None:
             raise group.failure
         return results
+
+    def bounded(self, job: Callable[[], Any], seconds: float) -> Any:
+        """The result of the job; TimeoutError, and the job cancelled, where the time is up before."""
+
+        def first() -> None:
+            raise Finished(job())
+
+        def timer() -> None:
+            self.sleep(seconds, record=False)
+            raise TimeoutError
+
+        try:
+            self.run_all([first, timer])
+        except Finished as finished:
+            return finished.result
 
     def join(self) -> None:
         """Waits for the functions that cancelled threads left running."""

@@ -38,16 +38,17 @@ class Engine:
         buckets = bucket_names(machine, request)
         storage = {f"s3://{names['name']}": request["buckets"][name] for name, names in buckets.items()}
         environment = {"MLPIPE_TEST_BUCKETS": json.dumps(storage, sort_keys=True)}
-        key = (str(folder), machine.definition, tuple(machine.functions.items()), environment["MLPIPE_TEST_BUCKETS"], stamp(folder))
+        key = (str(folder), machine.definition, tuple(machine.nested.items()), tuple(machine.functions.items()), environment["MLPIPE_TEST_BUCKETS"], stamp(folder))
         if self.functions is None or key != self.loaded:
             self.reload(machine, environment, key)
         assert self.functions is not None
-        outcome = Run(self.functions, self.jsonata).execute(machine.definition, request["params"], machine.name)
+        outcome = Run(self.functions, self.jsonata, machine.nested).execute(machine.definition, request["params"], machine.name)
         return {**record(outcome, request["steps"]), "buckets": buckets}
 
     def reload(self, machine: Machine, environment: dict[str, str], key: tuple[Any, ...]) -> None:
         self.close_functions()
-        problems = asl.check(machine.definition, self.jsonata)
+        definitions = [machine.definition, *machine.nested.values()]
+        problems = [problem for definition in definitions for problem in asl.check(definition, self.jsonata)]
         if problems:
             raise TemplateError("Step Functions would refuse the definition: " + "; ".join(problems))
         self.functions = Functions(machine.functions, environment)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -50,8 +51,9 @@ def parse(definition: str) -> Program:
 class Run:
     """One execution; what the patches reach for."""
 
-    def __init__(self, functions: Functions, jsonata: Jsonata) -> None:
+    def __init__(self, functions: Functions, jsonata: Jsonata, nested: dict[str, str] | None = None) -> None:
         self.functions = functions
+        self.nested = nested or {}
         self.jsonata = jsonata
         self.clock = Clock()
         self.started = datetime.now(UTC)
@@ -74,7 +76,22 @@ class Run:
             self.events.append(event)
         return self.functions.invoke(arn, event, limit)
 
-    def environment(self, machine: str, input_value: Any) -> Environment:
+    def start(self, arn: str, input_value: Any, name: str) -> Callable[[], Environment]:
+        """A job that runs an execution of another state machine and gives its environment at the end."""
+        if arn not in self.nested:
+            raise patches.HarnessFault(f"no such state machine: {arn}")
+        program = parse(self.nested[arn])
+        env = self.environment(arn.rpartition(":")[2], input_value, name)
+
+        def job() -> Environment:
+            program.eval(env)
+            return env
+
+        return job
+
+    def environment(self, machine: str, input_value: Any, name: str | None = None) -> Environment:
+        name = name or self.name
+        started = self.started + timedelta(seconds=self.clock.now)
         role = f"arn:aws:iam::{ACCOUNT}:role/conformance"
         machine_arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{machine}"
         return Environment(
@@ -82,11 +99,11 @@ class Run:
             execution_type=StateMachineType.STANDARD,
             context={
                 "Execution": {
-                    "Id": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{machine}:{self.name}",
+                    "Id": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{machine}:{name}",
                     "Input": input_value,
-                    "Name": self.name,
+                    "Name": name,
                     "RoleArn": role,
-                    "StartTime": self.started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                    "StartTime": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                     "RedriveCount": 0,
                 },
                 "StateMachine": {"Id": machine_arn, "Name": machine},

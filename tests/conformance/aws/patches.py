@@ -10,8 +10,10 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
+import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from moto.stepfunctions.parser import quotas
@@ -34,11 +36,13 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_par
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
 from moto.stepfunctions.parser.asl.component.state.fail.state_fail import StateFail
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.component.state.state_pass.state_pass import StatePass
 from moto.stepfunctions.parser.asl.component.state.wait.state_wait import StateWait
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.seconds import SecondsJSONata
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.timestamp import Timestamp
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramError
@@ -55,10 +59,12 @@ QUERY_ERROR = "States.QueryEvaluationError"
 DATA_LIMIT = "States.DataLimitExceeded"
 RUNTIME = "States.Runtime"
 TIMEOUT = "States.Timeout"
+TASK_FAILED = "States.TaskFailed"
 NO_CHOICE = "States.NoChoiceMatched"
 PAYLOAD_BYTES = 256 * 1024
 STORE_BYTES = 10 * 1024 * 1024
 MAX_CAUSE = 32768
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 MAX_ERROR = 256
 
 run: Run
@@ -106,6 +112,7 @@ def install() -> None:
     StatePass._eval_state = nothing
     StateWait._eval_state = wait
     SecondsJSONata._get_wait_seconds = wait_seconds
+    Timestamp._get_wait_seconds = seconds_until
     TimeoutSecondsJSONata._eval_seconds = timeout_seconds
     StateChoice._eval_state = choose
     StateChoice._eval_state_output = nothing
@@ -117,6 +124,7 @@ def install() -> None:
     StateMap._eval_state = run_with_retries
     StateMap._eval_execution = run_map
     StateTaskServiceLambda._eval_service_task = invoke_lambda
+    StateTaskServiceSfn._eval_execution = start_execution
 
 
 def nothing(self: Any, env: Environment) -> None:
@@ -264,14 +272,29 @@ def finish_state(self: CommonStateField, env: Environment) -> None:
 
 
 def wait(self: StateWait, env: Environment) -> None:
-    """Recorded, not slept."""
-    run.clock.sleep(self.wait_function._get_wait_seconds(env))
+    """Recorded, not slept; a point in time is not recorded, for how far it is differs from run to run."""
+    seconds = self.wait_function._get_wait_seconds(env)
+    if isinstance(self.wait_function, Timestamp):
+        if seconds > 0:
+            run.clock.sleep(seconds, record=False)
+    else:
+        run.clock.sleep(seconds)
 
 
 def wait_seconds(self: SecondsJSONata, env: Environment) -> int:
     """Spec, JSONata Wait State: "a JSONata string for the Seconds field whose value, when evaluated, MUST be a non-negative integer".
     moto cuts fractions off."""
     return whole_number(evaluate(self.string_jsonata, env), env, "Seconds", 0)
+
+
+def seconds_until(self: Timestamp, env: Environment) -> float:
+    """By the virtual clock, where moto asks the local one. Spec, Wait State: "Timestamps MUST conform to the RFC3339 profile of ISO 8601, with the
+    further restrictions that an uppercase \"T\" character MUST be used to separate date and time, and an uppercase \"Z\" character MUST be
+    present in the absence of a numeric time zone offset"."""
+    text = evaluate(self.string, env)
+    if not isinstance(text, str) or not TIMESTAMP.fullmatch(text):
+        raise failure(env, QUERY_ERROR, f"'Timestamp' must be a timestamp, got {json.dumps(text)}")
+    return (datetime.fromisoformat(text) - run.started).total_seconds() - run.clock.now
 
 
 def timeout_seconds(self: TimeoutSecondsJSONata, env: Environment) -> int:
@@ -451,6 +474,36 @@ def invoke_lambda(
             "StatusCode": 200,
         }
     )
+
+
+def start_execution(self: StateTaskServiceSfn, env: Environment) -> None:
+    """Runs another state machine, and waits for its end. Start workflow executions from a task state: with `.sync:2` "the output … is JSON"; a
+    failed execution is States.TaskFailed, whose cause is what DescribeExecution tells (moto's tests against AWS show its form)."""
+    if not str(self.resource.resource_arn).endswith(":states:startExecution.sync:2"):
+        raise HarnessFault(f"the harness does not know {self.resource.resource_arn}")
+    arguments = self._eval_parameters(env)
+    check_payload(env, arguments, "has Arguments")
+    limit = None if self.timeout.is_default_value() else float(evaluate(self.timeout, env))
+    arn, name = arguments["StateMachineArn"], str(uuid.uuid4())
+    job = run.start(arn, arguments.get("Input", {}), name)
+    try:
+        child = job() if limit is None else run.clock.bounded(job, limit)
+    except TimeoutError:
+        raise EvalTimeoutError from None
+    described = {
+        "ExecutionArn": f"{arn.replace(':stateMachine:', ':execution:')}:{name}",
+        "Input": arguments.get("Input", {}),
+        "Name": name,
+        "StateMachineArn": arn,
+    }
+    end = child.program_state()
+    if isinstance(end, ProgramError):
+        told = {"Cause": (end.error or {}).get("cause"), "Error": (end.error or {}).get("error")}
+        described = {**told, **described, "Input": json.dumps(described["Input"]), "Status": "FAILED"}
+        raise failure(env, TASK_FAILED, json.dumps(described)[:MAX_CAUSE])
+    result = {**described, "Output": child.states.get_input(), "Status": "SUCCEEDED"}
+    check_payload(env, result, "returned a result")
+    env.stack.append(result)
 
 
 def branch(env: Environment, program: Program, input_value: Any, prepare: Callable[[Environment], None] = lambda frame: None) -> Callable[[], Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ PSEUDO = {
     "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/conformance/0",
 }
 STATE_MACHINE = "AWS::Serverless::StateMachine"
+MAIN = "StateMachine"
 FUNCTION = "AWS::Serverless::Function"
 BUCKET = "AWS::S3::Bucket"
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
@@ -64,6 +65,8 @@ class Machine:
     functions: dict[str, Function]
     buckets: dict[str, str]
     name: str
+    nested: dict[str, str] = field(default_factory=dict)
+    """Definitions of the state machines that it starts, by ARN."""
 
 
 class Template:
@@ -82,12 +85,19 @@ class Template:
 
     def machine(self) -> Machine:
         machines = self.of_type(STATE_MACHINE)
-        if len(machines) != 1:
-            raise TemplateError(f"expected one {STATE_MACHINE}, found {len(machines)}")
-        [(name, properties)] = machines.items()
+        name = MAIN if MAIN in machines else next(iter(machines), "")
+        if not name or (name != MAIN and len(machines) > 1):
+            raise TemplateError(f"expected one {STATE_MACHINE}, or one of them called {MAIN}: found {', '.join(machines) or 'none'}")
+        nested = {self.ref(id_): self.definition(body) for id_, body in machines.items() if id_ != name}
+        properties = machines[name]
         functions = {self.get_att(id_, "Arn"): self.function(id_, body) for id_, body in self.of_type(FUNCTION).items()}
         buckets = {id_: self.ref(id_) for id_ in self.of_type(BUCKET)}
-        return Machine(self.definition(properties), functions, buckets, name)
+        return Machine(self.definition(properties), functions, buckets, name, nested)
+
+    def definitions(self) -> dict[str, str]:
+        """The text of every definition by its file."""
+        self.machine()
+        return {body["DefinitionUri"]: self.definition(body) for body in self.of_type(STATE_MACHINE).values()}
 
     def definition(self, properties: dict[str, Any]) -> str:
         """The definition's text with the substitutions done."""
@@ -196,4 +206,4 @@ class Template:
 
 def pascal(name: str) -> str:
     """`my-step` -> `MyStep`, as logical ids are made."""
-    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_]", name))
+    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[-_.]", name))

@@ -156,13 +156,15 @@ def validate(folder: Path, jsonata: Jsonata) -> list[str]:
         problems += [f"template.yaml: {problem}" for problem in handlers(template)]
         for properties in template.of_type(STATE_MACHINE).values():
             problems += [f"template.yaml: {problem}" for problem in substitutions(template, properties)]
-        definition = template.machine().definition
+        definitions = template.definitions()
     except (TemplateError, OSError, KeyError) as error:
         return [*problems, f"template.yaml: {error}"]
-    found = asl.check(definition, jsonata)
-    if not any("is not JSON:" in problem for problem in found):
-        found += asl_validator(definition)
-    return problems + [f"workflow.asl.json: {problem}" for problem in found]
+    for file, definition in definitions.items():
+        found = asl.check(definition, jsonata)
+        if not any("is not JSON:" in problem for problem in found):
+            found += asl_validator(definition)
+        problems += [f"{file}: {problem}" for problem in found]
+    return problems
 
 
 def main(folders: list[str]) -> int:

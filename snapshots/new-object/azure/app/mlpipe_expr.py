@@ -4,11 +4,21 @@ Numbers are IEEE doubles, as in JSON; one without a fraction is held as an int, 
 Whatever has no meaning raises: a run fails with `ExpressionError`, it never goes on with a silent null.
 """
 
+import base64
+import datetime
+import json
 import math
 import re
 from decimal import Decimal
 
 MAX_INTEGER = 2**53 - 1
+MOST_IN_RANGE = 10_000
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+JSON_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|-?[0-9][0-9.eE+-]*')
+TIME_TEXT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:\.([0-9]{1,9}))?(Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])")
+DURATION_TEXT = re.compile(r"[1-9][0-9]{0,8}[smhd]")
+LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+UPPER = {lower: lower - 32 for lower in range(ord("a"), ord("z") + 1)}
 INTEGER_TEXT = re.compile(r"-?[0-9]+")
 NUMBER_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -301,6 +311,114 @@ def keys(value):
     if not isinstance(value, dict):
         raise ExpressionError(f"keys of {kind(value)}")
     return sorted(value)
+
+
+def matches(text, pattern):
+    return re.search(pattern, strings(text)[0]) is not None
+
+
+def lower_ascii(text):
+    return strings(text)[0].translate(LOWER)
+
+
+def upper_ascii(text):
+    return strings(text)[0].translate(UPPER)
+
+
+def boolean_of(value):
+    if isinstance(value, str) and value in ("true", "false"):
+        return value == "true"
+    return boolean(value)
+
+
+def total(values):
+    """From left to right: Python's own sum rounds otherwise."""
+    if not isinstance(values, list):
+        raise ExpressionError(f"sum of {kind(values)}")
+    result = 0.0
+    for value in numbers(*values):
+        result += value
+    return number(result)
+
+
+def rounded(value):
+    """Half to even, as Python does."""
+    return number(round(numbers(value)[0]))
+
+
+def integers(*bounds):
+    start, end = numbers(*bounds) if len(bounds) == 2 else (0, numbers(*bounds)[0])
+    if start != math.floor(start) or end != math.floor(end):
+        raise ExpressionError("range needs integers")
+    if end - start > MOST_IN_RANGE:
+        raise ExpressionError("range gives at most 10,000 items")
+    return list(range(int(start), int(end)))
+
+
+def values(value):
+    return [value[key] for key in keys(value)]
+
+
+def merge(first, second):
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        raise ExpressionError(f"merge of {kind(first)} and {kind(second)}")
+    return {**first, **second}
+
+
+def json_text(value):
+    """Compact, with the keys of objects by code point."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json_text(key)}:{json_text(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(json_text, value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return "null" if value is None else string(value)
+
+
+def parse_json(text):
+    text, = strings(text)
+    for token in JSON_TOKEN.findall(text):
+        digits = token.lstrip("-")
+        if digits.isdecimal() and (len(digits) > 16 or int(digits) > MAX_INTEGER):
+            raise ExpressionError("the integer is beyond 2^53 - 1")
+    try:
+        return plain(json.loads(text, parse_constant=not_json))
+    except (ValueError, RecursionError) as error:
+        raise ExpressionError(f"not JSON: {error}") from None
+
+
+def not_json(text):
+    raise ExpressionError(f"{text} is not JSON")
+
+
+def base64_text(text):
+    return base64.b64encode(strings(text)[0].encode()).decode()
+
+
+def timestamp(text):
+    """Unix seconds, to the millisecond."""
+    found = TIME_TEXT.fullmatch(strings(text)[0])
+    if not found:
+        raise ExpressionError("the text is not a time like 2030-01-31T08:00:00Z")
+    whole, fraction, zone = found.groups()
+    try:
+        seconds = datetime.datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).timestamp()
+    except ValueError as error:
+        raise ExpressionError(f"the text is not a time: {error}") from None
+    return number((int(seconds) * 1000 + int((fraction or "").ljust(3, "0")[:3])) / 1000)
+
+
+def duration(text):
+    text, = strings(text)
+    if not DURATION_TEXT.fullmatch(text):
+        raise ExpressionError("the text is not a duration like 30s, 10m, 2h or 90d")
+    return int(text[:-1]) * UNITS[text[-1]]
+
+
+def items(value):
+    """What a macro goes through: a list, or an object's keys."""
+    return value if isinstance(value, list) else keys(value)
 
 
 def default(path, other):

@@ -147,8 +147,12 @@ def _pattern(regexp: Any, function: str) -> re.Pattern[str]:
     text = _text(regexp, function)
     if re.search(r"\(\?[=!<]|\\[1-9]", text):
         raise value_error(f"{function}: not in RE2: {text}")
+    # RE2 writes a character by its number in braces, and its `$` is the end of the text alone.
+    text = re.sub(r"\\x\{([0-9A-Fa-f]{1,6})\}", lambda code: f"\\U{int(code[1], 16):08x}", text)
+    tokens = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
+    text = tokens.sub(lambda token: r"\Z" if token[0] == "$" else token[0], text)
     try:
-        return re.compile(text)
+        return re.compile(text, re.ASCII)
     except re.error as error:
         raise value_error(f"{function}: {error}") from None
 
