@@ -23,14 +23,11 @@ struct Pending {
 /// A problem for each step that uses what the target leaves out.
 pub fn check(pipeline: &Pipeline, target: &'static str) -> Problems {
     let mut problems = Problems::new();
-    // Azure runs it all.
-    if target == "azure" {
+    // AWS and Azure run it all.
+    if target != "gcp" {
         return problems;
     }
     for step in &pipeline.steps {
-        if target == "aws" {
-            continue;
-        }
         let used = [
             ("for_each", step.for_each.is_some()),
             ("catch", !step.catch.is_empty()),

@@ -4,7 +4,7 @@
 //! small round it fits; two may not.
 
 use crate::expr::ast::TextPart;
-use crate::expr::{BinaryOp, Expr, ExprKind, Function, Template, Type};
+use crate::expr::{BinaryOp, Expr, ExprKind, Function, Macro, Template, Type};
 
 /// True where the object of the outputs surely fits.
 pub(super) fn fits(outputs: &[(String, Template)]) -> bool {
@@ -49,7 +49,7 @@ fn of(expr: &Expr) -> usize {
         | ExprKind::Run(_)
         | ExprKind::Error(_)
         | ExprKind::Trigger(_) => 0,
-        ExprKind::Param(_) | ExprKind::StepOutput(_) | ExprKind::Local(..) => 1,
+        ExprKind::Param(_) | ExprKind::StepOutput(_) | ExprKind::Local(..) | ExprKind::Variable(_) => 1,
         ExprKind::Field(base, _) | ExprKind::Index(base, _) => of(base),
         ExprKind::List(items) => items.iter().map(of).sum(),
         ExprKind::Object(fields) => fields.iter().map(|(_, value)| of(value)).sum(),
@@ -58,7 +58,8 @@ fn of(expr: &Expr) -> usize {
         ExprKind::Binary(..) => 0,
         ExprKind::Ternary(_, yes, no) => of(yes).max(of(no)),
         ExprKind::Call(Function::Default, arguments) => arguments.iter().map(of).max().unwrap_or(0),
-        // `join`, `json`, `range` and others give more than they take.
-        ExprKind::Call(..) => 2,
+        ExprKind::Macro(call) if call.kind == Macro::Filter => of(&call.items),
+        // `join`, `json`, `range`, `map` and others give more than they take.
+        ExprKind::Call(..) | ExprKind::Macro(_) => 2,
     }
 }
