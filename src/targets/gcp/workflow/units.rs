@@ -30,12 +30,16 @@ impl Writer<'_> {
         let list = self.variables.taken.name(&format!("{id}_items"));
         let outputs = result.unwrap_or_else(|| self.variables.taken.name(&format!("{id}_outputs")));
         let value = self.printer().template(&for_each.list, &format!("{id}_list"));
-        self.library.helpers.insert("list_of");
-        let read = Call {
-            result: Some(list.clone()),
-            ..Call::new("list_of", [("x", value)])
+        let read = if for_each.list.is_safe() && matches!(template_type(&for_each.list), Type::List(_)) {
+            Action::Assign(vec![(list.clone(), value)])
+        } else {
+            self.library.helpers.insert("list_of");
+            let read = Call {
+                result: Some(list.clone()),
+                ..Call::new("list_of", [("x", value)])
+            };
+            self.attempt(&step.path, "for_each", Body::Call(read))
         };
-        let read = self.attempt(&step.path, "for_each", Body::Call(read));
         out.push(Step::new(self.steps.name(&format!("{id}_items")), read));
         // As many places as items: each turn takes its own, whatever the order.
         self.library.helpers.insert("positions");
