@@ -6,6 +6,8 @@ mod cli;
 mod diagnostics;
 mod docs;
 mod explain;
+mod graphs;
+mod planning;
 mod robustness;
 mod schema;
 mod snapshots;
