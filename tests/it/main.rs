@@ -6,6 +6,7 @@ mod cli;
 mod diagnostics;
 mod docs;
 mod explain;
+mod expressions;
 mod robustness;
 mod schema;
 mod snapshots;
