@@ -73,6 +73,8 @@ def on_ours(sources: Sources, source: str, argument: Any) -> dict[str, Any]:
         return {"refused": str(error)}
     except Fault as error:
         return {"fault": str(error)}
+    except Exception as error:
+        return {"fault": repr(error)}
     if outcome.failed and quotas_met:
         return {"limit": quotas_met[0]}
     if outcome.failed:

@@ -26,7 +26,7 @@ STRINGS = [
     "2024-02-29T23:59:59.123456+02:00", "2023-02-29T00:00:00Z", "1969-12-31T23:59:59.9Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "2030-01-31 08:00:00Z", "30s", "10m",
     "2h", "90d", "0s", "1.5s", "s", "a,b,,c", ",", "a.b", "aXbxC", "İı", "ſK", "__proto__", "length", "item-1", "key=value", "A" * 300, "x,😀" * 700,
 ]  # fmt: skip
-KEYS = ["a", "b", "c", "a.b", 'a"b', "a'b", "a`b", "", "é", "😀", "\ue000", "x y", "$k", "0", "10", "2", "length", "constructor", "__proto__", "sequence", "in", "not", "null", "${x}", "{%", "toString"]
+KEYS = ["a", "b", "c", "a.b", 'a"b', "a'b", "a`b", "", "é", "😀", "\ue000", "x y", "$k", "0", "10", "2", "length", "constructor", "sequence", "in", "not", "null", "${x}", "{%", "toString"]
 FIELDS = ["a", "b", "c", "length", "constructor", "sequence", "type"]
 PATTERNS = ["a", "^a", "b$", "^[a-z]+$", "[0-9]+", "^.$", "^a|b$", "é", "x{2,}", "(ab)?c", "\\\\d+", "\\\\.", "[^a]", "^$", "😀", "^\\\\s*$", "A{3}", "\\\\w\\\\W"]
 SCALARS = ("number", "string", "boolean")
@@ -402,7 +402,8 @@ class Trees:
         if roll < 0.4:
             return [f".{self.random.choice(FIELDS)}"]
         if roll < 0.6:
-            return [f"[{quoted(self.random.choice(KEYS))}]"]
+            key = self.random.choice([*KEYS, "__proto__"])
+            return [f"[{quoted(key)}]"]
         if roll < 0.75:
             return [f"[{self.random.choice([0, 0, 1, 2])}]"]
         return ["[", (self.node(self.random.choice(["number", "string", "any"]), min(depth, 1)), TERNARY), "]"]

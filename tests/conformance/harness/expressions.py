@@ -22,7 +22,8 @@ TARGETS = ("jsonata", "workflows", "python")
 # What no other engine has: an answer of this kind is not compared.
 LIMIT = "limit"
 BATCH = 2000
-MOST_SHRINKS = 60
+# Differences that are made smaller, and rounds that each may take: a round starts every engine anew.
+MOST_SHRUNK, MOST_ROUNDS = 8, 25
 
 
 def main(arguments: list[str]) -> int:
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
             counts.update(result.counts())
             if result.differs():
                 found += 1
-                case, result = (case, result) if options.no_shrink else shrunk(case, result, engines)
+                case, result = (case, result) if options.no_shrink or found > MOST_SHRUNK else shrunk(case, result, engines)
                 print(f"seed {seed}: {shown(case)}\n{result.shown()}", flush=True)
     print(f"{counts['refused']} refused by the compiler, {counts['value']} with a value, {counts['error']} with an error, {counts[LIMIT]} times a quota of Workflows")
     print(f"{len(seeds)} expressions from seed {options.seed} on, {found} differ")
@@ -115,9 +116,9 @@ def same(left: Any, right: Any) -> bool:
 def shrunk(case: Case, result: Result, engines: Engines) -> tuple[Case, Result]:
     """The smallest case that was found on the way to one that differs in the same targets."""
     wrong = result.wrong()
-    for _ in range(MOST_SHRINKS):
+    for _ in range(MOST_ROUNDS):
         size = weight(case)
-        smaller = sorted((less for less in case.smaller() if weight(less) < size), key=weight)[:400]
+        smaller = sorted((less for less in case.smaller() if weight(less) < size), key=weight)[:150]
         kept = next(((less, found) for less, found in zip(smaller, engines.run(smaller)) if found.wrong() == wrong), None)
         if kept is None:
             return case, result
