@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
+use jiff::civil::Date;
 use regex::Regex;
 use serde_json::{Map, Number, Value};
 
@@ -397,8 +398,8 @@ fn call(function: Function, arguments: &[&Value]) -> Result<Value, String> {
             Ok(keys.into_iter().map(|key| Value::from(key.as_str())).collect())
         }
         (Function::Keys, _) => Err(wrong("an object")),
-        (Function::Matches, [Value::String(text), Value::String(pattern)]) => match pattern::read(pattern) {
-            Ok(pattern) => Ok(pattern::is_match(&pattern, text).into()),
+        (Function::Matches, [Value::String(text), Value::String(pattern)]) => match pattern::is_match(pattern, text) {
+            Ok(found) => Ok(found.into()),
             Err(refused) => Err(refused.what),
         },
         (Function::Matches, _) => Err(wrong("a string and a pattern")),
@@ -457,8 +458,12 @@ fn call(function: Function, arguments: &[&Value]) -> Result<Value, String> {
 }
 
 fn range(start: f64, end: f64) -> Result<Value, String> {
-    if start.fract() != 0.0 || end.fract() != 0.0 {
+    if [start, end].iter().any(|bound| bound.fract() != 0.0) {
         return Err("`range` takes integers".to_owned());
+    }
+    // Beyond these, counting on gives the same double again.
+    if [start, end].iter().any(|bound| bound.abs() > MAX_INTEGER as f64) {
+        return Err(OUT_OF_RANGE.to_owned());
     }
     if end - start > MOST_IN_RANGE {
         return Err(format!("`range` gives at most {MOST_IN_RANGE} items"));
@@ -520,16 +525,25 @@ fn large_integer(json: &str) -> bool {
 pub fn unix_seconds(text: &str) -> Option<f64> {
     static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(
-            r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
+            r"^([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,9}))?(?:Z|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))$",
         )
         .ok()
     });
-    if !FORM.as_ref()?.is_match(text) {
-        return None;
-    }
-    let time: jiff::Timestamp = text.parse().ok()?;
-    let nanoseconds = time.as_nanosecond();
-    Some(nanoseconds.div_euclid(1_000_000) as f64 / 1000.0)
+    let parts = FORM.as_ref()?.captures(text)?;
+    let part = |index| parts.get(index).map_or("", |part| part.as_str());
+    let number = |index| part(index).parse::<i64>().unwrap_or(0);
+    // By days, as the last of year 9999 lie beyond the crate's points in time. Python knows no year 0.
+    let date: Date = part(1).parse().ok().filter(|date: &Date| date.year() > 0)?;
+    let days = i64::from(date.since(Date::constant(1970, 1, 1)).ok()?.get_days());
+    let minutes = (days * 24 + number(2)) * 60 + number(3);
+    let offset = number(7) * 60 + number(8);
+    let minutes = if part(6) == "-" {
+        minutes + offset
+    } else {
+        minutes - offset
+    };
+    let milliseconds: i64 = format!("{:0<3.3}", part(5)).parse().ok()?;
+    Some(((minutes * 60 + number(4)) * 1000 + milliseconds) as f64 / 1000.0)
 }
 
 /// `30s`, `10m`, `2h`, `90d` in seconds.
