@@ -291,7 +291,7 @@ impl Planner<'_> {
             })
             .collect();
         let seconds: Vec<f64> = steps.iter().map(|&step| self.seconds[step]).collect();
-        Part::new(&before, &seconds).nested().renumbered(steps)
+        Part::new(&before, &seconds).nested(self.before.len()).renumbered(steps)
     }
 
     fn members<'s>(&'s self, list: &'s [usize], set: usize) -> impl Iterator<Item = usize> + 's {
