@@ -20,6 +20,9 @@ const WIDTHS: [usize; 4] = [1, 3, 8, 24];
 /// What limits the work on one part: the number of cuts looked at in depth, beyond which only the best is.
 const BUDGET: usize = 1_000;
 
+/// Beyond this many steps in the whole graph, less is spent on each part.
+const MANY: usize = 1_000;
+
 /// Steps of the part, a bit each. Each set here is convex: what lies between two of its steps is in it.
 type Set = u64;
 
@@ -93,11 +96,7 @@ impl Part {
     /// The best nesting found. `of` is how many steps the whole graph has: the more, the less is spent on each part.
     pub fn nested(&mut self, of: usize) -> Tree {
         let all = (0..self.before.len()).fold(0, |set, step| set | bit(step));
-        let effort = match of {
-            0..=256 => WIDTHS.len() - 1,
-            257..=1024 => 2,
-            _ => 1,
-        };
+        let effort = if of <= MANY { WIDTHS.len() - 1 } else { 2 };
         self.cost(all, effort);
         self.tree(all)
     }
