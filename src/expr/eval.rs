@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
+use jiff::civil::DateTime;
 use regex::Regex;
 use serde_json::{Map, Number, Value};
 
@@ -397,8 +398,8 @@ fn call(function: Function, arguments: &[&Value]) -> Result<Value, String> {
             Ok(keys.into_iter().map(|key| Value::from(key.as_str())).collect())
         }
         (Function::Keys, _) => Err(wrong("an object")),
-        (Function::Matches, [Value::String(text), Value::String(pattern)]) => match pattern::read(pattern) {
-            Ok(pattern) => Ok(pattern::is_match(&pattern, text).into()),
+        (Function::Matches, [Value::String(text), Value::String(pattern)]) => match pattern::is_match(pattern, text) {
+            Ok(found) => Ok(found.into()),
             Err(refused) => Err(refused.what),
         },
         (Function::Matches, _) => Err(wrong("a string and a pattern")),
@@ -457,8 +458,12 @@ fn call(function: Function, arguments: &[&Value]) -> Result<Value, String> {
 }
 
 fn range(start: f64, end: f64) -> Result<Value, String> {
-    if start.fract() != 0.0 || end.fract() != 0.0 {
+    if [start, end].iter().any(|bound| bound.fract() != 0.0) {
         return Err("`range` takes integers".to_owned());
+    }
+    // Beyond these, counting on gives the same double again.
+    if [start, end].iter().any(|bound| bound.abs() > MAX_INTEGER as f64) {
+        return Err(OUT_OF_RANGE.to_owned());
     }
     if end - start > MOST_IN_RANGE {
         return Err(format!("`range` gives at most {MOST_IN_RANGE} items"));
@@ -520,16 +525,26 @@ fn large_integer(json: &str) -> bool {
 pub fn unix_seconds(text: &str) -> Option<f64> {
     static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(
-            r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
+            r"^([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,9}))?(?:Z|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))$",
         )
         .ok()
     });
     if !FORM.as_ref()?.is_match(text) {
         return None;
     }
-    let time: jiff::Timestamp = text.parse().ok()?;
-    let nanoseconds = time.as_nanosecond();
-    Some(nanoseconds.div_euclid(1_000_000) as f64 / 1000.0)
+    // Not as a timestamp: jiff's end before the last day of the year 9999.
+    let (local, zone) = text.split_at(text.rfind(['Z', '+', '-'])?);
+    let local: DateTime = local.parse().ok().filter(|local: &DateTime| local.year() > 0)?;
+    let offset = match zone.split_once(':') {
+        Some((hours, minutes)) => {
+            let sign = if hours.starts_with('-') { -1 } else { 1 };
+            sign * (hours.get(1..)?.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60)
+        }
+        None => 0,
+    };
+    let since = local.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
+    let milliseconds = since.as_nanos().div_euclid(1_000_000) - i128::from(offset) * 1000;
+    Some(milliseconds as f64 / 1000.0)
 }
 
 /// `30s`, `10m`, `2h`, `90d` in seconds.

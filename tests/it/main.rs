@@ -6,6 +6,7 @@ mod cli;
 mod diagnostics;
 mod docs;
 mod explain;
+mod expressions;
 mod graphs;
 mod planning;
 mod robustness;

@@ -254,6 +254,7 @@ pub(super) enum Helper {
     BooleanOf,
     Finite,
     ItemOf,
+    WalkOf,
     OneOf,
     OrderOf,
     IsIn,
@@ -281,6 +282,7 @@ impl Helper {
             Self::BooleanOf => "$booleanOf",
             Self::Finite => "$finiteOf",
             Self::ItemOf => "$itemOf",
+            Self::WalkOf => "$walkOf",
             Self::OneOf => "$oneOf",
             Self::OrderOf => "$orderOf",
             Self::IsIn => "$isIn",
@@ -305,6 +307,7 @@ impl Helper {
     /// Helpers that this one calls.
     pub fn needs(self) -> &'static [Self] {
         match self {
+            Self::WalkOf => &[Self::ItemOf],
             Self::StringOf => &[Self::TextOf],
             Self::ItemsOf => &[Self::OrderOf],
             Self::ValuesOf => &[Self::OrderOf, Self::OneOf],
@@ -323,10 +326,14 @@ impl Helper {
                  ? ($i >= 0 and $i = $floor($i) ? $x[$i]) \
                  : $type($x) = 'object' and $type($i) = 'string' ? ($i in $keys($x) ? $lookup($x, $i)) }"
             }
+            Self::WalkOf => {
+                "$walkOf := function($x, $keys) { \
+                 $reduce($keys, function($found, $key) { $itemOf($found, $key) }, $x) }"
+            }
             Self::OneOf => "$oneOf := function($x) { $type($x) = 'array' ? [[$x]] : $x }",
             Self::OrderOf => {
                 "$orderOf := function($x) { $type($x) = 'string' \
-                 ? $replace($x, /[\\ud800-\\udbff]/, '\\uffff$0') : $x }"
+                 ? $replace($replace($x, /\\uffff/, '\\uffff\\u0000'), /[\\ud800-\\udbff]/, '\\uffff$0') : $x }"
             }
             Self::IsIn => {
                 "$isIn := function($x, $xs) { $type($xs) = 'array' \
@@ -364,9 +371,9 @@ impl Helper {
                  : $error('no boolean') }"
             }
             Self::RangeOf => {
-                "$rangeOf := function($a, $b) { $type($a) != 'number' or $type($b) != 'number' \
-                 or $floor($a) != $a or $floor($b) != $b or $b - $a > 10000 ? $error('no range') \
-                 : $b <= $a ? [] : [$a..$b - 1] }"
+                "$rangeOf := function($a, $b) {( \
+                 $whole := function($n) { $type($n) = 'number' and $floor($n) = $n and $abs($n) <= 9007199254740991 }; \
+                 $whole($a) and $whole($b) and $b - $a <= 10000 ? $b <= $a ? [] : [$a..$b - 1] : $error('no range') )}"
             }
             Self::ValuesOf => {
                 "$valuesOf := function($x) { $type($x) != 'object' ? $error('not an object') \
@@ -384,7 +391,8 @@ impl Helper {
             Self::ParseOf => {
                 "$parsedOf := function($x) { $type($x) != 'string' ? $error('no text') \
                  : $count($filter($match($replace($x, /\"(\\\\.|[^\\\\\"])*\"/, '_'), /[0-9][0-9.eE+\\-]*/).match, \
-                 function($t) { $contains($t, /^[0-9]+$/) and $number($t) > 9007199254740991 })) > 0 \
+                 function($t) { $number($t) > 9007199254740991 and $contains($t, /^[0-9]+$/) })) > 0 \
+                 or $contains($replace($x, /\\\\\\\\|\\\\u[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F]/, '_'), /\\\\u[dD][89a-fA-F]/) \
                  ? $error('out of range') : $parse($x) }"
             }
             Self::Base64Of => BASE64,
@@ -394,7 +402,7 @@ impl Helper {
                  ? $x : $error('no time'); $d := $substring($t, 0, 10); \
                  $rest := $substringAfter($t & ($contains($t, '.') ? '' : '.'), '.'); \
                  $digits := $replace($rest, /[^0-9].*/, '') & '000'; \
-                 $substring($fromMillis($toMillis($d & 'T00:00:00.000Z')), 0, 10) != $d ? $error('no such day') \
+                 $substring($d, 0, 4) = '0000' or $substring($fromMillis($toMillis($d & 'T00:00:00.000Z')), 0, 10) != $d ? $error('no such day') \
                  : ($toMillis($replace($t, /\\.[0-9]+/, '')) + $number('1' & $substring($digits, 0, 3)) - 1000) / 1000 )}"
             }
             Self::SecondsOf => {

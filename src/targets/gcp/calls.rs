@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::steps::{Action, Body, Call, Retry as RetryBlock, Routine, Step, expression};
+use super::steps::{Action, Body, Call, Case, Retry as RetryBlock, Routine, Step, Then, expression};
 use crate::expr::workflows::{Library, quote};
 use crate::model::{OnError, Retry};
 
@@ -13,7 +13,16 @@ pub struct Calls {
     /// Subworkflows that call, by name.
     policies: IndexMap<String, Retry>,
     /// Subworkflows that decide on a retry, by name.
-    predicates: IndexMap<String, Vec<OnError>>,
+    predicates: IndexMap<String, (Vec<OnError>, Of)>,
+}
+
+/// What a retry sees of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// What a call of a function raised.
+    Call,
+    /// What a step raised: `{name, message, step}`.
+    Step,
 }
 
 /// What a function receives.
@@ -48,9 +57,9 @@ impl Calls {
     }
 
     /// The `retry` of a step; None for a single attempt.
-    pub fn retry(&mut self, retry: &Retry) -> Option<RetryBlock> {
+    pub fn retry(&mut self, retry: &Retry, of: Of) -> Option<RetryBlock> {
         (retry.attempts > 1).then(|| RetryBlock {
-            predicate: self.predicate(&retry.on),
+            predicate: self.predicate(&retry.on, of),
             max_retries: retry.attempts.saturating_sub(1),
             initial_delay: retry.delay,
             max_delay: retry.max_delay,
@@ -58,8 +67,9 @@ impl Calls {
         })
     }
 
-    fn predicate(&mut self, on: &[OnError]) -> String {
-        if let Some((name, _)) = self.predicates.iter().find(|(_, list)| list.as_slice() == on) {
+    fn predicate(&mut self, on: &[OnError], of: Of) -> String {
+        let known = |(list, other): &(Vec<OnError>, Of)| list.as_slice() == on && *other == of;
+        if let Some((name, _)) = self.predicates.iter().find(|(_, predicate)| known(predicate)) {
             return name.clone();
         }
         let wanted = match on {
@@ -74,7 +84,7 @@ impl Calls {
             name = format!("{wanted}_{number}");
             number += 1;
         }
-        self.predicates.insert(name.clone(), on.to_vec());
+        self.predicates.insert(name.clone(), (on.to_vec(), of));
         name
     }
 
@@ -85,34 +95,52 @@ impl Calls {
             .iter()
             .map(|(name, retry)| {
                 library.helpers.insert("fail_step");
-                call_routine(name, self.retry(retry))
+                call_routine(name, self.retry(retry, Of::Call))
             })
             .collect();
-        routines.extend(self.predicates.iter().map(|(name, on)| {
-            library.helpers.insert("call_error");
-            predicate_routine(name, on)
+        routines.extend(self.predicates.iter().map(|(name, (on, of))| {
+            library.helpers.insert(match of {
+                Of::Call => "call_error",
+                Of::Step => "step_error",
+            });
+            predicate_routine(name, on, *of)
         }));
         routines
     }
 }
 
-fn predicate_routine(name: &str, on: &[OnError]) -> Routine {
-    let mut steps = vec![read_error()];
-    if on.contains(&OnError::All) {
+/// The names of errors that stand for classes and names, but for `all`.
+pub fn names(on: &[OnError]) -> Vec<&str> {
+    on.iter()
+        .flat_map(|on| match on {
+            OnError::All => vec![],
+            OnError::Transient => vec!["WorkerCrashed", "ServiceUnavailable"],
+            OnError::Timeout => vec!["timeout"],
+            OnError::Name(name) => vec![name.as_str()],
+        })
+        .collect()
+}
+
+fn predicate_routine(name: &str, on: &[OnError], of: Of) -> Routine {
+    let mut steps = vec![read_error(of)];
+    if of == Of::Step {
+        // A group that ran out of time takes no part in the retries within it.
         steps.push(Step::new(
-            "answer",
-            Action::Return(expression("error.name != \"ExpressionError\"")),
+            "out_of_time",
+            Action::Switch(vec![Case {
+                condition: "map.get(e, \"deadline\") != null".to_owned(),
+                then: Then::Return(json!(false)),
+            }]),
         ));
+    }
+    if on.contains(&OnError::All) {
+        let condition = match of {
+            Of::Call => "error.name != \"ExpressionError\"",
+            Of::Step => "not (error.name in [\"ExpressionError\", \"ParamMismatch\"])",
+        };
+        steps.push(Step::new("answer", Action::Return(expression(condition))));
     } else {
-        let names: Vec<&str> = on
-            .iter()
-            .flat_map(|on| match on {
-                OnError::All => vec![],
-                OnError::Transient => vec!["WorkerCrashed", "ServiceUnavailable"],
-                OnError::Timeout => vec!["timeout"],
-                OnError::Name(name) => vec![name.as_str()],
-            })
-            .collect();
+        let names = names(on);
         let quoted: Vec<String> = names.iter().map(|name| quote(name)).collect();
         let mut list = format!("[{}]", quoted.join(", "));
         if list.len() > 300 {
@@ -169,8 +197,10 @@ fn call_routine(name: &str, retry: Option<RetryBlock>) -> Routine {
         Action::Try {
             body,
             retry,
-            error: "e".to_owned(),
-            except: vec![Step::new("fail", Action::Call(fail_step(expression("step"))))],
+            except: Some((
+                "e".to_owned(),
+                vec![Step::new("fail", Action::Call(fail_step(expression("step"))))],
+            )),
         },
     ));
     steps.push(Step::new("done", Action::Return(expression("response.body"))));
@@ -207,10 +237,14 @@ pub fn fail_step(step: Value) -> Call {
 }
 
 /// `error`: the name and message of what was caught.
-fn read_error() -> Step {
+fn read_error(of: Of) -> Step {
+    let helper = match of {
+        Of::Call => "call_error",
+        Of::Step => "step_error",
+    };
     let call = Call {
         result: Some("error".to_owned()),
-        ..Call::new("call_error", [("e", expression("e"))])
+        ..Call::new(helper, [("e", expression("e"))])
     };
     Step::new("read_error", Action::Call(call))
 }

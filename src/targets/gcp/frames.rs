@@ -18,11 +18,33 @@ pub type Frame = usize;
 /// The main routine.
 pub const ROOT: Frame = 0;
 
+/// A step with its places.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// The step.
+    pub ix: StepIx,
+    /// The loop over its items.
+    pub items: Option<Loop>,
+    /// The steps of a group.
+    pub block: Option<Tree>,
+}
+
+/// A loop over the items of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Loop {
+    /// The place of a turn.
+    pub frame: Frame,
+    /// Its number among the parallel steps.
+    pub id: usize,
+    /// True where turns run side by side.
+    pub parallel: bool,
+}
+
 /// The plan, with numbers for its parallel steps and branches.
 #[derive(Clone, Debug)]
 pub enum Tree {
     /// One step.
-    Run(StepIx),
+    Run(Box<Unit>),
     /// In order.
     Seq(Vec<Tree>),
     /// Side by side.
@@ -89,10 +111,14 @@ struct Read {
 }
 
 #[derive(Debug)]
-struct Builder {
+struct Builder<'a> {
+    pipeline: &'a Pipeline,
+    plan: &'a Plan,
     places: Vec<Place>,
-    /// Where each step runs.
+    /// Where each step's body runs.
     runs: Vec<Frame>,
+    /// Where each step ends: round the loop over its items.
+    ends: Vec<Frame>,
     /// Where each step's condition is evaluated.
     guards: Vec<Frame>,
     /// Where the statuses that conditions read are read.
@@ -106,12 +132,15 @@ struct Builder {
 /// The plan with its places. Parallel steps deeper than Workflows nests them run one after the other: the order honours every edge.
 pub fn layout(pipeline: &Pipeline, plan: &Plan, variables: &Variables) -> (Tree, Layout) {
     let mut builder = Builder {
+        pipeline,
+        plan,
         places: vec![Place {
             parent: ROOT,
             depth: 0,
             par: None,
         }],
         runs: vec![ROOT; pipeline.steps.len()],
+        ends: vec![ROOT; pipeline.steps.len()],
         guards: vec![ROOT; pipeline.steps.len()],
         status_reads: Vec::new(),
         order: vec![0; pipeline.steps.len()],
@@ -123,16 +152,12 @@ pub fn layout(pipeline: &Pipeline, plan: &Plan, variables: &Variables) -> (Tree,
     (tree, layout)
 }
 
-impl Builder {
+impl Builder<'_> {
     fn tree(&mut self, node: &Node, frame: Frame, nesting: usize) -> Tree {
         match node {
             Node::Run(ix) => {
-                self.ran += 1;
-                if let (Some(place), Some(order)) = (self.runs.get_mut(ix.0), self.order.get_mut(ix.0)) {
-                    *place = frame;
-                    *order = self.ran;
-                }
-                Tree::Run(*ix)
+                let unit = self.unit(*ix, frame, nesting);
+                Tree::Run(Box::new(unit))
             }
             Node::Seq(nodes) => Tree::Seq(nodes.iter().map(|node| self.tree(node, frame, nesting)).collect()),
             Node::Par(nodes) if nesting == NESTING => {
@@ -164,6 +189,47 @@ impl Builder {
         }
     }
 
+    fn unit(&mut self, ix: StepIx, frame: Frame, nesting: usize) -> Unit {
+        let (pipeline, plan) = (self.pipeline, self.plan);
+        let step = pipeline.step(ix);
+        let mut nesting = nesting;
+        let items = step.for_each.as_ref().map(|for_each| {
+            let id = self.pars;
+            self.pars += 1;
+            let parallel = nesting < NESTING && for_each.max_concurrency != Some(1);
+            nesting += usize::from(parallel);
+            Loop {
+                frame: self.place(frame, Some(id)),
+                id,
+                parallel,
+            }
+        });
+        let body = items.map_or(frame, |items| items.frame);
+        self.put(ix, body, frame);
+        let block = plan.groups.get(&ix).map(|node| {
+            let inside = self.place(body, None);
+            self.tree(node, inside, nesting)
+        });
+        for fallback in step.fallbacks() {
+            let inside = self.place(body, None);
+            self.put(fallback, inside, inside);
+        }
+        Unit { ix, items, block }
+    }
+
+    fn put(&mut self, ix: StepIx, run: Frame, end: Frame) {
+        self.ran += 1;
+        if let (Some(runs), Some(ends), Some(order)) = (
+            self.runs.get_mut(ix.0),
+            self.ends.get_mut(ix.0),
+            self.order.get_mut(ix.0),
+        ) {
+            *runs = run;
+            *ends = end;
+            *order = self.ran;
+        }
+    }
+
     fn place(&mut self, parent: Frame, par: Option<usize>) -> Frame {
         let depth = self.places.get(parent).map_or(0, |place| place.depth) + 1;
         self.places.push(Place { parent, depth, par });
@@ -175,16 +241,17 @@ impl Builder {
             .steps
             .iter()
             .enumerate()
-            .map(|(index, step)| (step.id.as_str(), index))
+            .map(|(index, step)| (step.path.as_str(), index))
             .collect();
         let mut outputs: Vec<Vec<Read>> = vec![Vec::new(); pipeline.steps.len()];
         let mut statuses = outputs.clone();
+        let mut errors = outputs.clone();
         let mut note = |expr: &Expr, read: Read| {
             for (id, what) in step_reads(expr) {
                 let reads = match what {
                     StepRead::Output => &mut outputs,
                     StepRead::Status => &mut statuses,
-                    StepRead::Error => continue,
+                    StepRead::Error => &mut errors,
                 };
                 if let Some(reads) = index.get(id).and_then(|index| reads.get_mut(*index)) {
                     reads.push(read);
@@ -223,18 +290,21 @@ impl Builder {
         }
         let mut layout = Layout::default();
         for (position, step) in pipeline.steps.iter().enumerate() {
-            let assigned = self.runs.get(position).copied().unwrap_or(ROOT);
-            if let (Some(variable), Some(reads)) = (variables.statuses.get(&step.id), statuses.get(position)) {
+            let assigned = self.ends.get(position).copied().unwrap_or(ROOT);
+            if let (Some(variable), Some(reads)) = (variables.errors.get(&step.path), errors.get(position)) {
+                self.declare(variable, assigned, reads, First::Null, &mut layout);
+            }
+            if let (Some(variable), Some(reads)) = (variables.statuses.get(&step.path), statuses.get(position)) {
                 self.declare(variable, assigned, reads, First::Skipped, &mut layout);
             }
-            if let (Some(variable), Some(reads)) = (variables.outputs.get(&step.id), outputs.get(position)) {
+            if let (Some(variable), Some(reads)) = (variables.outputs.get(&step.path), outputs.get(position)) {
                 let home = self.declare(variable, assigned, reads, First::Null, &mut layout);
                 if step.output.as_ref().is_none_or(is_large) {
                     self.free(variable, home, reads, &mut layout);
                 }
             }
-            if let Some(variable) = variables.attempts.get(&step.id) {
-                let home = self.home(assigned);
+            if let Some(variable) = variables.attempts.get(&step.path) {
+                let home = self.home(self.runs.get(position).copied().unwrap_or(ROOT));
                 layout.declared.entry(home).or_default().push(Declared {
                     name: variable.clone(),
                     first: First::Zero,
@@ -257,7 +327,7 @@ impl Builder {
         let Some(last) = readers.and_then(|readers| readers.into_iter().max_by_key(order)) else {
             return;
         };
-        if self.runs.get(last.0) == Some(&home) {
+        if self.ends.get(last.0) == Some(&home) {
             layout.freed.entry(last).or_default().push(variable.to_owned());
         }
     }
@@ -309,7 +379,7 @@ impl Builder {
 }
 
 /// True for what may hold much.
-fn is_large(ty: &Type) -> bool {
+pub fn is_large(ty: &Type) -> bool {
     match ty {
         Type::Null | Type::Boolean | Type::Integer | Type::Number => false,
         Type::Optional(inner) => is_large(inner),

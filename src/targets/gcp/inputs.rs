@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::names::{Taken, environment, identifier};
-use super::steps::{Action, Case, Routine, Step, Then, expression};
+use super::steps::{Action, Case, Items, Routine, Step, Then, expression};
 use super::workflow::CONDITIONS;
 use crate::expr::workflows::{Library, Names, Printer, field_path, quote};
 use crate::expr::{BinaryOp, Expr, ExprKind, Type, UnaryOp};
@@ -345,7 +345,7 @@ fn list_routine(ty: &Type, item: &Type, library: &mut Library) -> Routine {
             "each",
             Action::For {
                 value: "item".to_owned(),
-                items: expression("x"),
+                items: Items::In(expression("x")),
                 steps: vec![Step::new("check", Action::Switch(vec![case]))],
             },
         ));

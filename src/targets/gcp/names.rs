@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 
 use super::helpers;
+use crate::expr::Local;
 use crate::model::{Kind, ON_FAILURE, Pipeline, TriggerKind};
 use crate::plan::Plan;
 
@@ -103,9 +104,9 @@ impl Taken {
     }
 }
 
-/// A step's id as an identifier.
-pub fn identifier(id: &str) -> String {
-    id.replace('-', "_")
+/// A step's path as an identifier.
+pub fn identifier(path: &str) -> String {
+    path.replace(['.', '-'], "_")
 }
 
 /// The name of a step's workflow step: its id, but for the words that `next` takes.
@@ -119,11 +120,15 @@ pub fn step_name(id: &str) -> String {
 /// The variables of a workflow.
 #[derive(Clone, Debug)]
 pub struct Variables {
-    /// With a step's output, by step id; only of those that something reads.
+    /// With a step's output, by step path; only of those that something reads.
     pub outputs: IndexMap<String, String>,
+    /// With what a step's `catch` caught, likewise.
+    pub errors: IndexMap<String, String>,
+    /// With what modifiers add, by step path.
+    pub locals: BTreeMap<(String, Local), String>,
     /// With a step's status, likewise.
     pub statuses: IndexMap<String, String>,
-    /// With the number of a step's attempt, by step id; only of those that are tried again.
+    /// With the number of a step's attempt, by step path; only of those that are tried again.
     pub attempts: IndexMap<String, String>,
     /// All names that are gone.
     pub taken: Taken,
@@ -133,7 +138,7 @@ pub struct Variables {
 pub fn variables(pipeline: &Pipeline, plan: &Plan) -> Variables {
     let reserved = BUILTINS.iter().chain(&OURS).map(|name| (*name).to_owned());
     let mut taken = Taken::new(reserved.chain(helpers::names().map(str::to_owned)));
-    let ids: BTreeSet<String> = pipeline.steps.iter().map(|step| identifier(&step.id)).collect();
+    let ids: BTreeSet<String> = pipeline.steps.iter().map(|step| identifier(&step.path)).collect();
     // A variable that cannot be named after its step must not take another's name.
     let fresh = |taken: &mut Taken, wanted: String| {
         let mut wanted = wanted;
@@ -144,25 +149,44 @@ pub fn variables(pipeline: &Pipeline, plan: &Plan) -> Variables {
     };
     let mut outputs = IndexMap::new();
     let mut statuses = IndexMap::new();
+    let mut errors = IndexMap::new();
+    let mut locals = BTreeMap::new();
     let mut attempts = IndexMap::new();
     for (index, step) in pipeline.steps.iter().enumerate() {
         let reads = plan.reads.get(index).copied().unwrap_or_default();
-        let id = identifier(&step.id);
-        if reads.output && matches!(step.kind, Kind::Function(_)) {
+        let id = identifier(&step.path);
+        let gives = !matches!(step.kind, Kind::Wait(_) | Kind::Fail { .. }) || !step.is_plain();
+        if reads.output && gives {
             let variable = if taken.all().contains(&id) {
                 fresh(&mut taken, format!("{id}_output"))
             } else {
                 taken.name(&id)
             };
-            outputs.insert(step.id.clone(), variable);
+            outputs.insert(step.path.clone(), variable);
         }
         if reads.status {
             let variable = fresh(&mut taken, format!("{id}_status"));
-            statuses.insert(step.id.clone(), variable);
+            statuses.insert(step.path.clone(), variable);
+        }
+        if reads.error && step.for_each.is_none() {
+            let variable = fresh(&mut taken, format!("{id}_error"));
+            errors.insert(step.path.clone(), variable);
+        }
+        let mut local = |what, wanted: String| {
+            let variable = fresh(&mut taken, wanted);
+            locals.insert((step.path.clone(), what), variable);
+        };
+        if let Some(for_each) = &step.for_each {
+            local(Local::Item, for_each.item.clone());
+            local(Local::Index, for_each.index.clone());
+        }
+        if step.repeat.is_some() {
+            local(Local::Previous, format!("{id}_previous"));
+            local(Local::Output, format!("{id}_run_output"));
         }
         if matches!(step.kind, Kind::Function(_)) && step.retry.attempts > 1 {
             let variable = fresh(&mut taken, format!("{id}_attempt"));
-            attempts.insert(step.id.clone(), variable);
+            attempts.insert(step.path.clone(), variable);
         }
     }
     if pipeline
@@ -175,6 +199,8 @@ pub fn variables(pipeline: &Pipeline, plan: &Plan) -> Variables {
     }
     Variables {
         outputs,
+        errors,
+        locals,
         statuses,
         attempts,
         taken,
@@ -290,7 +316,7 @@ impl Environment {
 /// whole keeps it apart from others; the last part, which tells them apart to a reader, is kept whole.
 pub fn resource(parts: &[&str], limit: usize) -> String {
     let whole = parts.join("-");
-    let name = whole.replace('_', "-");
+    let name = whole.replace(['_', '.'], "-");
     if name.len() <= limit && !name.ends_with('-') {
         return name;
     }
@@ -298,7 +324,7 @@ pub fn resource(parts: &[&str], limit: usize) -> String {
     let last = parts
         .last()
         .map_or("", |part| part.trim_end_matches(['-', '_']))
-        .replace('_', "-");
+        .replace(['_', '.'], "-");
     let left = limit.saturating_sub(hash.len() + last.len() + 2);
     let head: String = name.chars().take(left).collect();
     format!("{}-{hash}-{last}", head.trim_end_matches('-'))

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::steps::{Action, Case, Routine, Step, Then};
+use super::steps::{Action, Case, Items, Routine, Step, Then};
 use super::workflow::ASSIGNMENTS;
 use crate::expr::workflows::Statement;
 
@@ -40,7 +40,7 @@ fn statements(list: &[Statement], count: &mut usize) -> Vec<Step> {
                     name,
                     Action::For {
                         value: item.clone(),
-                        items: Value::String(format!("${{{list}}}")),
+                        items: Items::In(Value::String(format!("${{{list}}}"))),
                         steps: statements(body, count),
                     },
                 ));

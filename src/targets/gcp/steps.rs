@@ -50,7 +50,7 @@ pub enum Action {
         /// The loop's variable.
         value: String,
         /// What it goes through.
-        items: Value,
+        items: Items,
         /// A turn.
         steps: Vec<Step>,
     },
@@ -62,6 +62,8 @@ pub enum Action {
         value: String,
         /// What it goes through.
         items: Value,
+        /// Most turns at once; None: as many as Workflows runs.
+        limit: Option<u32>,
         /// A turn.
         steps: Vec<Step>,
     },
@@ -71,15 +73,22 @@ pub enum Action {
         body: Body,
         /// When it is tried again.
         retry: Option<Retry>,
-        /// The variable with the error.
-        error: String,
-        /// What happens then.
-        except: Vec<Step>,
+        /// The variable with the error, and what happens then; None: the error goes on.
+        except: Option<(String, Vec<Step>)>,
     },
     /// Fails.
     Raise(Value),
     /// Ends the routine with a value.
     Return(Value),
+}
+
+/// What a loop goes through.
+#[derive(Clone, Debug)]
+pub enum Items {
+    /// A list.
+    In(Value),
+    /// The integers from the first to the second, both included.
+    Range(Value, Value),
 }
 
 /// What a `try` tries.
@@ -120,6 +129,8 @@ pub enum Then {
     Raise(Value),
     /// Ends the routine.
     Return(Value),
+    /// Goes to a step of the same list, or to `break`.
+    Next(String),
 }
 
 /// When a `try` is repeated.
@@ -211,13 +222,20 @@ struct Plain<'a>(&'a Value);
 impl Serialize for Plain<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Value::String(text) if text.starts_with("${") => SingleQuoted(text).serialize(serializer),
+            Value::String(text) if text.starts_with("${") && text.chars().all(is_shown) => {
+                SingleQuoted(text).serialize(serializer)
+            }
             Value::Array(items) if items.is_empty() => FlowSeq::<Vec<()>>(Vec::new()).serialize(serializer),
             Value::Array(items) => serializer.collect_seq(items.iter().map(Plain)),
             Value::Object(fields) => serializer.collect_map(fields.iter().map(|(name, value)| (name, Plain(value)))),
             other => other.serialize(serializer),
         }
     }
+}
+
+/// True of what may stand in single quotes; the rest needs the escapes of double quotes, which the writer chooses by itself.
+fn is_shown(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 impl Serialize for Routine {
@@ -274,25 +292,28 @@ impl Serialize for Action {
                 shared,
                 value,
                 items,
+                limit,
                 steps,
             } => map.serialize_entry(
                 "parallel",
                 &ParallelLoop {
                     shared,
-                    turns: Loop { value, items, steps },
+                    limit: *limit,
+                    turns: Loop {
+                        value,
+                        items: &Items::In(items.clone()),
+                        steps,
+                    },
                 },
             )?,
-            Self::Try {
-                body,
-                retry,
-                error,
-                except,
-            } => {
+            Self::Try { body, retry, except } => {
                 map.serialize_entry("try", body)?;
                 if let Some(retry) = retry {
                     map.serialize_entry("retry", retry)?;
                 }
-                map.serialize_entry("except", &Except { error, except })?;
+                if let Some((error, except)) = except {
+                    map.serialize_entry("except", &Except { error, except })?;
+                }
             }
             Self::Raise(value) => map.serialize_entry("raise", &Plain(value))?,
             Self::Return(value) => map.serialize_entry("return", &Plain(value))?,
@@ -350,6 +371,7 @@ impl Serialize for Case {
             Then::Steps(steps) => map.serialize_entry("steps", &Steps(steps))?,
             Then::Raise(value) => map.serialize_entry("raise", &Plain(value))?,
             Then::Return(value) => map.serialize_entry("return", &Plain(value))?,
+            Then::Next(target) => map.serialize_entry("next", target)?,
         }
         map.end()
     }
@@ -385,7 +407,7 @@ impl Serialize for Branches<'_> {
 
 struct Loop<'a> {
     value: &'a str,
-    items: &'a Value,
+    items: &'a Items,
     steps: &'a [Step],
 }
 
@@ -393,7 +415,10 @@ impl Serialize for Loop<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(3))?;
         map.serialize_entry("value", self.value)?;
-        map.serialize_entry("in", &Plain(self.items))?;
+        match self.items {
+            Items::In(items) => map.serialize_entry("in", &Plain(items))?,
+            Items::Range(first, last) => map.serialize_entry("range", &FlowSeq([Plain(first), Plain(last)]))?,
+        }
         map.serialize_entry("steps", &Steps(self.steps))?;
         map.end()
     }
@@ -401,6 +426,7 @@ impl Serialize for Loop<'_> {
 
 struct ParallelLoop<'a> {
     shared: &'a [String],
+    limit: Option<u32>,
     turns: Loop<'a>,
 }
 
@@ -409,6 +435,9 @@ impl Serialize for ParallelLoop<'_> {
         let mut map = serializer.serialize_map(None)?;
         if !self.shared.is_empty() {
             map.serialize_entry("shared", &FlowSeq(self.shared))?;
+        }
+        if let Some(limit) = self.limit {
+            map.serialize_entry("concurrency_limit", &limit)?;
         }
         map.serialize_entry("for", &self.turns)?;
         map.end()

@@ -23,6 +23,7 @@ class Proxy:
         self.authenticated = True
         self._lock = threading.Lock()
         self._attempts: Counter[str] = Counter()
+        self._tries: Counter[tuple[str, Any]] = Counter()
         self._run_ids: set[str] = set()
         self._problems: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -43,6 +44,7 @@ class Proxy:
         """Forgets what the calls of an earlier execution left."""
         with self._lock:
             self._attempts.clear()
+            self._tries.clear()
             self._run_ids.clear()
             self._problems.clear()
 
@@ -69,16 +71,20 @@ class Proxy:
         try:
             envelope = json.loads(body)
             step, run_id = envelope["step"], envelope["run_id"]
-            expected = self._attempts[step] + 1
+            attempt = envelope.get("attempt")
+            # Items, repetitions and tries of a group count anew: each second attempt has a first one of its own.
+            seen = self._tries[step, attempt]
+            known = attempt == 1 or (isinstance(attempt, int) and seen < self._tries[step, attempt - 1])
             if set(envelope) != {"run_id", "step", "attempt", "input"}:
                 self._problem(f"{function}: the envelope has the keys {sorted(envelope)}")
-            if envelope.get("attempt") != expected:
-                self._problem(f"{function}: attempt {envelope.get('attempt')!r}, not {expected}")
+            if not known:
+                self._problem(f"{function}: attempt {attempt!r} without one before it")
         except (ValueError, KeyError, TypeError):
             self._problem(f"{function}: no envelope: {body[:200]!r}")
             return
         with self._lock:
             self._attempts[step] += 1
+            self._tries[step, attempt] += 1
             self._run_ids.add(run_id)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

@@ -1,18 +1,20 @@
 //! `workflow.yaml`: the plan as Workflows steps, named after the pipeline's.
 
+mod units;
+
 use serde_json::{Map, Value, json};
 
-use super::calls::{self, Calls};
-use super::frames::{self, First, Frame, Layout, Tree};
-use super::limits::QUOTAS;
-use super::names::{self, Environment, Taken, Variables, identifier, step_name};
-use super::steps::{Action, Body, Call, Case, Routine, Step, Then, expression, to_yaml};
-use super::{helpers, inputs, routines};
 use crate::expr::ast::RunField;
 use crate::expr::workflows::{Library, Names, Printer, field_path};
 use crate::expr::{Expr, ExprKind, Template};
-use crate::model::{Handler, Join, Kind, ON_FAILURE, Pipeline, Retry, StepIx, Wait};
+use crate::model::{Handler, Join, ON_FAILURE, Pipeline, Retry, StepIx};
 use crate::plan::{Guard, Plan};
+use crate::targets::gcp::calls::{self, Calls, Of};
+use crate::targets::gcp::frames::{self, First, Frame, Layout, Tree, Unit};
+use crate::targets::gcp::limits::QUOTAS;
+use crate::targets::gcp::names::{self, Environment, Taken, Variables, identifier, step_name};
+use crate::targets::gcp::steps::{Action, Body, Call, Case, Routine, Step, Then, expression, to_yaml};
+use crate::targets::gcp::{helpers, inputs, routines};
 
 /// Assignments of one step: Workflows quotas, "Assignments per step".
 pub const ASSIGNMENTS: usize = 50;
@@ -41,8 +43,8 @@ fn written(pipeline: &Pipeline, plan: &Plan, environment: &Environment, compact:
         pipeline: pipeline.name.clone(),
         outputs: variables.outputs.clone(),
         statuses: variables.statuses.clone(),
-        errors: Default::default(),
-        locals: Default::default(),
+        errors: variables.errors.clone(),
+        locals: variables.locals.clone(),
         buckets: environment
             .buckets
             .iter()
@@ -50,7 +52,7 @@ fn written(pipeline: &Pipeline, plan: &Plan, environment: &Environment, compact:
             .collect(),
         taken: variables.taken.all().clone(),
     };
-    let ids = pipeline.steps.iter().map(|step| step_name(&step.id));
+    let ids = pipeline.steps.iter().map(|step| step_name(&step.path));
     let mut writer = Writer {
         pipeline,
         names: &names,
@@ -60,7 +62,10 @@ fn written(pipeline: &Pipeline, plan: &Plan, environment: &Environment, compact:
         library: Library::default(),
         calls: Calls::default(),
         steps: Taken::new(ids.chain([ON_FAILURE.to_owned()])),
-        parallel: false,
+        failures: vec![Failure::new("failure")],
+        stops: Vec::new(),
+        deadlines: Vec::new(),
+        again: false,
         compact,
     };
     let main = writer.main(&tree);
@@ -88,6 +93,22 @@ struct Invocation<'a> {
     result: Option<String>,
 }
 
+/// The variable by which branches tell each other of a failure.
+struct Failure {
+    variable: String,
+    /// True where something sets it: then it is declared.
+    used: bool,
+}
+
+impl Failure {
+    fn new(variable: impl Into<String>) -> Self {
+        Self {
+            variable: variable.into(),
+            used: false,
+        }
+    }
+}
+
 struct Writer<'a> {
     pipeline: &'a Pipeline,
     names: &'a Names,
@@ -98,8 +119,14 @@ struct Writer<'a> {
     calls: Calls,
     /// Names of steps of `main`.
     steps: Taken,
-    /// True where there is a parallel step: then `failure` is declared.
-    parallel: bool,
+    /// The failure variables of the blocks and loops round the step at hand, the inner ones last.
+    failures: Vec<Failure>,
+    /// Those of them that another branch may set meanwhile.
+    stops: Vec<String>,
+    /// The deadlines of the groups round the step at hand: the variable, and the group's path.
+    deadlines: Vec<(String, String)>,
+    /// True where the step at hand runs more than once without its variables being new.
+    again: bool,
     /// True where subworkflows call the functions.
     compact: bool,
 }
@@ -125,8 +152,7 @@ impl Writer<'_> {
                     Action::Try {
                         body: Body::Steps(body),
                         retry: None,
-                        error: "error".to_owned(),
-                        except,
+                        except: Some(("error".to_owned(), except)),
                     },
                 ));
             }
@@ -167,7 +193,7 @@ impl Writer<'_> {
             };
             assign.push(("function_urls".to_owned(), expression(value)));
         }
-        if self.parallel {
+        if self.failures.first().is_some_and(|failure| failure.used) {
             assign.push(("failure".to_owned(), Value::Null));
         }
         assign.extend(self.declared(frames::ROOT));
@@ -204,9 +230,9 @@ impl Writer<'_> {
                     self.tree(node, branch.as_deref_mut(), out);
                 }
             }
-            Tree::Run(ix) => {
-                self.stop(*ix, branch, out);
-                self.run(*ix, out);
+            Tree::Run(unit) => {
+                self.stop(unit.ix, branch, out);
+                self.run(unit, out);
             }
             Tree::Par { id, branches } => {
                 if let Some(first) = branches.first().and_then(|(_, tree)| first(tree)) {
@@ -238,62 +264,36 @@ impl Writer<'_> {
     fn stop(&mut self, ix: StepIx, branch: Option<&mut bool>, out: &mut Vec<Step>) {
         let Some(started) = branch else { return };
         if std::mem::replace(started, true) {
-            let id = identifier(&self.pipeline.step(ix).id);
-            out.push(Step::new(self.steps.name(&format!("before_{id}")), raise_failure()));
+            let id = identifier(&self.pipeline.step(ix).path);
+            let stop = raise_failure(&self.stops);
+            out.push(Step::new(self.steps.name(&format!("before_{id}")), stop));
         }
     }
 
-    fn run(&mut self, ix: StepIx, out: &mut Vec<Step>) {
+    fn run(&mut self, unit: &Unit, out: &mut Vec<Step>) {
+        let ix = unit.ix;
         let step = self.pipeline.step(ix);
-        let id = step_name(&step.id);
         let start = out.len();
-        match &step.kind {
-            Kind::Function(_) => {
-                let input = self.printer().template(&step.input, &format!("{id}_input"));
-                let function = Invocation {
-                    step: &step.id,
-                    timeout: step.attempt_timeout(),
-                    retry: &step.retry,
-                    input,
-                    safe: step.input.is_safe(),
-                    result: self.names.outputs.get(&step.id).cloned(),
-                };
-                self.function(function, out);
-            }
-            Kind::Wait(Wait::Duration(seconds)) => {
-                let call = Call::new("sys.sleep", [("seconds", json!(seconds))]);
-                out.push(Step::new(id.clone(), Action::Call(call)));
-            }
-            // `pending` keeps these away.
-            Kind::Wait(Wait::Until(_)) | Kind::Group(_) => {}
-            Kind::Fail { error, message } => {
-                let name = self.printer().string_template(error, &format!("{id}_error"));
-                let message_value = self.printer().string_template(message, &format!("{id}_message"));
-                let raise = Action::Raise(json!({ "name": name, "message": message_value, "step": step.id }));
-                if is_text(error) && is_text(message) {
-                    out.push(Step::new(id.clone(), raise));
-                } else {
-                    let inner = Step::new(self.steps.name(&format!("raise_{id}")), raise);
-                    let action = self.attempt(&step.id, "fail", Body::Steps(vec![inner]));
-                    out.push(Step::new(id.clone(), action));
-                }
-            }
-        }
-        let status = self.names.statuses.get(&step.id);
+        self.unit(unit, out);
+        let status = self.names.statuses.get(&step.path);
         let mut after: Vec<(String, Value)> = status
             .map(|status| (status.clone(), json!("succeeded")))
             .into_iter()
             .collect();
         let freed = self.layout.freed.get(&ix).into_iter().flatten();
         after.extend(freed.map(|variable| (variable.clone(), Value::Null)));
-        if let Some(Step {
-            action: Action::Assign(assign),
-            ..
-        }) = out.get_mut(start + 1)
+        let last = out.len().saturating_sub(1);
+        if let (
+            true,
+            Some(Step {
+                action: Action::Assign(assign),
+                ..
+            }),
+        ) = (last > start, out.get_mut(last))
         {
             assign.extend(after);
         } else if !after.is_empty() {
-            let name = self.steps.name(&format!("after_{id}"));
+            let name = self.steps.name(&format!("after_{}", step_name(&step.path)));
             out.push(Step::new(name, Action::Assign(after)));
         }
         if let (Some(comment), Some(step)) = (&step.description, out.get_mut(start)) {
@@ -317,7 +317,7 @@ impl Writer<'_> {
         let attempts = self.variables.attempts.get(function.step).cloned();
         let mut call = calls::post(
             self.url(function.step),
-            function.timeout,
+            self.within(function.timeout),
             calls::Envelope {
                 step: json!(function.step),
                 attempt: attempts.as_ref().map_or(json!(1), expression),
@@ -327,12 +327,17 @@ impl Writer<'_> {
         call.result.clone_from(&function.result);
         let fail = calls::fail_step(json!(function.step));
         self.library.helpers.insert("fail_step");
-        let except = vec![Step::new(
+        let mut except = self.out_of_time(&name);
+        except.push(Step::new(
             self.steps.name(&format!("{name}_failed")),
             Action::Call(fail),
-        )];
+        ));
         let (outer, body) = match attempts {
             Some(attempts) => {
+                if self.again {
+                    let first = Action::Assign(vec![(attempts.clone(), json!(0))]);
+                    out.push(Step::new(self.steps.name(&format!("{name}_first")), first));
+                }
                 let count = Action::Assign(vec![(attempts.clone(), expression(format!("{attempts} + 1")))]);
                 let steps = vec![
                     Step::new(self.steps.name(&format!("{name}_attempt")), count),
@@ -342,14 +347,13 @@ impl Writer<'_> {
             }
             None => (name.clone(), Body::Call(call)),
         };
-        let retry = self.calls.retry(function.retry);
+        let retry = self.calls.retry(function.retry, Of::Call);
         out.push(Step::new(
             outer,
             Action::Try {
                 body,
                 retry,
-                error: "e".to_owned(),
-                except,
+                except: Some(("e".to_owned(), except)),
             },
         ));
         if let Some(result) = function.result {
@@ -372,7 +376,7 @@ impl Writer<'_> {
         let args = [
             ("step", json!(function.step)),
             ("url", self.url(function.step)),
-            ("timeout", json!(function.timeout)),
+            ("timeout", self.within(function.timeout)),
             ("input", function.input.clone()),
         ];
         Call {
@@ -390,14 +394,13 @@ impl Writer<'_> {
         Action::Try {
             body,
             retry: None,
-            error: "e".to_owned(),
-            except: vec![Step::new(name, fail)],
+            except: Some(("e".to_owned(), vec![Step::new(name, fail)])),
         }
     }
 
     fn guarded(&mut self, guard: &Guard, then: Vec<Step>, out: &mut Vec<Step>) {
         let step = self.pipeline.step(guard.step);
-        let id = identifier(&step.id);
+        let id = identifier(&step.path);
         let when = step.when.as_ref().filter(|_| guard.when);
         let mut ran_steps = Vec::new();
         let ran = self.ran(guard, &id, &mut ran_steps);
@@ -430,7 +433,7 @@ impl Writer<'_> {
             let variable = self.variables.taken.name(&format!("{id}_condition"));
             let name = self.steps.name(&format!("evaluate_{id}"));
             let assign = Action::Assign(vec![(variable.clone(), expression(condition))]);
-            let evaluate = self.attempt(&step.id, "when", Body::Steps(vec![Step::new(name, assign)]));
+            let evaluate = self.attempt(&step.path, "when", Body::Steps(vec![Step::new(name, assign)]));
             inner.push(Step::new(self.steps.name(&format!("condition_{id}")), evaluate));
             inner.push(self.switch(&format!("when_{id}"), variable, then));
         }
@@ -445,7 +448,7 @@ impl Writer<'_> {
         let statuses: Vec<&String> = guard
             .ran
             .iter()
-            .filter_map(|ix| self.names.statuses.get(&self.pipeline.step(*ix).id))
+            .filter_map(|ix| self.names.statuses.get(&self.pipeline.step(*ix).path))
             .collect();
         let list = match statuses.as_slice() {
             [] => return None,
@@ -476,46 +479,58 @@ impl Writer<'_> {
         Step::new(self.steps.name(name), Action::Switch(vec![case]))
     }
 
+    /// The failure variable of the block at hand, which from now on is declared.
+    fn failure(&mut self) -> String {
+        match self.failures.last_mut() {
+            Some(failure) => {
+                failure.used = true;
+                failure.variable.clone()
+            }
+            None => "failure".to_owned(),
+        }
+    }
+
     fn parallel_step(&mut self, id: usize, branches: &[(Frame, Tree)], out: &mut Vec<Step>) {
-        self.parallel = true;
-        let mut shared = vec!["failure".to_owned()];
+        let failure = self.failure();
+        let mut shared = vec![failure.clone()];
         shared.extend(self.layout.shared.get(&id).into_iter().flatten().cloned());
         let name = self.steps.name("parallel");
         let many = branches.len() > BRANCHES;
         let branches: Vec<(String, Vec<Step>)> = branches
             .iter()
-            .map(|(frame, tree)| self.branch(*frame, tree, many))
+            .map(|(frame, tree)| self.branch(*frame, tree, many, &failure))
             .collect();
         let action = if many {
             self.turns(shared, branches)
         } else {
             Action::Parallel { shared, branches }
         };
-        out.push(
-            Step::new(&name, action)
-                .with_comment("A branch that fails sets `failure`; then the others start no further step."),
-        );
-        out.push(Step::new(self.steps.name(&format!("after_{name}")), raise_failure()));
+        out.push(Step::new(&name, action).with_comment(format!(
+            "A branch that fails sets `{failure}`; then the others start no further step."
+        )));
+        let failed = raise_failure(&[failure]);
+        out.push(Step::new(self.steps.name(&format!("after_{name}")), failed));
     }
 
     /// A branch: its name, after its first step, and its steps.
-    fn branch(&mut self, frame: Frame, tree: &Tree, started: bool) -> (String, Vec<Step>) {
-        let id = first(tree).map_or_else(String::new, |ix| identifier(&self.pipeline.step(ix).id));
+    fn branch(&mut self, frame: Frame, tree: &Tree, started: bool, failure: &str) -> (String, Vec<Step>) {
+        let id = first(tree).map_or_else(String::new, |ix| identifier(&self.pipeline.step(ix).path));
         let name = self.steps.name(&format!("{id}_branch"));
         let mut body = self.assign(&format!("init_{name}"), self.declared(frame));
         let mut started = started;
+        self.stops.push(failure.to_owned());
         self.tree(tree, Some(&mut started), &mut body);
+        self.stops.pop();
         let note = Step::new(
             self.steps.name(&format!("{name}_failed")),
-            Action::Assign(vec![("failure".to_owned(), expression("default(failure, e)"))]),
+            Action::Assign(vec![(failure.to_owned(), expression(format!("default({failure}, e)")))]),
         );
         let attempt = Step::new(
             self.steps.name(&format!("try_{name}")),
             Action::Try {
                 body: Body::Steps(body),
                 retry: None,
-                error: "e".to_owned(),
-                except: vec![note],
+                except: Some(("e".to_owned(), vec![note])),
             },
         );
         (name, vec![attempt])
@@ -541,32 +556,37 @@ impl Writer<'_> {
             shared,
             value: "branch".to_owned(),
             items,
+            limit: None,
             steps,
         }
     }
 
     fn outputs(&mut self, out: &mut Vec<Step>) {
         let pipeline = self.pipeline;
-        let mut printer = self.printer();
-        let values: Map<String, Value> = pipeline
-            .root
-            .outputs
-            .iter()
-            .map(|(name, template)| {
-                let hint = format!("{}_output", identifier(name));
-                (name.clone(), printer.template(template, &hint))
-            })
-            .collect();
+        let values = self.output_values(&pipeline.root.outputs, "");
         if pipeline.root.outputs.iter().all(|(_, template)| template.is_safe()) {
-            out.push(Step::new(self.steps.name("outputs"), Action::Return(values.into())));
+            out.push(Step::new(self.steps.name("outputs"), Action::Return(values)));
             return;
         }
         let variable = self.variables.taken.name("outputs");
         let name = self.steps.name("evaluate_outputs");
-        let assign = Action::Assign(vec![(variable.clone(), values.into())]);
+        let assign = Action::Assign(vec![(variable.clone(), values)]);
         let evaluate = self.attempt("outputs", "outputs", Body::Steps(vec![Step::new(name, assign)]));
         out.push(Step::new(self.steps.name("outputs"), evaluate));
         out.push(Step::new(self.steps.name("done"), Action::Return(expression(variable))));
+    }
+
+    /// The outputs of a block as a map; `prefix` names the routines that they may need.
+    fn output_values(&mut self, outputs: &[(String, Template)], prefix: &str) -> Value {
+        let mut printer = self.printer();
+        let values: Map<String, Value> = outputs
+            .iter()
+            .map(|(name, template)| {
+                let hint = format!("{prefix}{}_output", identifier(name));
+                (name.clone(), printer.template(template, &hint))
+            })
+            .collect();
+        values.into()
     }
 
     /// Runs the handler, whose own failure is dropped, and fails with the error.
@@ -590,13 +610,12 @@ impl Writer<'_> {
         for step in &mut steps {
             step.comment = handler.description.as_deref().map(one_line).unwrap_or_default();
             if let Action::Try { except, .. } = &mut step.action {
-                *except = vec![keep.clone()];
+                *except = Some(("e".to_owned(), vec![keep.clone()]));
             } else if let Action::Call(call) = &step.action {
                 step.action = Action::Try {
                     body: Body::Call(call.clone()),
                     retry: None,
-                    error: "e".to_owned(),
-                    except: vec![keep.clone()],
+                    except: Some(("e".to_owned(), vec![keep.clone()])),
                 };
             }
         }
@@ -609,17 +628,18 @@ impl Writer<'_> {
     }
 }
 
-/// `failure` raised where there is one.
-fn raise_failure() -> Action {
-    Action::Switch(vec![Case {
-        condition: "failure != null".to_owned(),
-        then: Then::Raise(expression("failure")),
-    }])
+/// A failure of another branch raised where there is one, an outer one first.
+fn raise_failure(failures: &[String]) -> Action {
+    let cases = failures.iter().map(|failure| Case {
+        condition: format!("{failure} != null"),
+        then: Then::Raise(expression(failure)),
+    });
+    Action::Switch(cases.collect())
 }
 
 fn first(tree: &Tree) -> Option<StepIx> {
     match tree {
-        Tree::Run(ix) => Some(*ix),
+        Tree::Run(unit) => Some(unit.ix),
         Tree::Seq(nodes) => nodes.iter().find_map(first),
         Tree::Par { branches, .. } => branches.iter().find_map(|(_, tree)| first(tree)),
         Tree::If { guard, .. } => Some(guard.step),
