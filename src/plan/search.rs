@@ -11,17 +11,23 @@ use super::structure::Tree;
 /// The most steps of a part that is searched.
 pub const MOST: usize = 64;
 
-/// Up to this many cuts, all are looked at.
-const ALL_CUTS: usize = 64;
+/// Up to this many cuts, all are looked at: with 7 steps always.
+const ALL_CUTS: usize = 128;
 
 /// How many of the best cuts are nested: at the top of a part, below that, and below that; then only the best.
 const WIDTHS: [usize; 4] = [1, 3, 8, 24];
 
 /// What limits the work on one part: the number of cuts looked at in depth, beyond which only the best is.
-const BUDGET: usize = 3_000;
+const BUDGET: usize = 1_000;
+
+/// Beyond this many steps in the whole graph, less is spent on each part.
+const MANY: usize = 1_000;
 
 /// Steps of the part, a bit each. Each set here is convex: what lies between two of its steps is in it.
 type Set = u64;
+
+/// Microseconds, per step of the part.
+type Times = [u64; MOST];
 
 /// A part of a graph, its steps numbered in an order that honours every edge.
 pub struct Part {
@@ -87,10 +93,11 @@ impl Part {
         }
     }
 
-    /// The best nesting found.
-    pub fn nested(&mut self) -> Tree {
+    /// The best nesting found. `of` is how many steps the whole graph has: the more, the less is spent on each part.
+    pub fn nested(&mut self, of: usize) -> Tree {
         let all = (0..self.before.len()).fold(0, |set, step| set | bit(step));
-        self.cost(all, WIDTHS.len() - 1);
+        let effort = if of <= MANY { WIDTHS.len() - 1 } else { 2 };
+        self.cost(all, effort);
         self.tree(all)
     }
 
@@ -166,19 +173,23 @@ impl Part {
 
     /// Cuts worth a look with their lower bounds, the best first; true where these are all.
     fn cuts(&self, set: Set) -> (Vec<(Cost, Set)>, bool) {
+        let ends = self.ends(set);
+        let tails = self.tails(set);
         let (mut firsts, all) = match self.all_cuts(set) {
             Some(firsts) => (firsts, true),
-            None => (self.some_cuts(set), false),
+            None => (self.some_cuts(set, &ends, &tails), false),
         };
         firsts.sort_unstable();
         firsts.dedup();
+        let longest = |times: &Times, set: Set| bits(set).map(|step| times[step]).max().unwrap_or(0);
         let mut cuts: Vec<_> = firsts
             .into_iter()
             .filter(|&first| first != 0 && first != set)
             .map(|first| {
                 let second = set & !first;
+                // Nothing before a step of the first side is cut off, and nothing after one of the second.
                 let bound = Cost {
-                    micros: self.critical(first) + self.critical(second),
+                    micros: longest(&ends, first) + longest(&tails, second),
                     waits: self.waits(first, second),
                 };
                 (bound, first)
@@ -205,26 +216,32 @@ impl Part {
         Some(found.into_iter().collect())
     }
 
-    /// By time, from both ends: what can have ended by a time, what must have started; and round each step, what
-    /// is before it and what is not after it.
-    fn some_cuts(&self, set: Set) -> Vec<Set> {
-        let ends = self.ends(set);
-        let tails = self.tails(set);
+    /// By time, from both ends: what can have ended by a time, what has started, what must have ended or started for
+    /// the rest to be done in a time; and round each step, what is before it and what is not after it.
+    fn some_cuts(&self, set: Set, ends: &Times, tails: &Times) -> Vec<Set> {
+        let longest = bits(set).map(|step| ends[step]).max().unwrap_or(0);
         let mut firsts = Vec::new();
+        let mut by = |time: &dyn Fn(usize) -> u64| {
+            let mut steps: Vec<(u64, usize)> = bits(set).map(|step| (time(step), step)).collect();
+            steps.sort_unstable();
+            // Steps of one time stay together.
+            let mut first = 0;
+            for same in steps.chunk_by(|(a, _), (b, _)| a == b) {
+                first |= same.iter().fold(0, |sum, (_, step)| sum | bit(*step));
+                firsts.push(first);
+            }
+        };
+        by(&|step| ends[step]);
+        by(&|step| ends[step] - self.micros[step]);
+        by(&|step| longest - tails[step]);
+        by(&|step| longest + self.micros[step] - tails[step]);
         for step in bits(set) {
-            let (end, tail) = (ends[step], tails[step]);
-            let start = end - self.micros[step];
-            let rest = tail - self.micros[step];
-            let chosen = |f: &dyn Fn(usize) -> bool| bits(set).filter(|&s| f(s)).fold(0, |sum, s| sum | bit(s));
-            firsts.push(chosen(&|other| ends[other] <= end));
-            firsts.push(chosen(&|other| ends[other] - self.micros[other] <= start));
-            firsts.push(chosen(&|other| tails[other] > tail));
-            firsts.push(chosen(&|other| tails[other] - self.micros[other] > rest));
             firsts.push(self.earlier[step] & set);
             firsts.push((self.earlier[step] | bit(step)) & set);
             firsts.push(set & !self.later[step]);
             firsts.push(set & !self.later[step] & !bit(step));
         }
+        // A step that takes no time starts with what follows it.
         firsts.retain(|&first| bits(first).all(|step| self.before[step] & set & !first == 0));
         firsts
     }
@@ -240,13 +257,8 @@ impl Part {
             .sum()
     }
 
-    fn critical(&self, set: Set) -> u64 {
-        let ends = self.ends(set);
-        bits(set).map(|step| ends[step]).max().unwrap_or(0)
-    }
-
     /// When each step can end.
-    fn ends(&self, set: Set) -> [u64; MOST] {
+    fn ends(&self, set: Set) -> Times {
         let mut ends = [0; MOST];
         for step in bits(set) {
             ends[step] = self.micros[step] + bits(self.before[step] & set).map(|from| ends[from]).max().unwrap_or(0);
@@ -255,7 +267,7 @@ impl Part {
     }
 
     /// How long each step and what follows it takes.
-    fn tails(&self, set: Set) -> [u64; MOST] {
+    fn tails(&self, set: Set) -> Times {
         let mut tails = [0; MOST];
         let mut left = set;
         while left != 0 {

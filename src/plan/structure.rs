@@ -157,20 +157,18 @@ impl Planner<'_> {
     /// Parts without an edge between them, each sorted by position, in the order of their first step in the file.
     fn components(&mut self, steps: &[usize]) -> Vec<Vec<usize>> {
         let set = self.mark(steps);
-        let mut part_of = std::collections::BTreeMap::new();
+        let mut found = vec![false; steps.len()];
         let mut parts: Vec<Vec<usize>> = Vec::new();
         for &root in steps {
-            if part_of.contains_key(&root) {
+            if std::mem::replace(&mut found[self.slot[root]], true) {
                 continue;
             }
             let mut stack = vec![root];
             let mut part = Vec::new();
-            part_of.insert(root, parts.len());
             while let Some(step) = stack.pop() {
                 part.push(step);
                 for &next in self.before[step].iter().chain(&self.after[step]) {
-                    if self.member[next] == set && !part_of.contains_key(&next) {
-                        part_of.insert(next, parts.len());
+                    if self.member[next] == set && !std::mem::replace(&mut found[self.slot[next]], true) {
                         stack.push(next);
                     }
                 }
@@ -291,7 +289,7 @@ impl Planner<'_> {
             })
             .collect();
         let seconds: Vec<f64> = steps.iter().map(|&step| self.seconds[step]).collect();
-        Part::new(&before, &seconds).nested().renumbered(steps)
+        Part::new(&before, &seconds).nested(self.before.len()).renumbered(steps)
     }
 
     fn members<'s>(&'s self, list: &'s [usize], set: usize) -> impl Iterator<Item = usize> + 's {
@@ -304,14 +302,19 @@ fn waits(before: &[Vec<usize>], tree: &Tree, seconds: &[f64]) -> Vec<Note> {
     let mut start = vec![0.0; seconds.len()];
     schedule(tree, 0.0, seconds, &mut start);
     let mut notes = Vec::new();
+    // The last step looked at that needs each.
+    let mut needed_by = vec![usize::MAX; seconds.len()];
     tree.each_join(&mut |first, second| {
         let (mut lasts, mut firsts) = (Vec::new(), Vec::new());
         first.ends(&mut lasts, |items| items.last());
         second.ends(&mut firsts, |items| items.first());
         for step in firsts {
+            for &earlier in &before[step] {
+                needed_by[earlier] = step;
+            }
             let waits_for: Vec<StepIx> = lasts
                 .iter()
-                .filter(|last| !before[step].contains(last))
+                .filter(|&&last| needed_by[last] != step)
                 .map(|&last| StepIx(last))
                 .collect();
             if waits_for.is_empty() {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mlpipe::plan::structure::{schedule, structure};
+use mlpipe::plan::Note;
+use mlpipe::plan::structure::{Tree, schedule, structure};
 
 /// A graph whose steps are numbered in an order that honours every edge.
 #[derive(Clone, Debug)]
@@ -142,13 +143,24 @@ impl Graph {
         end.into_iter().fold(0.0, f64::max)
     }
 
-    /// What the plan takes, in seconds.
-    pub fn planned(&self) -> f64 {
+    /// What is planned.
+    pub fn structure(&self) -> (Tree, Vec<Note>) {
         let order: Vec<usize> = (0..self.before.len()).collect();
-        let (tree, _) = structure(self.before.clone(), &order, &self.seconds);
-        let mut start = vec![f64::NAN; order.len()];
+        structure(self.before.clone(), &order, &self.seconds)
+    }
+
+    /// The makespan of the plan over the critical path.
+    pub fn ratio(&self) -> f64 {
+        self.planned() / self.critical()
+    }
+
+    /// What the plan takes, in seconds. Panics where it breaks an edge or leaves a step out.
+    pub fn planned(&self) -> f64 {
+        let (tree, _) = self.structure();
+        let mut start = vec![f64::NAN; self.before.len()];
         let end = schedule(&tree, 0.0, &self.seconds, &mut start);
         for (step, before) in self.before.iter().enumerate() {
+            assert!(start[step].is_finite(), "{step} is left out");
             for &from in before {
                 assert!(
                     start[from] + self.seconds[from] <= start[step],
@@ -246,4 +258,16 @@ pub fn kinds(count: usize) -> Vec<(String, Vec<Graph>)> {
         kinds.push((format!("layers of up to {width}"), graphs.collect()));
     }
     kinds
+}
+
+/// Graphs of these sizes, `count` of each, small enough for [`Graph::optimal`].
+pub fn small(sizes: std::ops::RangeInclusive<usize>, count: usize) -> Vec<Graph> {
+    let mut chance = Chance(3);
+    sizes
+        .flat_map(|size| std::iter::repeat_n(size, count))
+        .map(|size| {
+            let degree = 1.0 + chance.below(4) as f64 * 0.5;
+            chance.any_dag(size, degree)
+        })
+        .collect()
 }
