@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::convert::MAX_INTEGER;
 use super::names;
-use super::operators::{conversion, numeric};
+use super::operators::{conversion, magnitude, numeric};
 use super::parse::{Call, Syntax, SyntaxKind};
 use super::pattern;
 use super::problems::ExprProblem;
@@ -238,7 +239,9 @@ fn types(checker: &mut Checker, function: Function, arguments: &[Expr]) -> Optio
         }
         Function::Int => {
             given.takes(first, Kinds::NUMBER.or(Kinds::STRING), "a number or a string")?;
-            Some((Type::Integer, first.ty == Type::Integer))
+            // `round` and the like give integers of any size.
+            let exact = first.ty == Type::Integer && magnitude(first) <= MAX_INTEGER as f64;
+            Some((Type::Integer, exact))
         }
         Function::Double => {
             given.takes(first, Kinds::NUMBER.or(Kinds::STRING), "a number or a string")?;

@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use super::convert::MAX_INTEGER;
 use super::guards;
 use super::names;
 use super::parse::{Syntax, SyntaxKind};
 use super::problems::ExprProblem;
 use super::types::Kinds;
 use super::typing::Checker;
-use super::{BinaryOp, Expr, ExprKind, Type, UnaryOp};
+use super::{BinaryOp, Expr, ExprKind, Function, Type, UnaryOp};
 use crate::syntax::span::Span;
 
 impl Checker<'_> {
@@ -219,12 +220,17 @@ impl Checker<'_> {
             }
             BinaryOp::In => (Type::Boolean, self.membership(&left, &right)?),
         };
-        Some(Expr {
+        let mut expr = Expr {
             ty,
             safe: left.safe && right.safe && exact,
             kind: ExprKind::Binary(op, Box::new(left), Box::new(right)),
             span,
-        })
+        };
+        // A result that is not finite is a failure.
+        if expr.safe && expr.ty.is_numeric() {
+            expr.safe = magnitude(&expr).is_finite();
+        }
+        Some(expr)
     }
 
     /// Two operands of one of the kinds; true where their types prove it.
@@ -399,5 +405,40 @@ pub(super) fn symbol(op: BinaryOp) -> &'static str {
         BinaryOp::And => "&&",
         BinaryOp::Or => "||",
         BinaryOp::In => "in",
+    }
+}
+
+/// Parts that [`magnitude`] looks at: longer sums count as unknown.
+const MOST_PARTS: usize = 64;
+
+/// What the number's magnitude cannot exceed; infinite where a result may be.
+pub(super) fn magnitude(expr: &Expr) -> f64 {
+    within(expr, &mut { MOST_PARTS })
+}
+
+fn within(expr: &Expr, parts: &mut usize) -> f64 {
+    *parts = match parts.checked_sub(1) {
+        Some(left) => left,
+        None => return f64::INFINITY,
+    };
+    match &expr.kind {
+        ExprKind::Literal(value) => value.as_f64().map_or(f64::MAX, f64::abs),
+        ExprKind::Unary(_, operand) => within(operand, parts),
+        ExprKind::Binary(op, left, right) => {
+            let (a, b) = (within(left, parts), within(right, parts));
+            match op {
+                BinaryOp::Add | BinaryOp::Subtract => a + b,
+                BinaryOp::Multiply => a * b,
+                // What is proved to be safe divides by a literal.
+                BinaryOp::Divide => a / b,
+                _ => b,
+            }
+        }
+        ExprKind::Ternary(_, yes, no) => within(yes, parts).max(within(no, parts)),
+        ExprKind::Call(Function::Size, _) => 1e9,
+        ExprKind::Call(Function::Int, _) => MAX_INTEGER as f64,
+        ExprKind::Call(..) => f64::MAX,
+        _ if expr.ty == Type::Integer => MAX_INTEGER as f64,
+        _ => f64::MAX,
     }
 }

@@ -357,7 +357,9 @@ impl<'a> Printer<'a> {
                 let numeric = operand.ty.is_numeric();
                 let operand = self.code(operand);
                 if numeric {
-                    Code::new(format!("-{}", operand.within(Level::Atom)), Level::Negate).with(operand.number)
+                    Code::new(format!("-{}", operand.within(Level::Atom)), Level::Negate)
+                        .with(operand.number)
+                        .bounded(operand.bound)
                 } else {
                     self.call("minus", &["0".to_owned(), operand.text])
                 }
@@ -367,6 +369,19 @@ impl<'a> Printer<'a> {
             ExprKind::Variable(name) => Code::new(self.each(name), Level::Path),
             ExprKind::Macro(call) => self.macro_call(call),
             ExprKind::Call(function, arguments) => self.function(*function, arguments),
+        };
+        let code = match &expr.kind {
+            ExprKind::Param(_)
+            | ExprKind::StepOutput(_)
+            | ExprKind::Local(..)
+            | ExprKind::Variable(_)
+            | ExprKind::Field(..)
+            | ExprKind::Index(..)
+                if expr.ty == Type::Integer =>
+            {
+                code.bounded(EXACT as f64)
+            }
+            _ => code,
         };
         self.fit(code)
     }
@@ -396,7 +411,7 @@ impl<'a> Printer<'a> {
             BinaryOp::Add if numbers => self.arithmetic(code, "+", right, Level::Add),
             BinaryOp::Subtract if numbers => self.arithmetic(code, "-", right, Level::Add),
             BinaryOp::Multiply if numbers => self.arithmetic(code, "*", right, Level::Multiply),
-            BinaryOp::Divide if numbers => self.infix(code, "/", right, Level::Multiply).with(Number::Double),
+            BinaryOp::Divide if numbers => self.quotient(code, right),
             BinaryOp::Equal => self.infix(code, "==", right, Level::Compare),
             BinaryOp::NotEqual => self.infix(code, "!=", right, Level::Compare),
             BinaryOp::Less if numbers || strings => self.infix(code, "<", right, Level::Compare),
@@ -435,6 +450,10 @@ impl<'a> Printer<'a> {
     /// `+`, `-` and `*` of two numbers, in doubles where integers would not be exact.
     fn arithmetic(&mut self, left: Code, op: &str, right: &Expr, level: Level) -> Code {
         let right = self.code(right);
+        let bound = match op {
+            "*" => left.bound * right.bound,
+            _ => left.bound + right.bound,
+        };
         let (left, right, number) = match (left.number, right.number) {
             (Number::Within(a), Number::Within(b)) => {
                 let most = match op {
@@ -451,7 +470,31 @@ impl<'a> Printer<'a> {
             }
             _ => (left, right, Number::Double),
         };
-        Self::joined(&left, op, &right, level).with(number)
+        let code = Self::joined(&left, op, &right, level).with(number).bounded(bound);
+        self.finite(code)
+    }
+
+    /// `a / b` of two numbers.
+    fn quotient(&mut self, left: Code, right: &Expr) -> Code {
+        let least = match &right.kind {
+            ExprKind::Literal(value) => value.as_f64().unwrap_or_default().abs(),
+            _ if right.ty == Type::Integer => 1.0,
+            _ => 0.0,
+        };
+        let bound = left.bound / least;
+        let code = self
+            .infix(left, "/", right, Level::Multiply)
+            .with(Number::Double)
+            .bounded(bound);
+        self.finite(code)
+    }
+
+    /// Workflows computes with infinite numbers where the language fails.
+    fn finite(&mut self, code: Code) -> Code {
+        if code.bound.is_finite() {
+            return code;
+        }
+        self.call("whole", &[code.text]).with(VALUE)
     }
 
     fn infix(&mut self, left: Code, op: &str, right: &Expr, level: Level) -> Code {
@@ -568,7 +611,7 @@ impl<'a> Printer<'a> {
             return Code::atom("null");
         };
         match function {
-            Function::Size => self.builtin("len", first).with(LENGTHS),
+            Function::Size => self.builtin("len", first).with(LENGTHS).bounded(1e6),
             Function::Contains => match (&first.ty, second) {
                 (Type::List(_), Some(item)) => {
                     let item = self.code(item);
@@ -588,8 +631,16 @@ impl<'a> Printer<'a> {
                 Type::Integer if whole(first) => self.builtin("string", first),
                 _ => self.helper_call("string_of", arguments),
             },
-            Function::Int if first.ty == Type::Integer => self.code(first),
-            Function::Int => self.helper_call("int_of", arguments),
+            Function::Int if first.ty == Type::Integer => {
+                let code = self.code(first);
+                // What is computed may be larger than what is declared can be.
+                if code.bound <= EXACT as f64 {
+                    code
+                } else {
+                    self.call("int_of", &[code.text]).bounded(EXACT as f64)
+                }
+            }
+            Function::Int => self.helper_call("int_of", arguments).bounded(EXACT as f64),
             Function::Double if first.ty.is_numeric() => self.code(first),
             Function::Double => self.helper_call("double_of", arguments),
             Function::Min => self.extreme("math.min", "min_of", arguments),
@@ -902,7 +953,9 @@ impl<'a> Printer<'a> {
                 } else {
                     Level::Atom
                 };
-                Code::new(text, level).with(size)
+                Code::new(text, level)
+                    .with(size)
+                    .bounded(number.as_f64().map_or(f64::MAX, f64::abs))
             }
             Value::String(text) => self.string(text),
             Value::Array(items) => {
@@ -978,7 +1031,8 @@ impl<'a> Printer<'a> {
         if self.block.is_some() && code.text.chars().count() > OPERAND {
             return self
                 .hoist(Value::String(format!("${{{}}}", code.text)))
-                .with(code.number);
+                .with(code.number)
+                .bounded(code.bound);
         }
         code
     }

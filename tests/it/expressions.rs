@@ -6,12 +6,12 @@
 use std::io::{BufRead, BufReader, BufWriter, Write};
 
 use mlpipe::expr::ast::{ErrorField, Local, RunField, TriggerField};
-use mlpipe::expr::{Env, eval_template, jsonata, python};
+use mlpipe::expr::{Env, Function, Macro, eval_template, jsonata, python};
 use mlpipe::plan;
 use mlpipe::targets::{Sources, Target};
 use serde_json::{Map, Value, json};
 
-use crate::support::{AnyDisk, on_big_stack, validate};
+use crate::support::{AnyDisk, on_big_stack, root, validate};
 
 /// An execution's params, and nothing else.
 struct Params(Value);
@@ -138,4 +138,68 @@ fn driver() {
             writeln!(out, "{}", answer(&request["template"], params)).expect("a line");
         }
     });
+}
+
+/// The examples of `docs/expressions.md`: the name in the first cell, the expression, and its value; None is an error.
+fn examples(page: &str) -> Vec<(String, String, Option<Value>)> {
+    let row = regex::Regex::new(r"(?m)^\| (.*?) \|.*\| `([^`]+)` \| `([^`]+)` \|$").expect("a regular expression");
+    row.captures_iter(page)
+        .map(|found| {
+            let plain = |at: usize| found[at].replace("\\|", "|");
+            let value = match &found[3] {
+                "ExpressionError" => None,
+                json => Some(serde_json::from_str(json).unwrap_or_else(|error| panic!("{error} in {json}"))),
+            };
+            (plain(1), plain(2), value)
+        })
+        .collect()
+}
+
+#[test]
+fn examples_of_the_page_give_their_values() {
+    let page = std::fs::read_to_string(root().join("docs/expressions.md")).expect("the page");
+    let input = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+    let input: Value = serde_json::from_str(input.expect("the input")).expect("JSON");
+    let params = input
+        .as_object()
+        .expect("params")
+        .iter()
+        .map(|(name, value)| (name.clone(), json!({"type": "any", "value": value})))
+        .collect();
+    let examples = examples(&page);
+    // Head and rule are no examples.
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.ends_with('|'));
+    let heads = page.lines().filter(|line| line.starts_with("|---")).count();
+    assert_eq!(
+        examples.len(),
+        rows.count() - heads,
+        "each row ends with an example and its value"
+    );
+    for (_, expression, expected) in examples {
+        let answer = answer(&json!(format!("${{{{ {expression} }}}}")), &params);
+        match expected {
+            Some(expected) => assert_eq!(answer["value"], expected, "{expression}: {answer}"),
+            None => assert!(answer["error"].is_string(), "{expression}: {answer}"),
+        }
+    }
+}
+
+#[test]
+fn every_function_and_macro_has_an_example() {
+    let page = std::fs::read_to_string(root().join("docs/expressions.md")).expect("the page");
+    let functions = Function::ALL
+        .into_iter()
+        .map(|function| (format!("`{}(", function.name()), function.name()));
+    let macros = Macro::ALL
+        .into_iter()
+        .map(|found| (format!("`list.{}(", found.name()), found.name()));
+    let examples = examples(&page);
+    for (form, name) in functions.chain(macros) {
+        let own = |(first, expression, _): &&(String, String, Option<Value>)| {
+            first.starts_with(&form) && expression.contains(&format!("{name}("))
+        };
+        assert!(examples.iter().any(|example| own(&example)), "`{name}` has no example");
+    }
 }

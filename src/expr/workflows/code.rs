@@ -11,6 +11,8 @@ pub(super) struct Code {
     pub(super) text: String,
     pub(super) level: Level,
     pub(super) number: Number,
+    /// Where it is a number, its magnitude is at most this; infinite where a result may be.
+    pub(super) bound: f64,
 }
 
 /// What a number is at run time. Workflows computes integers in 64 bits, the language in doubles: they differ beyond 2^53.
@@ -53,7 +55,13 @@ impl Code {
             text,
             level,
             number: Number::Within(EXACT),
+            bound: f64::MAX,
         }
+    }
+
+    pub(super) fn bounded(mut self, bound: f64) -> Self {
+        self.bound = bound;
+        self
     }
 
     pub(super) fn with(mut self, number: Number) -> Self {
@@ -76,11 +84,13 @@ impl Code {
         match self.number {
             Number::Double => self,
             Number::Within(_) if self.text.bytes().all(|b| b.is_ascii_digit()) => {
-                Self::atom(format!("{}.0", self.text)).with(Number::Double)
+                Self::atom(format!("{}.0", self.text))
+                    .with(Number::Double)
+                    .bounded(self.bound)
             }
-            Number::Within(_) => {
-                Self::new(format!("1.0 * {}", self.within(Level::Negate)), Level::Multiply).with(Number::Double)
-            }
+            Number::Within(_) => Self::new(format!("1.0 * {}", self.within(Level::Negate)), Level::Multiply)
+                .with(Number::Double)
+                .bounded(self.bound),
         }
     }
 

@@ -26,6 +26,14 @@ STRINGS = [
     "2024-02-29T23:59:59.123456+02:00", "2023-02-29T00:00:00Z", "1969-12-31T23:59:59.9Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "2030-01-31 08:00:00Z", "30s", "10m",
     "2h", "90d", "0s", "1.5s", "s", "a,b,,c", ",", "a.b", "aXbxC", "İı", "ſK", "__proto__", "length", "item-1", "key=value", "A" * 300, "x,😀" * 700,
 ]  # fmt: skip
+# What some functions read; a random text would nearly always be refused.
+TIMES = [
+    "2030-01-31T08:00:00Z", "2024-02-29T23:59:59.123456+02:00", "1969-12-31T23:59:59.9Z", "2000-01-01T00:00:00.001-12:30", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999999Z",
+    "1582-10-15T12:00:00Z", "1900-02-28T00:00:00.5+00:00", "2038-01-19T03:14:08.12Z",
+]  # fmt: skip
+DURATIONS = ["30s", "10m", "2h", "90d", "1s", "999999999d", "1000000000s", "5w", "01s"]
+DIGITS = ["42", "-7", "007", "-0", "9007199254740991", "-9007199254740991", "00000000000000000000012", "9007199254740992", "0", "-00"]
+DECIMALS = ["0.1", "1e3", "-2.50", "1E-7", "9007199254740993", "123456789012345678901234567890", "4.35", "5e-324", "2.2250738585072011e-308", "-0.0", "0.1e-6", "1e22"]
 KEYS = ["a", "b", "c", "a.b", 'a"b', "a'b", "a`b", "", "é", "😀", "\ue000", "x y", "$k", "0", "10", "2", "length", "constructor", "sequence", "in", "not", "null", "${x}", "{%", "toString"]
 FIELDS = ["a", "b", "c", "length", "constructor", "sequence", "type"]
 PATTERNS = ["a", "^a", "b$", "^[a-z]+$", "[0-9]+", "^.$", "^a|b$", "é", "x{2,}", "(ab)?c", "\\\\d+", "\\\\.", "[^a]", "^$", "😀", "^\\\\s*$", "A{3}", "\\\\w\\\\W"]
@@ -76,16 +84,22 @@ class Case:
 
     parts: list[str | Node]
     params: dict[str, dict[str, Any]]
+    nested: bool = False
 
-    def template(self) -> str:
+    def template(self) -> Any:
+        """The text, or an object and a list with it."""
+        return {"it": self.text(), "a.b": [1, self.text(), []]} if self.nested else self.text()
+
+    def text(self) -> str:
         return "".join(part if isinstance(part, str) else f"${{{{ {part.text()} }}}}" for part in self.parts)
 
     def request(self) -> dict[str, Any]:
-        template = self.template()
-        read = {name: param for name, param in self.params.items() if f"params.{name}" in template}
-        return {"template": template, "params": read}
+        read = {name: param for name, param in self.params.items() if f"params.{name}" in self.text()}
+        return {"template": self.template(), "params": read}
 
     def smaller(self) -> Iterator["Case"]:
+        if self.nested:
+            yield Case(self.parts, self.params)
         for position, part in enumerate(self.parts):
             if len(self.parts) > 1:
                 yield Case([part], self.params)
@@ -127,14 +141,15 @@ class Trees:
 
     def case(self) -> Case:
         self.params, self.variables = {}, []
-        depth = self.random.choice([1, 2, 2, 3, 3, 4, 5])
+        depth = self.random.choice([1, 2, 2, 3, 3, 4, 5, 6])
+        nested = self.random.random() < 0.1
         if self.random.random() < 0.1:
             parts: list[str | Node] = []
             for _ in range(self.random.randint(1, 3)):
                 parts += [self.random.choice(["a ", "é: ", "😀", "$", "{", '"', "x\ny", "\\", " "]), self.node(self.random.choice(SCALARS), depth - 1)]
-            return Case(parts, self.params)
+            return Case(parts, self.params, nested)
         kind = self.random.choice([*SCALARS, *SCALARS, "object", "any", ("list", self.random.choice(ITEMS)), ("list", ("list", "number"))])
-        return Case([self.node(kind, depth)], self.params)
+        return Case([self.node(kind, depth)], self.params, nested)
 
     # Values
 
@@ -257,7 +272,7 @@ class Trees:
             "any": [
                 *common,
                 lambda d: self.node(self.random.choice([*SCALARS, "object", ("list", "any")]), d),
-                lambda d: self.call("parse_json", "string", depth=d),
+                lambda d: self.reading("parse_json", [json.dumps(self.value("any"), ensure_ascii=self.random.random() < 0.5, indent=self.random.choice([None, None, 1]))], d),
                 lambda d: self.field(d),
                 lambda d: self.field(d),
             ],
@@ -269,7 +284,8 @@ class Trees:
 
         arithmetic = [operator("+", SUM), operator("-", SUM), operator("*", PRODUCT), operator("/", PRODUCT), operator("%", PRODUCT)]
         scalars = [lambda d, f=f: self.call(f, "number", depth=d) for f in ("abs", "floor", "ceil", "round", "int", "double")]
-        texts = [lambda d, f=f: self.call(f, "string", depth=d) for f in ("int", "double", "timestamp", "duration")]
+        read = {"int": DIGITS, "double": DECIMALS, "timestamp": TIMES, "duration": DURATIONS}
+        texts = [lambda d, f=f, texts=texts: self.reading(f, texts, d) for f, texts in read.items()]
         extremes = [lambda d, f=f: self.extreme(f, d) for f in ("min", "max")]
         return [
             *arithmetic, *arithmetic, *scalars, *texts, *extremes,
@@ -300,7 +316,8 @@ class Trees:
             lambda d: Node(UNARY, ["!", (self.node("boolean", d), PRIMARY)]),
             lambda d: self.member(d), lambda d: self.member(d),
             lambda d: Node(PRIMARY, ["has(", (self.path(d), TERNARY), ")"]),
-            lambda d: self.call("bool", self.random.choice(["boolean", "string"]), depth=d),
+            lambda d: self.call("bool", "boolean", depth=d),
+            lambda d: self.reading("bool", ["true", "false", "True"], d),
             lambda d: Node(PRIMARY, ["matches(", (self.node("string", d), TERNARY), f", '{self.random.choice(PATTERNS)}')"]),
             lambda d: self.leaf("boolean"),
         ]  # fmt: skip
@@ -362,6 +379,17 @@ class Trees:
             parts.append((argument, TERNARY))
         return Node(PRIMARY, [*parts, ")"])
 
+    def reading(self, name: str, texts: list[str], depth: int) -> Node:
+        """A call over a text of the kind that the function reads, mostly."""
+        if self.random.random() < 0.25:
+            return self.call(name, "string", depth=depth)
+        text = self.random.choice(texts)
+        if self.random.random() < 0.4:
+            return Node(PRIMARY, [f"{name}({quoted(text)})"])
+        param = f"p{len(self.params)}"
+        self.params[param] = {"type": self.random.choice(["string", "any"]), "value": text}
+        return Node(PRIMARY, [f"{name}(params.{param})"])
+
     def extreme(self, name: str, depth: int) -> Node:
         if self.random.random() < 0.4:
             return self.call(name, ("list", "number"), depth=depth)
@@ -416,6 +444,10 @@ class Trees:
         return Node(PRIMARY, ["default(", (path, TERNARY), ", ", (self.node(kind, depth), TERNARY), ")"])
 
     def indexed(self, kind: Any, depth: int) -> Node:
+        if self.random.random() < 0.5:
+            # A list that surely has the item.
+            items = [self.node(kind, depth - 1) for _ in range(2)]
+            return Node(PRIMARY, ["[", (items[0], TERNARY), ", ", (items[1], TERNARY), f"][{self.random.choice(['0', '1', '1.0', '2 - 1'])}]"])
         of = self.node(("list", kind), depth)
         index = str(self.random.choice([0, 0, 1])) if self.random.random() < 0.6 else None
         inner: Any = index or (self.node("number", min(depth, 1)), TERNARY)
