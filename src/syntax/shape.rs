@@ -286,7 +286,7 @@ impl<'a> Walker<'a> {
 }
 
 /// A place to point at: a mapping or list is shown by its first entry, not by all of it.
-fn head(node: &Node) -> Span {
+pub(super) fn head(node: &Node) -> Span {
     match &node.value {
         NodeValue::Map(entries) => entries.first().map_or(node.span, |(key, _)| key.span),
         NodeValue::List(items) => items.first().map_or(node.span, head),

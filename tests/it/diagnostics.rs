@@ -111,6 +111,31 @@ fn a_file_that_is_too_large() {
     });
 }
 
+/// A stage is asked for on the command line.
+#[test]
+fn stages_that_are_not_there() {
+    let head = "mlpipe: v1\nname: p\nsteps: { a: { wait: { duration: 5s } } }\n";
+    let text = format!("{head}stages:\n  dev: {{}}\n  prod: {{}}\n");
+    settings().bind(|| {
+        for (name, text, stage) in [
+            ("no-such-stage", text.as_str(), "test"),
+            ("no-such-stage-near", &text, "prd"),
+            ("no-stages", head, "prod"),
+        ] {
+            let mut problems = Problems::new();
+            let found = mlpipe::validate::validate(text, &AnyDisk, Some(stage), &Target::ALL, &mut problems);
+            assert!(found.pipeline.is_none());
+            insta::assert_snapshot!(
+                name,
+                format!(
+                    "SOURCE with --stage {stage}\n{text}\nPROBLEMS\n{}",
+                    rendered(&problems, text)
+                )
+            );
+        }
+    });
+}
+
 /// Quotas that only long pipelines pass: the steps are written here.
 #[test]
 fn pipelines_that_are_too_long() {
@@ -185,7 +210,16 @@ fn every_code_is_shown() {
         .filter(|code| shown.contains(*code))
         .collect();
     assert!(needless.is_empty(), "these have a case: {needless:?}");
-    let written_here = ["too-large", "many-functions", "large-inputs", "many-buckets"].map(str::to_owned);
+    let written_here = [
+        "too-large",
+        "many-functions",
+        "large-inputs",
+        "many-buckets",
+        "no-such-stage",
+        "no-such-stage-near",
+        "no-stages",
+    ]
+    .map(str::to_owned);
     let known: BTreeSet<String> = cases().into_iter().chain(written_here).collect();
     let stale: Vec<&String> = names.difference(&known).collect();
     assert!(stale.is_empty(), "no case has the snapshots {stale:?}");

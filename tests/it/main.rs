@@ -9,4 +9,5 @@ mod explain;
 mod robustness;
 mod schema;
 mod snapshots;
+mod stages;
 mod support;
