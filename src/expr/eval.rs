@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
+use jiff::civil::DateTime;
 use regex::Regex;
 use serde_json::{Map, Number, Value};
 
@@ -527,9 +528,19 @@ pub fn unix_seconds(text: &str) -> Option<f64> {
     if !FORM.as_ref()?.is_match(text) {
         return None;
     }
-    let time: jiff::Timestamp = text.parse().ok()?;
-    let nanoseconds = time.as_nanosecond();
-    Some(nanoseconds.div_euclid(1_000_000) as f64 / 1000.0)
+    // Not as a timestamp: jiff's end before the last day of the year 9999.
+    let (local, zone) = text.split_at(text.rfind(['Z', '+', '-'])?);
+    let local: DateTime = local.parse().ok().filter(|local: &DateTime| local.year() > 0)?;
+    let offset = match zone.split_once(':') {
+        Some((hours, minutes)) => {
+            let sign = if hours.starts_with('-') { -1 } else { 1 };
+            sign * (hours.get(1..)?.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60)
+        }
+        None => 0,
+    };
+    let since = local.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
+    let milliseconds = since.as_nanos().div_euclid(1_000_000) - i128::from(offset) * 1000;
+    Some(milliseconds as f64 / 1000.0)
 }
 
 /// `30s`, `10m`, `2h`, `90d` in seconds.

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use self::code::{Code, Helper, literal, path_name};
 use super::ast::{ErrorField, Local, RunField, TextPart};
+use super::calls::takes_path;
 use super::{BinaryOp, Expr, ExprKind, Template, Type, UnaryOp};
 
 /// How names are reached at the place where an expression stands. Each answer is a JSONata path.
@@ -243,7 +244,8 @@ impl<'n> Printer<'n> {
                 ExprKind::Field(base, _) | ExprKind::Index(base, _) => base,
                 ExprKind::Unary(_, operand) => operand,
                 ExprKind::Ternary(condition, _, _) => condition,
-                ExprKind::Call(_, arguments) => match arguments.first() {
+                // A path may be written otherwise than as a chain.
+                ExprKind::Call(function, arguments) if !takes_path(*function) => match arguments.first() {
                     Some(first) => first,
                     None => break,
                 },

@@ -1,6 +1,7 @@
 //! The DAG turned into structured control flow, for the clouds that only have nested branches (AWS, Google).
 
 mod guard;
+mod search;
 pub mod structure;
 #[cfg(test)]
 mod tests;
@@ -104,7 +105,8 @@ impl Planner<'_> {
             waits_for: note.waits_for.iter().map(|slot| steps[slot.0]).collect(),
             seconds: note.seconds,
         }));
-        (guard::guarded(self.pipeline, tree.renumbered(steps), ran), ends)
+        let numbers: Vec<usize> = steps.iter().map(|ix| ix.0).collect();
+        (guard::guarded(self.pipeline, tree.renumbered(&numbers), ran), ends)
     }
 }
 

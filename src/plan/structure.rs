@@ -2,9 +2,10 @@
 //!
 //! A set of steps that falls apart runs side by side. One that has a point where all that is before must end
 //! before all that is after runs one after the other. What has neither shape cannot be nested without a step
-//! waiting for more than it needs: there the cheapest cut is made, and noted.
+//! waiting for more than it needs: there `search` looks for the cut of least makespan, and the waits are noted.
 
 use super::Note;
+use super::search::{self, Part};
 use crate::model::StepIx;
 
 /// Control flow without conditions.
@@ -19,13 +20,62 @@ pub enum Tree {
 }
 
 impl Tree {
-    /// The same tree with the number of each step in the pipeline.
-    pub fn renumbered(self, steps: &[StepIx]) -> Self {
+    /// The same tree with other numbers: step `i` becomes `steps[i]`.
+    pub fn renumbered(self, steps: &[usize]) -> Self {
         let all = |items: Vec<Self>| items.into_iter().map(|item| item.renumbered(steps)).collect();
         match self {
-            Self::Step(slot) => Self::Step(steps[slot].0),
+            Self::Step(slot) => Self::Step(steps[slot]),
             Self::Seq(items) => Self::Seq(all(items)),
             Self::Par(items) => Self::Par(all(items)),
+        }
+    }
+
+    /// What comes one after the other, as a list.
+    pub fn flat(self) -> Vec<Self> {
+        match self {
+            Self::Seq(items) => items,
+            other => vec![other],
+        }
+    }
+
+    /// Sorts branches by their first step in the file, which this gives.
+    fn in_file_order(&mut self) -> usize {
+        match self {
+            Self::Step(step) => *step,
+            Self::Seq(items) => items.iter_mut().map(Self::in_file_order).min().unwrap_or(0),
+            Self::Par(items) => {
+                let mut keyed: Vec<_> = std::mem::take(items)
+                    .into_iter()
+                    .map(|mut item| (item.in_file_order(), item))
+                    .collect();
+                keyed.sort_by_key(|(first, _)| *first);
+                let first = keyed.first().map_or(0, |(first, _)| *first);
+                items.extend(keyed.into_iter().map(|(_, item)| item));
+                first
+            }
+        }
+    }
+
+    /// Calls `f` with each two trees of which one comes right after the other.
+    fn each_join(&self, f: &mut impl FnMut(&Self, &Self)) {
+        match self {
+            Self::Step(_) => {}
+            Self::Seq(items) => {
+                items.iter().for_each(|item| item.each_join(f));
+                for (first, second) in items.iter().zip(items.iter().skip(1)) {
+                    f(first, second);
+                }
+            }
+            Self::Par(items) => items.iter().for_each(|item| item.each_join(f)),
+        }
+    }
+
+    /// The steps at one end of it, which is that of the item of each `Seq` that `side` picks.
+    fn ends(&self, found: &mut Vec<usize>, side: fn(&[Self]) -> Option<&Self>) {
+        match self {
+            Self::Step(step) => found.push(*step),
+            Self::Seq(items) => side(items).into_iter().for_each(|item| item.ends(found, side)),
+            Self::Par(items) => items.iter().for_each(|item| item.ends(found, side)),
         }
     }
 }
@@ -52,11 +102,10 @@ pub fn structure(before: Vec<Vec<usize>>, order: &[usize], seconds: &[f64]) -> (
         member: vec![0; count],
         slot: vec![0; count],
         sets: 0,
-        notes: Vec::new(),
     };
-    let tree = planner.set(order.to_vec());
-    let mut notes = planner.notes;
-    measure(&planner.before, &tree, seconds, &mut notes);
+    let mut tree = planner.set(order.to_vec());
+    tree.in_file_order();
+    let notes = waits(&planner.before, &tree, seconds);
     (tree, notes)
 }
 
@@ -70,7 +119,6 @@ struct Planner<'a> {
     /// Its place in that set.
     slot: Vec<usize>,
     sets: usize,
-    notes: Vec<Note>,
 }
 
 impl Planner<'_> {
@@ -85,15 +133,16 @@ impl Planner<'_> {
         }
         let parts = self.series(&steps);
         if parts.len() > 1 {
-            return Tree::Seq(parts.into_iter().flat_map(|part| flat(self.set(part))).collect());
+            return Tree::Seq(parts.into_iter().flat_map(|part| self.set(part).flat()).collect());
         }
         if steps.is_empty() {
             return Tree::Seq(Vec::new());
         }
-        let (first, second) = self.cut(&steps);
-        let mut items = flat(self.set(first));
-        items.extend(flat(self.set(second)));
-        Tree::Seq(items)
+        if steps.len() <= search::MOST {
+            return self.searched(&steps);
+        }
+        let halves = self.halves(&steps);
+        Tree::Seq(halves.into_iter().flat_map(|half| self.set(half).flat()).collect())
     }
 
     fn mark(&mut self, steps: &[usize]) -> usize {
@@ -195,104 +244,91 @@ impl Planner<'_> {
         parts
     }
 
-    /// The cut of least expected makespan among those by earliest start; notes who waits for what.
-    fn cut(&mut self, steps: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    /// Cuts a part that is too big to search: of the cuts by earliest end that leave both sides at least a quarter, the one
+    /// with the least sum of critical paths. The quarter bounds the depth, and so the work.
+    fn halves(&mut self, steps: &[usize]) -> [Vec<usize>; 2] {
         let set = self.mark(steps);
         let at = |step: usize| self.slot[step];
-        let mut start = vec![0.0_f64; steps.len()];
+        let mut end = vec![0.0_f64; steps.len()];
         let mut tail = vec![0.0_f64; steps.len()];
         for &step in steps {
             let earlier = self.members(&self.before[step], set);
-            start[at(step)] = earlier.map(|p| start[at(p)] + self.seconds[p]).fold(0.0, f64::max);
+            end[at(step)] = self.seconds[step] + earlier.map(|from| end[at(from)]).fold(0.0, f64::max);
         }
         for &step in steps.iter().rev() {
             let later = self.members(&self.after[step], set);
-            tail[at(step)] = self.seconds[step] + later.map(|n| tail[at(n)]).fold(0.0, f64::max);
+            tail[at(step)] = self.seconds[step] + later.map(|next| tail[at(next)]).fold(0.0, f64::max);
         }
-        let mut by_start = steps.to_vec();
-        by_start.sort_by(|&a, &b| {
-            start[at(a)]
-                .total_cmp(&start[at(b)])
-                .then(self.position[a].cmp(&self.position[b]))
-        });
-        let mut longest_after = vec![0.0_f64; by_start.len() + 1];
-        for (i, &step) in by_start.iter().enumerate().rev() {
-            longest_after[i] = longest_after[i + 1].max(tail[at(step)]);
-        }
-        let mut best = (f64::INFINITY, 1);
-        let mut finish = 0.0_f64;
-        for (i, &step) in by_start.iter().enumerate().take(by_start.len() - 1) {
-            finish = finish.max(start[at(step)] + self.seconds[step]);
-            let cost = finish + longest_after[i + 1];
-            if cost < best.0 {
-                best = (cost, i + 1);
+        // Steps come by position: the sort keeps that order among equals.
+        let mut by_end = steps.to_vec();
+        by_end.sort_by(|&a, &b| end[at(a)].total_cmp(&end[at(b)]));
+        let (low, high) = (steps.len() / 4, steps.len() - steps.len() / 4);
+        let mut best = (f64::INFINITY, low);
+        let mut longest_after = 0.0_f64;
+        for i in (low..by_end.len()).rev() {
+            longest_after = longest_after.max(tail[at(by_end[i])]);
+            let cost = end[at(by_end[i - 1])] + longest_after;
+            if i <= high && cost < best.0 {
+                best = (cost, i);
             }
         }
-        let second = by_start.split_off(best.1);
-        let (mut first, mut second) = (by_start, second);
-        first.sort_by_key(|&step| self.position[step]);
-        second.sort_by_key(|&step| self.position[step]);
-        self.note(&first, &second, set);
-        (first, second)
+        let second = by_end.split_off(best.1);
+        [by_end, second].map(|mut half| {
+            half.sort_by_key(|&step| self.position[step]);
+            half
+        })
+    }
+
+    /// The best nesting of a small part that a search finds.
+    fn searched(&mut self, steps: &[usize]) -> Tree {
+        let set = self.mark(steps);
+        let before: Vec<Vec<usize>> = steps
+            .iter()
+            .map(|&step| {
+                self.members(&self.before[step], set)
+                    .map(|from| self.slot[from])
+                    .collect()
+            })
+            .collect();
+        let seconds: Vec<f64> = steps.iter().map(|&step| self.seconds[step]).collect();
+        Part::new(&before, &seconds).nested().renumbered(steps)
     }
 
     fn members<'s>(&'s self, list: &'s [usize], set: usize) -> impl Iterator<Item = usize> + 's {
         list.iter().copied().filter(move |&step| self.member[step] == set)
     }
-
-    fn note(&mut self, first: &[usize], second: &[usize], set: usize) {
-        let in_second = self.mark(second);
-        // What is still marked with the old number is the first part.
-        let lasts: Vec<usize> = first
-            .iter()
-            .copied()
-            .filter(|&step| !self.after[step].iter().any(|&next| self.member[next] == set))
-            .collect();
-        for &step in second {
-            if self.before[step]
-                .iter()
-                .any(|&earlier| self.member[earlier] == in_second)
-            {
-                continue;
-            }
-            let waits_for: Vec<StepIx> = lasts
-                .iter()
-                .copied()
-                .filter(|last| !self.before[step].contains(last))
-                .map(StepIx)
-                .collect();
-            if !waits_for.is_empty() {
-                self.notes.push(Note {
-                    step: StepIx(step),
-                    waits_for,
-                    seconds: 0.0,
-                });
-            }
-        }
-    }
 }
 
-fn flat(tree: Tree) -> Vec<Tree> {
-    match tree {
-        Tree::Seq(items) => items,
-        other => vec![other],
-    }
-}
-
-/// How much later than its own dependencies allow each noted step starts.
-fn measure(before: &[Vec<usize>], tree: &Tree, seconds: &[f64], notes: &mut [Note]) {
-    if notes.is_empty() {
-        return;
-    }
+/// What the tree makes wait for what it does not need, and how much later than its own edges allow it starts.
+fn waits(before: &[Vec<usize>], tree: &Tree, seconds: &[f64]) -> Vec<Note> {
     let mut start = vec![0.0; seconds.len()];
     schedule(tree, 0.0, seconds, &mut start);
-    for note in notes {
-        let own = before[note.step.0]
-            .iter()
-            .map(|&earlier| start[earlier] + seconds[earlier])
-            .fold(0.0, f64::max);
-        note.seconds = (start[note.step.0] - own).max(0.0);
-    }
+    let mut notes = Vec::new();
+    tree.each_join(&mut |first, second| {
+        let (mut lasts, mut firsts) = (Vec::new(), Vec::new());
+        first.ends(&mut lasts, |items| items.last());
+        second.ends(&mut firsts, |items| items.first());
+        for step in firsts {
+            let waits_for: Vec<StepIx> = lasts
+                .iter()
+                .filter(|last| !before[step].contains(last))
+                .map(|&last| StepIx(last))
+                .collect();
+            if waits_for.is_empty() {
+                continue;
+            }
+            let own = before[step]
+                .iter()
+                .map(|&earlier| start[earlier] + seconds[earlier])
+                .fold(0.0, f64::max);
+            notes.push(Note {
+                step: StepIx(step),
+                waits_for,
+                seconds: (start[step] - own).max(0.0),
+            });
+        }
+    });
+    notes
 }
 
 /// When each step of the tree starts, from `at` on; gives when all of it has ended.

@@ -19,6 +19,7 @@ from mlpipe_params import check
 from mlpipe_progress import Progress
 
 MAX_BYTES = 252 * 1024
+MOST_ITEMS = 200  # of one `for_each` at once: each event costs work for all that is under way
 LONGEST_TIMER = timedelta(days=6)  # of the Azure Storage provider
 LONGEST_WAIT = 1000 * 365 * 86400  # seconds; dates end with the year 9999
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -144,8 +145,9 @@ class Runner:
             raise cannot_evaluate("for_each", step.path)
         outputs = [None] * len(items)
         upcoming = enumerate(items)
+        most = min(step.for_each.max_concurrency or MOST_ITEMS, MOST_ITEMS)
         with self.fibers.nursery() as running:
-            for index, item in islice(upcoming, step.for_each.max_concurrency):
+            for index, item in islice(upcoming, most):
                 running.start(self.item(step, index, item, scope))
             while running:
                 ended, output = yield running

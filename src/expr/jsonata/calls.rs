@@ -205,13 +205,46 @@ impl Printer<'_> {
 
     /// A path that yields nothing where it leads nowhere; what stands in brackets fails as ever.
     fn path(&mut self, path: &Expr) -> Code {
-        let mut code = self.code(path);
         if !matches!(path.kind, ExprKind::Field(..) | ExprKind::Index(..)) {
-            return code;
+            return self.code(path);
         }
+        let mut steps = Vec::new();
+        let mut root = path;
+        while let ExprKind::Field(base, _) | ExprKind::Index(base, _) = &root.kind {
+            steps.push(root);
+            root = base;
+        }
+        let may_fail = |step: &&Expr| matches!(&step.kind, ExprKind::Index(_, index) if !index.safe);
+        if steps.iter().any(may_fail) {
+            return self.walk(root, &steps);
+        }
+        let mut code = self.code(path);
         // A path that is proved may still be null.
         code.undefined = true;
         code
+    }
+
+    /// A path whose indices may fail: they are evaluated in any case. `steps` are the outer ones first.
+    fn walk(&mut self, root: &Expr, steps: &[&Expr]) -> Code {
+        let root = self.code(root);
+        let root = self.proved(root).insisting(0);
+        let mut keys = Vec::new();
+        for step in steps.iter().rev() {
+            keys.push(match &step.kind {
+                ExprKind::Index(_, index) => {
+                    let key = self.code(index);
+                    let key = self.proved(key).insisting(code::TERNARY + 1);
+                    match index.ty.unwrapped() {
+                        Type::Any | Type::List(_) => self.call(Helper::OneOf, &[&key]),
+                        _ => key,
+                    }
+                }
+                ExprKind::Field(_, name) => literal(name),
+                _ => continue,
+            });
+        }
+        let text = self.call(Helper::WalkOf, &[&root, &format!("[{}]", keys.join(", "))]);
+        Code::of(text, code::PATH, true)
     }
 
     fn convert(&mut self, helper: Helper, code: Code) -> Code {

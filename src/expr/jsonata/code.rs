@@ -254,6 +254,7 @@ pub(super) enum Helper {
     BooleanOf,
     Finite,
     ItemOf,
+    WalkOf,
     OneOf,
     OrderOf,
     IsIn,
@@ -281,6 +282,7 @@ impl Helper {
             Self::BooleanOf => "$booleanOf",
             Self::Finite => "$finiteOf",
             Self::ItemOf => "$itemOf",
+            Self::WalkOf => "$walkOf",
             Self::OneOf => "$oneOf",
             Self::OrderOf => "$orderOf",
             Self::IsIn => "$isIn",
@@ -305,6 +307,7 @@ impl Helper {
     /// Helpers that this one calls.
     pub fn needs(self) -> &'static [Self] {
         match self {
+            Self::WalkOf => &[Self::ItemOf],
             Self::StringOf => &[Self::TextOf],
             Self::ItemsOf => &[Self::OrderOf],
             Self::ValuesOf => &[Self::OrderOf, Self::OneOf],
@@ -322,6 +325,10 @@ impl Helper {
                 "$itemOf := function($x, $i) { $type($x) = 'array' and $type($i) = 'number' \
                  ? ($i >= 0 and $i = $floor($i) ? $x[$i]) \
                  : $type($x) = 'object' and $type($i) = 'string' ? ($i in $keys($x) ? $lookup($x, $i)) }"
+            }
+            Self::WalkOf => {
+                "$walkOf := function($x, $keys) { \
+                 $reduce($keys, function($found, $key) { $itemOf($found, $key) }, $x) }"
             }
             Self::OneOf => "$oneOf := function($x) { $type($x) = 'array' ? [[$x]] : $x }",
             Self::OrderOf => {
@@ -384,7 +391,7 @@ impl Helper {
             Self::ParseOf => {
                 "$parsedOf := function($x) { $type($x) != 'string' ? $error('no text') \
                  : $count($filter($match($replace($x, /\"(\\\\.|[^\\\\\"])*\"/, '_'), /[0-9][0-9.eE+\\-]*/).match, \
-                 function($t) { $contains($t, /^[0-9]+$/) and $number($t) > 9007199254740991 })) > 0 \
+                 function($t) { $number($t) > 9007199254740991 and $contains($t, /^[0-9]+$/) })) > 0 \
                  ? $error('out of range') : $parse($x) }"
             }
             Self::Base64Of => BASE64,
@@ -394,7 +401,7 @@ impl Helper {
                  ? $x : $error('no time'); $d := $substring($t, 0, 10); \
                  $rest := $substringAfter($t & ($contains($t, '.') ? '' : '.'), '.'); \
                  $digits := $replace($rest, /[^0-9].*/, '') & '000'; \
-                 $substring($fromMillis($toMillis($d & 'T00:00:00.000Z')), 0, 10) != $d ? $error('no such day') \
+                 $substring($d, 0, 4) = '0000' or $substring($fromMillis($toMillis($d & 'T00:00:00.000Z')), 0, 10) != $d ? $error('no such day') \
                  : ($toMillis($replace($t, /\\.[0-9]+/, '')) + $number('1' & $substring($digits, 0, 3)) - 1000) / 1000 )}"
             }
             Self::SecondsOf => {

@@ -84,6 +84,11 @@ pub fn size_catcher(step: &str, next: &str) -> Catcher {
     }
 }
 
+/// The failure of a call that the service did not take.
+pub fn unavailable(step: &str) -> Value {
+    known(Value::from("ServiceUnavailable"), Value::from(UNAVAILABLE), step)
+}
+
 /// The failure of an attempt that ran too long.
 pub fn timeout(step: &str) -> Value {
     known(Value::from("timeout"), Value::from(TIMEOUT), step)

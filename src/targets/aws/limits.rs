@@ -190,6 +190,10 @@ pub struct StepFunctions {
     pub retry_max_delay_seconds: u64,
     /// `Seconds` of a Wait state.
     pub wait_seconds: u64,
+    /// `TimeoutSeconds`.
+    pub timeout_seconds: u64,
+    /// Items of an inline Map state at once.
+    pub map_concurrency: u32,
 }
 
 /// Of templates.
@@ -228,20 +232,35 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     for step in &pipeline.steps {
         let span = Some(step.span);
         match &step.kind {
-            Kind::Function(call) => {
-                check_function(&step.id, call, span, &mut problems);
-                check_retry(&step.id, &step.retry, span, &mut problems);
-            }
-            Kind::Wait(model::Wait::Duration(seconds)) if *seconds > quotas.wait_seconds => {
-                problems.push(AwsProblem::TooMuch {
-                    step: step.id.clone(),
-                    what: "wait.duration in seconds",
-                    found: *seconds,
-                    most: quotas.wait_seconds,
-                    span,
-                })
-            }
+            Kind::Function(call) => check_function(&step.path, call, span, &mut problems),
             Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => {}
+        }
+        check_retry(&step.path, &step.retry, span, &mut problems);
+        let duration = match &step.kind {
+            // What lies beyond its timeout is not waited for.
+            Kind::Wait(model::Wait::Duration(seconds)) => (*seconds).min(step.timeout.unwrap_or(u64::MAX)),
+            Kind::Function(_) | Kind::Wait(model::Wait::Until(_)) | Kind::Fail { .. } | Kind::Group(_) => 0,
+        };
+        let bound = step.timeout.filter(|_| matches!(step.kind, Kind::Group(_)));
+        let spans = [
+            ("wait.duration in seconds", duration, quotas.wait_seconds),
+            (
+                "repeat.delay in seconds",
+                step.repeat.as_ref().map_or(0, |repeat| repeat.delay),
+                quotas.wait_seconds,
+            ),
+            ("timeout in seconds", bound.unwrap_or(0), quotas.timeout_seconds),
+        ];
+        for (what, found, most) in spans {
+            if found > most {
+                problems.push(AwsProblem::TooMuch {
+                    step: step.path.clone(),
+                    what,
+                    found,
+                    most,
+                    span,
+                });
+            }
         }
     }
     if let Some(handler) = &pipeline.on_failure {

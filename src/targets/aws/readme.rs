@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::DEFINITION;
 use super::infra::Names;
+use super::workflow::bounded::{file, is_bounded};
 use crate::expr::Type;
-use crate::model::{Pipeline, TriggerKind};
+use crate::model::{Pipeline, Step, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
@@ -23,6 +25,18 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja:
         })
         .filter_map(|bucket| bucket.existing.get("aws").map(String::as_str))
         .collect();
+    let lists: Vec<String> = pipeline
+        .steps
+        .iter()
+        .filter(|step| step.for_each.is_some())
+        .map(|step| format!("`{}`", step.path))
+        .collect();
+    let groups: Vec<Value> = pipeline
+        .steps
+        .iter()
+        .filter(|step| is_bounded(step))
+        .map(|step| json!({ "step": step.path, "file": file(&step.path), "by": starter(pipeline, step) }))
+        .collect();
     let context = json!({
         "name": pipeline.name,
         "description": pipeline.description.as_deref().map(str::trim),
@@ -32,12 +46,27 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja:
         "region": pipeline.targets.aws.region,
         "secrets": secrets,
         "existing": existing,
+        "groups": groups,
+        "lists": lists.join(", "),
+        "lists_count": lists.len(),
         "input": example_input(pipeline),
     });
     let mut env = environment()?;
     env.add_template("readme", include_str!("../../../targets/aws/README.md.j2"))?;
     env.get_template("readme")?
         .render(minijinja::Value::from(minijinja::value::Serde(&context)))
+}
+
+/// The file of the state machine that starts a group's.
+fn starter(pipeline: &Pipeline, group: &Step) -> String {
+    let mut round = group.parent;
+    while let Some(step) = round.map(|ix| pipeline.step(ix)) {
+        if is_bounded(step) {
+            return file(&step.path);
+        }
+        round = step.parent;
+    }
+    DEFINITION.to_owned()
 }
 
 /// An input with a value for each param that has no default.

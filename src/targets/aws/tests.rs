@@ -91,6 +91,7 @@ fn check_scopes(states: &Value, outer: &BTreeSet<String>, seen: &mut BTreeSet<St
         assert!(seen.insert(name.clone()), "two states are called {name}");
         assert!(name.chars().count() <= 80, "{name}");
         let rules = state["Choices"].as_array().into_iter().flatten();
+        let rules = rules.chain(state["Catch"].as_array().into_iter().flatten());
         for part in rules.chain([state]) {
             own.extend(
                 part["Assign"]
@@ -109,7 +110,8 @@ fn check_scopes(states: &Value, outer: &BTreeSet<String>, seen: &mut BTreeSet<St
     assert!(own.is_disjoint(outer), "{own:?} {outer:?}");
     let all: BTreeSet<String> = own.union(outer).cloned().collect();
     for state in states.values() {
-        for branch in state["Branches"].as_array().into_iter().flatten() {
+        let branches = state["Branches"].as_array().into_iter().flatten();
+        for branch in branches.chain(state.get("ItemProcessor")) {
             check_scopes(&branch["States"], &all, seen);
         }
     }
@@ -133,6 +135,161 @@ outputs: { b: '${{ steps.b.output }}', s: '${{ steps.c1.status }}', x: '${{ step
 ",
     );
     check_scopes(&definition["States"], &BTreeSet::new(), &mut BTreeSet::new());
+}
+
+#[test]
+fn scopes_of_items_attempts_and_repetitions_are_apart() {
+    let long = "a".repeat(38);
+    let definition = definition(&format!(
+        "params: {{ xs: [any], go: boolean }}
+steps:
+  a: {{ function: {{ handler: h.handler }} }}
+  g:
+    needs: [a]
+    for_each: ${{{{ params.xs }}}}
+    catch:
+      - on: [Known]
+        output: ${{{{ [item, steps.a.output, error.message] }}}}
+      - do: {{ function: {{ handler: h.handler }}, input: '${{{{ index }}}}' }}
+    repeat: {{ until: '${{{{ size(output.n) == 3 }}}}', max: 3, delay: 2s }}
+    retry: {{ attempts: 2, delay: 1s, on: [all] }}
+    steps:
+      b: {{ when: '${{{{ params.go }}}}', function: {{ handler: h.handler }}, input: '${{{{ previous }}}}' }}
+      c: {{ function: {{ handler: h.handler }}, catch: [{{ output: 1 }}] }}
+      inner:
+        for_each: ${{{{ [item] }}}}
+        as: other
+        steps:
+          {long}:
+            repeat: {{ until: '${{{{ output.go }}}}', max: 1 }}
+            steps:
+              {long}b: {{ function: {{ handler: h.handler }}, input: '${{{{ [item, other, steps.b.output] }}}}' }}
+              d: {{ function: {{ handler: h.handler }}, catch: [{{ output: '${{{{ error.name }}}}' }}] }}
+              e: {{ function: {{ handler: h.handler }}, input: '${{{{ steps.d.error }}}}' }}
+            outputs: {{ go: '${{{{ steps.{long}b.output }}}}' }}
+        outputs: {{ x: '${{{{ steps.{long}.output }}}}' }}
+    outputs: {{ n: '${{{{ steps.inner.output }}}}', s: '${{{{ steps.b.status }}}}', e: '${{{{ steps.c.error }}}}' }}
+outputs: {{ g: '${{{{ steps.g.output }}}}' }}
+"
+    ));
+    check_scopes(&definition["States"], &BTreeSet::new(), &mut BTreeSet::new());
+}
+
+#[test]
+fn a_call_catches_by_its_own_catchers() {
+    let definition = definition(
+        "steps:
+  a:
+    function: { handler: h.handler }
+    catch:
+      - { on: [NotEnoughData, timeout], output: { rows: 0 } }
+      - { on: [transient], do: { function: { handler: h.handler } } }
+  b: { needs: [a], function: { handler: h.handler }, input: '${{ steps.a.output }}' }
+",
+    );
+    // No state is between the call and what follows.
+    assert_eq!(names(&definition), ["a", "a.do", "b", "Failed", "Fail"]);
+    let catch = &definition["States"]["a"]["Catch"];
+    assert_eq!(
+        catch[0]["ErrorEquals"],
+        serde_json::json!(["NotEnoughData", "States.Timeout", "Sandbox.Timedout", "timeout"])
+    );
+    assert_eq!(catch[0]["Assign"]["a"]["rows"], 0);
+    assert_eq!(catch[0]["Next"], "b");
+    assert_eq!(catch[1]["Next"], "a.do");
+    // Nothing reads the error: it is not kept.
+    assert_eq!(catch[1]["Assign"], Value::Null);
+    assert_eq!(definition["States"]["a.do"]["Next"], "b");
+    assert_eq!(catch[3]["ErrorEquals"][0], "States.ALL");
+    assert_eq!(catch[3]["Next"], "Failed");
+}
+
+#[test]
+fn an_item_is_one_state_where_its_step_is() {
+    let definition = definition(
+        "params: { xs: { type: [string] } }
+steps:
+  a: { for_each: '${{ params.xs }}', as: x, max_concurrency: 100, function: { handler: h.handler }, input: '${{ x }}' }
+outputs: { a: '${{ steps.a.output }}' }
+",
+    );
+    let map = &definition["States"]["a"];
+    assert_eq!(map["Items"], "{% $params.xs %}");
+    assert_eq!(
+        map["ItemSelector"],
+        serde_json::json!({ "x": "{% $states.context.Map.Item.Value %}" })
+    );
+    // An inline Map state runs no more than 40 at once.
+    assert_eq!(map["MaxConcurrency"], Value::Null);
+    let states = map["ItemProcessor"]["States"].as_object().unwrap();
+    assert_eq!(states.keys().collect::<Vec<_>>(), ["Run a", "Failed in a"]);
+    assert_eq!(
+        states["Run a"]["Arguments"]["Payload"]["input"],
+        "{% $states.input.x %}"
+    );
+}
+
+#[test]
+fn a_group_alone_costs_no_state_but_its_outputs() {
+    let definition = definition(
+        "steps:
+  g:
+    steps:
+      a: { function: { handler: h.handler }, output: integer }
+    outputs: { n: '${{ steps.a.output }}' }
+  b: { function: { handler: h.handler }, input: '${{ steps.g.output.n }}' }
+  unread:
+    needs: [b]
+    steps:
+      c: { function: { handler: h.handler } }
+  d: { needs: [unread], function: { handler: h.handler } }
+",
+    );
+    assert_eq!(
+        names(&definition),
+        ["g.a", "Outputs of g", "b", "unread.c", "d", "Failed", "Fail"]
+    );
+}
+
+#[test]
+fn a_bounded_group_is_a_state_machine_that_gets_what_it_reads() {
+    let artifacts = artifacts(
+        "params: { n: integer }
+buckets: { raw: {} }
+steps:
+  a: { function: { handler: h.handler } }
+  unread: { needs: [a], function: { handler: h.handler } }
+  g:
+    needs: [unread]
+    timeout: 90s
+    steps:
+      b: { function: { handler: h.handler }, input: ['${{ steps.a.output }}', '${{ params.n }}', '${{ buckets.raw.uri }}', '${{ run.id }}'] }
+    outputs: { b: '${{ steps.b.output }}' }
+",
+    );
+    let main: Value = serde_json::from_str(&file(&artifacts, super::DEFINITION)).unwrap();
+    let task = &main["States"]["g"];
+    assert_eq!(task["TimeoutSeconds"], 90);
+    let input = task["Arguments"]["Input"].as_object().unwrap();
+    let passed: BTreeSet<&str> = input.keys().map(String::as_str).collect();
+    let link = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID";
+    assert_eq!(passed, BTreeSet::from([link, "a", "params", "parentExecution"]));
+    let group: Value = serde_json::from_str(&file(&artifacts, "workflow.g.asl.json")).unwrap();
+    assert_eq!(group["TimeoutSeconds"], 90);
+    let call = &group["States"]["g.b"]["Arguments"]["Payload"];
+    assert_eq!(call["run_id"], "{% $parentExecution.Name %}");
+    assert_eq!(call["input"][3], "{% $parentExecution.Name %}");
+    let template: Value = serde_yaml::from_str(&file(&artifacts, "template.yaml")).unwrap();
+    let used = |id: &str| {
+        let substitutions = &template["Resources"][id]["Properties"]["DefinitionSubstitutions"];
+        substitutions.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(
+        used("StateMachine"),
+        ["AFunctionArn", "UnreadFunctionArn", "GStateMachineArn"]
+    );
+    assert_eq!(used("GStateMachine"), ["GBFunctionArn", "RawBucketName"]);
+    assert!(file(&artifacts, "README.md").contains("`workflow.g.asl.json` | the state machine of `g`"));
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub struct Limits {
     pub runtimes: Runtimes,
     /// Sizes of an instance of Flex Consumption.
     pub instance_memory: InstanceMemory,
+    /// Names of functions.
+    pub function_name: FunctionName,
     /// Resources in one template.
     pub template_resources: TemplateResources,
     /// Names that a package may not have.
@@ -29,6 +31,13 @@ pub struct Runtimes {
 pub struct InstanceMemory {
     /// In MiB, ascending.
     pub mib: Vec<u64>,
+}
+
+/// Names of functions.
+#[derive(Debug, Default, Deserialize)]
+pub struct FunctionName {
+    /// In characters.
+    pub longest: usize,
 }
 
 /// Resources in one template.

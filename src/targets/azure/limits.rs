@@ -117,6 +117,22 @@ pub enum AzureProblem {
         found: usize,
     },
 
+    /// A step in too many groups, or in groups of too long names.
+    #[error("the name of a function in a function app has at most {most} characters: `{name}` has {}", name.len())]
+    #[diagnostic(
+        code(MLP0748),
+        help("shorten the ids of the step and of the groups round it, or nest less")
+    )]
+    FunctionName {
+        /// The activity.
+        name: String,
+        /// In characters.
+        most: usize,
+        /// The step's id.
+        #[label("azure: name of this function")]
+        span: Option<Span>,
+    },
+
     /// A bug of ours.
     #[error("the app of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0759), help("report this with the pipeline file: it is a bug in mlpipe"))]
@@ -195,6 +211,15 @@ fn check_function(function: &FunctionUse<'_>, span: Option<Span>, problems: &mut
             step: function.step.to_owned(),
             memory: function.call.memory_mib,
             most,
+            span,
+        });
+    }
+    let name = names::identifier(function.step);
+    let longest = LIMITS.function_name.longest;
+    if name.len() > longest {
+        problems.push(AzureProblem::FunctionName {
+            name,
+            most: longest,
             span,
         });
     }

@@ -18,7 +18,7 @@ use minijinja::{Environment, context};
 use super::{Artifacts, Sources, package};
 use crate::diagnostics::Problems;
 use crate::expr::Type;
-use crate::model::Pipeline;
+use crate::model::{Kind, Pipeline};
 use crate::plan::Plan;
 use limits::AzureProblem;
 
@@ -69,6 +69,8 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
         orchestrator => names::orchestrator(pipeline),
         location => pipeline.targets.azure.location.as_deref().unwrap_or("westeurope"),
         delivers_events => infra::delivers_events(&app.starters),
+        for_each => pipeline.steps.iter().any(|step| step.for_each.is_some()),
+        group_timeout => pipeline.steps.iter().any(|step| step.timeout.is_some() && matches!(step.kind, Kind::Group(_))),
         secrets => pipeline.secrets.iter().map(|secret| secret.replace('_', "-")).collect::<Vec<_>>(),
         example => serde_json::Value::Object(example).to_string(),
     })

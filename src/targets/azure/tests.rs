@@ -156,6 +156,67 @@ fn the_template_names_what_it_needs() {
 }
 
 #[test]
+fn control_flow_reads_like_the_file() {
+    let pipeline = pipeline(
+        "
+mlpipe: v1
+name: flow
+params: { files: { type: [string] }, at: { type: string } }
+steps:
+  load:
+    for_each: '${{ params.files }}'
+    as: file
+    max_concurrency: 5
+    catch: [{ on: [Empty], output: 0 }, { do: { fail: { error: Bad, message: '${{ file + error.message }}' } } }]
+    function: { handler: train.run, source: a }
+    input: { file: '${{ file }}', n: '${{ index }}' }
+  tune:
+    needs: [load]
+    repeat: { until: '${{ output.score > 1 }}', max: 4, delay: 1m }
+    timeout: 2h
+    retry: { attempts: 2, delay: 5s, on: [timeout] }
+    steps:
+      fit: { function: { handler: train.run, source: a }, input: '${{ previous }}', output: number }
+      rest: { needs: [fit], wait: { until: '${{ params.at }}' } }
+    outputs: { score: '${{ steps.fit.output }}' }
+",
+    );
+    let text = orchestrator::module(&pipeline).expect("the module");
+    let (_, steps) = text.split_once("        steps=[\n").expect("steps");
+    assert_eq!(
+        steps,
+        r#"            Function(
+                "load",
+                for_each=ForEach(lambda: params["files"], max_concurrency=5),
+                catch=[
+                    Catch(["Empty"], output=0),
+                    Catch(
+                        ["all"],
+                        do=Fail("load.do", error="Bad", message=lambda error: steps["load"].item + error.message),
+                    ),
+                ],
+                input=lambda: {"file": steps["load"].item, "n": steps["load"].index},
+                timeout=60,
+            ),
+            Group(
+                "tune",
+                needs=["load"],
+                repeat=Repeat(lambda: steps["tune"].output["score"] > 1, max=4, delay=60),
+                timeout=7200,
+                retry=Retry(attempts=2, delay=5, backoff=2, max_delay=60, on=["timeout"]),
+                steps=[
+                    Function("tune.fit", input=lambda: steps["tune"].previous, timeout=60),
+                    Wait("tune.rest", needs=["tune.fit"], until=lambda: params["at"]),
+                ],
+                outputs=lambda: {"score": steps["tune.fit"].output},
+            ),
+        ],
+    )
+"#
+    );
+}
+
+#[test]
 fn quotas() {
     let text = PIPELINE
         .replace("memory: 600MB", "memory: 5GB, runtime: python3.11")
@@ -167,4 +228,23 @@ fn quotas() {
     codes.sort();
     codes.dedup();
     assert_eq!(codes, ["MLP0740", "MLP0742", "MLP0743", "MLP0744", "MLP0746"]);
+}
+
+#[test]
+fn paths_that_are_too_long_for_a_function() {
+    let nested = |groups: &[&str]| {
+        let mut text = "mlpipe: v1\nname: p\nsteps:\n".to_owned();
+        for (depth, group) in groups.iter().enumerate() {
+            text.push_str(&format!("{:2$}{group}:\n{:2$}  steps:\n", "", "", 2 + 4 * depth));
+        }
+        let indent = 2 + 4 * groups.len();
+        text.push_str(&format!(
+            "{:indent$}a: {{ function: {{ handler: train.run, source: a }} }}\n",
+            ""
+        ));
+        codes(&check(&pipeline(&text)))
+    };
+    let [x, y, z] = ["x", "y", "z"].map(|letter| letter.repeat(40));
+    assert!(nested(&[&x, &y, &z]).is_empty());
+    assert_eq!(nested(&[&x, &y, &z, "four"]), ["MLP0748"]);
 }

@@ -327,7 +327,7 @@ impl Builder<'_> {
         let Some(last) = readers.and_then(|readers| readers.into_iter().max_by_key(order)) else {
             return;
         };
-        if self.runs.get(last.0) == Some(&home) {
+        if self.ends.get(last.0) == Some(&home) {
             layout.freed.entry(last).or_default().push(variable.to_owned());
         }
     }

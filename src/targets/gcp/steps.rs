@@ -222,13 +222,20 @@ struct Plain<'a>(&'a Value);
 impl Serialize for Plain<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Value::String(text) if text.starts_with("${") => SingleQuoted(text).serialize(serializer),
+            Value::String(text) if text.starts_with("${") && text.chars().all(is_shown) => {
+                SingleQuoted(text).serialize(serializer)
+            }
             Value::Array(items) if items.is_empty() => FlowSeq::<Vec<()>>(Vec::new()).serialize(serializer),
             Value::Array(items) => serializer.collect_seq(items.iter().map(Plain)),
             Value::Object(fields) => serializer.collect_map(fields.iter().map(|(name, value)| (name, Plain(value)))),
             other => other.serialize(serializer),
         }
     }
+}
+
+/// True of what may stand in single quotes; the rest needs the escapes of double quotes, which the writer chooses by itself.
+fn is_shown(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 impl Serialize for Routine {

@@ -25,6 +25,24 @@ def task(function: str, payload: Any, **fields: Any) -> dict[str, Any]:
     }
 
 
+MACHINES = "arn:aws:states:us-east-1:123456789012:stateMachine:"
+
+
+def definition(states: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states, **fields}
+
+
+def start(machine: str, value: Any, **fields: Any) -> dict[str, Any]:
+    """Starts another state machine and waits for its end."""
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution.sync:2",
+        "Arguments": {"StateMachineArn": f"{MACHINES}{machine}", "Input": value},
+        **({} if "Next" in fields else {"End": True}),
+        **fields,
+    }
+
+
 class InterpreterTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
@@ -34,9 +52,9 @@ class InterpreterTest(unittest.TestCase):
         cls.addClassCleanup(cls.functions.close)
         cls.addClassCleanup(cls.jsonata.close)
 
-    def execute(self, states: dict[str, Any], value: Any = None, **fields: Any) -> Outcome:
-        definition = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states, **fields}
-        return Run(self.functions, self.jsonata).execute(json.dumps(definition), value)
+    def execute(self, states: dict[str, Any], value: Any = None, nested: dict[str, Any] | None = None, **fields: Any) -> Outcome:
+        machines = {f"{MACHINES}{name}": json.dumps(definition(body)) for name, body in (nested or {}).items()}
+        return Run(self.functions, self.jsonata, machines).execute(json.dumps(definition(states, **fields)), value)
 
     def value(self, expression: str, value: Any = None) -> Any:
         outcome = self.execute({"A": {"Type": "Succeed", "Output": "{% " + expression + " %}"}}, value)
@@ -179,6 +197,57 @@ class InterpreterTest(unittest.TestCase):
         outcome = self.execute({"P": {"Type": "Parallel", "Branches": branches, "End": True}})
         self.assertEqual(["E10", "E20", "E30"], [name for name in outcome.entered if name.startswith("E")])
         self.assertEqual([10, 20, 30], sorted(outcome.waits))
+
+    def test_an_item_sees_itself_and_its_position_by_the_item_selector(self) -> None:
+        inner = {"I": {"Type": "Succeed", "Output": "{% $string($states.input.i) & $states.input.it & $outer %}"}}
+        selector = {"it": "{% $states.context.Map.Item.Value %}", "i": "{% $states.context.Map.Item.Index %}"}
+        states = {
+            "A": {"Type": "Pass", "Assign": {"outer": "!"}, "Next": "M"},
+            "M": {"Type": "Map", "Items": ["a", "b"], "ItemSelector": selector, "ItemProcessor": {"StartAt": "I", "States": inner}, "End": True},
+        }
+        self.assertEqual(["0a!", "1b!"], self.execute(states).output)
+
+    def test_the_first_failed_item_fails_a_map(self) -> None:
+        inner = {
+            "W": {"Type": "Wait", "Seconds": "{% $states.input %}", "Next": "F"},
+            "F": {"Type": "Fail", "Error": "{% 'E' & $states.context.Map.Item.Value %}"},
+        }
+        states = {"M": {"Type": "Map", "Items": [30, 10, 20], "ItemProcessor": {"StartAt": "W", "States": inner}, "End": True}}
+        self.assertEqual("E10", self.execute(states).error)
+
+    def test_another_execution_is_waited_for(self) -> None:
+        nested = {"other": {"X": {"Type": "Succeed", "Output": {"n": "{% $states.input.n + 1 %}"}}}}
+        outcome = self.execute({"S": start("other", {"n": 1}, Output="{% [$states.result.Status, $states.result.Output.n] %}")}, nested=nested)
+        self.assertEqual(["SUCCEEDED", 2], outcome.output)
+
+    def test_a_failed_execution_is_a_failed_task(self) -> None:
+        nested = {"other": {"X": {"Type": "Fail", "Error": "E", "Cause": "c"}}}
+        catch = [{"ErrorEquals": ["States.TaskFailed"], "Output": "{% $parse($states.errorOutput.Cause) %}", "Next": "B"}]
+        outcome = self.execute({"S": start("other", {}, Catch=catch), "B": {"Type": "Succeed"}}, nested=nested)
+        self.assertEqual(("E", "c", "FAILED"), tuple(outcome.output[key] for key in ("Error", "Cause", "Status")))
+
+    def test_an_execution_that_runs_too_long_is_abandoned(self) -> None:
+        nested = {"other": {"X": {"Type": "Wait", "Seconds": 60, "Next": "Y"}, "Y": {"Type": "Succeed"}}}
+        catch = [{"ErrorEquals": ["States.Timeout"], "Output": "late", "Next": "B"}]
+        outcome = self.execute({"S": start("other", {}, TimeoutSeconds=10, Catch=catch), "B": {"Type": "Succeed"}}, nested=nested)
+        self.assertEqual("late", outcome.output)
+        self.assertNotIn("Y", outcome.entered)
+        outcome = self.execute({"S": start("other", {}, TimeoutSeconds=90, Catch=catch), "B": {"Type": "Succeed"}}, nested=nested)
+        self.assertEqual(["S", "X", "Y"], outcome.entered)
+
+    def test_a_timestamp_is_waited_for_by_the_virtual_clock(self) -> None:
+        at = "{% $fromMillis($toMillis($states.context.Execution.StartTime) + 20000) %}"
+        branches = [
+            {"StartAt": "T", "States": {"T": {"Type": "Wait", "Timestamp": at, "Next": "Late"}, "Late": {"Type": "Succeed"}}},
+            {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 10, "Next": "Early"}, "Early": {"Type": "Succeed"}}},
+        ]
+        outcome = self.execute({"P": {"Type": "Parallel", "Branches": branches, "End": True}})
+        self.assertEqual(["Early", "Late"], [name for name in outcome.entered if name in ("Early", "Late")])
+        self.assertEqual([10], outcome.waits)
+        past = {"W": {"Type": "Wait", "Timestamp": "2020-01-01T00:00:00.5Z", "End": True}}
+        self.assertEqual(("succeeded", []), (self.execute(past).status, self.execute(past).waits))
+        bad = {"W": {"Type": "Wait", "Timestamp": "{% 'tomorrow' %}", "End": True}}
+        self.assertEqual("States.QueryEvaluationError", self.execute(bad).error)
 
     def test_outer_variables_are_read_in_branches(self) -> None:
         branch = {"StartAt": "I", "States": {"I": {"Type": "Succeed", "Output": "{% $outer + 1 %}"}}}

@@ -110,9 +110,9 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
 
 
 def _step_names(step: str) -> set[str]:
-    """A step keeps its path, but for `.`, `-` and the words that `next` takes (`end`, `break`, `continue`); one with items reads them first."""
+    """A step keeps its path, but for `.`, `-` and the words that `next` takes (`end`, `break`, `continue`); one with items reads them first, as one that waits reads until when."""
     name = step.replace("-", "_").replace(".", "_")
-    names = {name, f"{name}_items"}
+    names = {name, f"{name}_items", f"{name}_until"}
     return names | {f"{name}_step"} if name in ("end", "break", "continue") else names
 
 

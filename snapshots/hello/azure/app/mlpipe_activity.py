@@ -50,6 +50,8 @@ def load_core(source):
 
 def bring_forward(folder):
     """Makes `import name` find this folder's module, even where another folder has one of the same name."""
+    if sys.path[0] == str(folder):
+        return
     if str(folder) in sys.path:
         sys.path.remove(str(folder))
     sys.path.insert(0, str(folder))

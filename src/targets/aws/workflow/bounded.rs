@@ -50,7 +50,7 @@ impl Writer<'_> {
             input.insert(name.clone(), Value::String(braced(&format!("${name}"))));
         }
         let failed = scope.catch();
-        let judge = self.name(&format!("End of {path}"));
+        let judge = self.name(&format!("Result of {path}"));
         let late = jsonata::constant_code(&failure::timeout(&path));
         let mut catch = vec![Catcher {
             error_equals: vec!["States.Timeout".to_owned()],
@@ -60,10 +60,10 @@ impl Writer<'_> {
         }];
         catch.extend(failure::catchers(&path, &failed));
         if let Some(all) = catch.last_mut() {
-            // The execution has the same bound, and may be the first to end.
+            // The execution has the same bound, and may be the first to end. What else fails here is the service.
+            let unavailable = jsonata::constant_code(&failure::unavailable(&path));
             all.output = Some(Value::String(braced(&format!(
-                "$contains($states.errorOutput.Cause, '\"TIMED_OUT\"') ? {late} : {}",
-                failure::with_step(&path)
+                "$contains($states.errorOutput.Cause, '\"TIMED_OUT\"') ? {late} : {unavailable}"
             ))));
         }
         let task = Task {

@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::finish::{Exit, Finish, Given, How, Piece, next};
-use super::{Scope, Sink, Writer, size};
+use super::finish::{self, Exit, Finish, Given, How, Piece, next};
+use super::{Scope, Sink, Writer, size, state_name};
 use crate::expr::jsonata::{self, braced, string_literal};
 use crate::expr::{Expr, ExprKind, Template};
 use crate::model::{Catch, Fallback, FunctionCall, Kind, Step, StepIx};
@@ -171,8 +171,8 @@ impl Writer<'_> {
         let way = match &entry.fallback {
             Fallback::Output(template) => self.fallback_value(ix, template, scope, &finish, assign),
             Fallback::Do(fallback) => {
-                let path = &pipeline.step(*fallback).path;
-                let piece = self.attempts(*fallback, scope, &finish, path);
+                let name = state_name(pipeline, *fallback);
+                let piece = self.attempts(*fallback, scope, &finish, &name);
                 Way {
                     assign,
                     next: piece.entry,
@@ -192,7 +192,16 @@ impl Writer<'_> {
         finish: &Finish,
         assign: IndexMap<String, Value>,
     ) -> Way {
-        let value = jsonata::template(template, &self.reach(scope, &[]));
+        let reach = self.reach(scope, &[]);
+        let value = match template {
+            // A list is no `Output`.
+            Template::List(_) | Template::Constant(Value::Array(_)) => {
+                Value::String(braced(&jsonata::template_code(template, &reach)))
+            }
+            Template::Constant(_) | Template::Expr(_) | Template::Text(_) | Template::Object(_) => {
+                jsonata::template(template, &reach)
+            }
+        };
         let safe = template.is_safe() && size::fits_value(template);
         let done = self.done(finish, scope, &Given::value(value.clone()));
         if safe && assign.is_empty() && !done.then.end {
@@ -207,7 +216,9 @@ impl Writer<'_> {
         let state = if !safe {
             self.judged("catch", ix, value, scope, finish)
         } else if ends {
-            State::Succeed(Succeed { output: value })
+            State::Succeed(Succeed {
+                output: finish::output(value),
+            })
         } else {
             State::Pass(Pass {
                 assign: done.assign,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Scope, Writer};
 use crate::expr::ast::TextPart;
-use crate::expr::jsonata::braced;
+use crate::expr::jsonata::{self, braced};
 use crate::expr::{Template, Type};
 use crate::model::StepIx;
 use crate::targets::aws::states::{Branch, Pass, Rule, State, States, Succeed, Then};
@@ -125,12 +125,12 @@ impl Writer<'_> {
             },
             How::Tail => Done {
                 assign: IndexMap::new(),
-                output: Some(self.tail(scope, &own(ix, &given.code, &finish.error))),
+                output: Some(output(self.tail(scope, &own(ix, &given.code, &finish.error)))),
                 then: END,
             },
             How::Value => Done {
                 assign: IndexMap::new(),
-                output: Some(given.value.clone()),
+                output: Some(output(given.value.clone())),
                 then: END,
             },
             How::Run => Done {
@@ -197,10 +197,21 @@ pub(super) fn value_of(text: &str) -> Value {
     }
 }
 
+/// A state's `Output`. A bare constant stands as an expression: validators take only those, objects and lists.
+pub(super) fn output(value: Value) -> Value {
+    match &value {
+        Value::String(text) if text.starts_with("{%") => value,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            Value::String(braced(&jsonata::constant_code(&value)))
+        }
+        Value::Array(_) | Value::Object(_) => value,
+    }
+}
+
 /// A branch that computes one value.
-pub(super) fn evaluation(name: String, output: Value) -> Branch {
+pub(super) fn evaluation(name: String, value: Value) -> Branch {
     let state = State::Pass(Pass {
-        output: Some(output),
+        output: Some(output(value)),
         then: END,
         ..Pass::default()
     });

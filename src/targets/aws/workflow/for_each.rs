@@ -3,17 +3,15 @@
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::finish::{Exit, Finish, Given, How, Piece, patch};
-use super::{Scope, Tail, Writer};
+use super::finish::{Finish, Given, How, Piece, next};
+use super::{Scope, Tail, Writer, state_name};
 use crate::expr::jsonata::{self, braced};
 use crate::expr::{Local, Type, template_type};
 use crate::model::{ForEach, StepIx};
 use crate::targets::aws::failure;
+use crate::targets::aws::limits::QUOTAS;
 use crate::targets::aws::states::{ItemProcessor, Map, Pass, ProcessorConfig, State};
 use crate::targets::aws::variables::{self, Carried, INDEX, ITEM, LIST};
-
-/// Most items that Step Functions runs at once in one execution.
-const AT_ONCE: u32 = 40;
 
 impl Writer<'_> {
     /// A step with a `for_each`.
@@ -26,23 +24,23 @@ impl Writer<'_> {
                 exits: Vec::new(),
             };
         };
-        let name = step.path.clone();
+        let (name, path) = (state_name(pipeline, ix), &step.path);
         // The state comes before what is in it.
         let index = scope.states.len();
         scope.states.insert(name.clone(), State::Map(Map::default()));
         let (items, sure) = self.list(for_each, scope);
-        let failed = self.name(&format!("Failed in {name}"));
+        let failed = self.name(&format!("Failed in {path}"));
         let mut inner = Scope::inner(self.variables.items(ix), failed, Tail::Value, scope);
         let start = self.item(ix, for_each, &mut inner);
         let (branch, fails) = self.close(inner, start, failure::branch_fail());
         let mut catch = Vec::new();
         let failed = scope.catch();
         if !sure {
-            catch.push(failure::expression_catcher("for_each", &name, &failed));
+            catch.push(failure::expression_catcher("for_each", path, &failed));
         }
-        catch.push(failure::size_catcher(&name, &failed));
+        catch.push(failure::size_catcher(path, &failed));
         if fails {
-            catch.extend(failure::branch_catchers(&name, &failed).pop());
+            catch.extend(failure::branch_catchers(path, &failed).pop());
         }
         let how = if last && self.tail_is_safe(&scope.tail) {
             How::Tail
@@ -65,7 +63,9 @@ impl Writer<'_> {
             comment: self.comment(ix),
             items,
             item_selector: self.item_selector(ix, for_each),
-            max_concurrency: for_each.max_concurrency.filter(|most| *most < AT_ONCE),
+            max_concurrency: for_each
+                .max_concurrency
+                .filter(|most| *most < QUOTAS.step_functions.map_concurrency),
             item_processor: ItemProcessor {
                 processor_config: ProcessorConfig { mode: "INLINE" },
                 start_at: branch.start_at,
@@ -126,24 +126,31 @@ impl Writer<'_> {
                 }
             }
         }
-        let begin = (!assign.is_empty()).then(|| {
-            let begin = self.name(&format!("Item of {}", step.path));
-            let pass = Pass {
-                assign,
-                output: Some(json!({})),
-                ..Pass::default()
-            };
-            scope.states.insert(begin.clone(), State::Pass(pass));
-            begin
-        });
         // The Map state has the name of the step.
         let name = self.name(&format!("Run {}", step.path));
         let body = self.caught(ix, scope, &finish, &name);
         let entry = body.entry.unwrap_or_default();
-        match begin {
-            None => entry,
-            Some(begin) => {
-                patch(&mut scope.states, &[Exit::Next(0)], &entry);
+        if assign.is_empty() {
+            return entry;
+        }
+        match scope.states.get_mut(&entry) {
+            // It begins a repetition: one state sets all.
+            Some(State::Pass(pass)) if step.repeat.is_some() => {
+                assign.extend(std::mem::take(&mut pass.assign));
+                pass.assign = assign;
+                pass.output = Some(json!({}));
+                entry
+            }
+            _ => {
+                let begin = self.name(&format!("Item of {}", step.path));
+                let pass = Pass {
+                    assign,
+                    output: Some(json!({})),
+                    then: next(&entry),
+                    ..Pass::default()
+                };
+                // All exits of the states are patched by now.
+                scope.states.shift_insert(0, begin.clone(), State::Pass(pass));
                 begin
             }
         }

@@ -24,7 +24,7 @@ impl Writer<'_> {
         scope
             .states
             .insert(name.to_owned(), State::Parallel(Parallel::default()));
-        let failed = self.name(&format!("Failed in {}", step.path));
+        let failed = self.name(&format!("Failed attempt of {}", step.path));
         let mut inner = Scope::inner(self.variables.attempts(ix), failed, Tail::Value, scope);
         let attempt = self.name(&format!("Attempt of {}", step.path));
         let body = self.kind(ix, &mut inner, &Finish::of(ix, How::Value), &attempt);

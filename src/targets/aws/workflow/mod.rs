@@ -69,7 +69,7 @@ pub fn definitions(pipeline: &Pipeline, plan: &Plan, placeholders: &Placeholders
             .collect(),
         variables: Variables::new(pipeline, plan),
         notes,
-        names: pipeline.steps.iter().map(|step| step.path.clone()).collect(),
+        names: pipeline.indices().map(|ix| state_name(pipeline, ix)).collect(),
         machines: Vec::new(),
     };
     let main = writer.definition(&plan.root);
@@ -379,7 +379,7 @@ impl<'a> Writer<'a> {
                 let catcher = self.tail_catcher(scope);
                 parallel.catch.insert(0, catcher);
             }
-            parallel.output = Some(self.tail(scope, &own));
+            parallel.output = Some(finish::output(self.tail(scope, &own)));
             parallel.then.end = true;
         } else {
             for (ix, what, text) in &own {
@@ -411,7 +411,7 @@ impl<'a> Writer<'a> {
         let mut piece = self.node(node, &mut scope, true);
         if !piece.exits.is_empty() {
             let name = self.name(&format!("End of {name}"));
-            let output = self.tail(&scope, &[]);
+            let output = finish::output(self.tail(&scope, &[]));
             patch(&mut scope.states, &piece.exits, &name);
             scope.states.insert(name, State::Succeed(Succeed { output }));
         }
@@ -628,6 +628,16 @@ impl<'a> Writer<'a> {
             Join::Any => conditions.join(" or "),
         })
     }
+}
+
+/// The name of a step's own state: its path, cut where it is long.
+fn state_name(pipeline: &Pipeline, ix: StepIx) -> String {
+    let path = &pipeline.step(ix).path;
+    if path.len() <= NAME {
+        return path.clone();
+    }
+    // Paths are ASCII.
+    format!("{} {}", path.get(..NAME - 10).unwrap_or_default(), ix.0)
 }
 
 /// Text for a reader: `${` would be a placeholder.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::finish::{Done, Exit, Finish, Given, How, Piece, is_text, next};
-use super::{Scope, Writer, time};
+use super::{Scope, Writer, state_name, time};
 use crate::expr::Template;
 use crate::expr::jsonata::{self, braced, string_literal};
 use crate::model::{FunctionCall, Kind, StepIx, Wait};
@@ -27,7 +27,8 @@ impl Writer<'_> {
         } else {
             How::Assign
         };
-        self.caught(ix, scope, &Finish::of(ix, how), &step.path)
+        let name = state_name(self.pipeline, ix);
+        self.caught(ix, scope, &Finish::of(ix, how), &name)
     }
 
     /// What the step is but for its modifiers, in a state of that name.

@@ -4,17 +4,17 @@ mod units;
 
 use serde_json::{Map, Value, json};
 
+use crate::expr::ast::RunField;
+use crate::expr::workflows::{Library, Names, Printer, field_path};
+use crate::expr::{Expr, ExprKind, Template};
+use crate::model::{Handler, Join, ON_FAILURE, Pipeline, Retry, StepIx};
+use crate::plan::{Guard, Plan};
 use crate::targets::gcp::calls::{self, Calls, Of};
 use crate::targets::gcp::frames::{self, First, Frame, Layout, Tree, Unit};
 use crate::targets::gcp::limits::QUOTAS;
 use crate::targets::gcp::names::{self, Environment, Taken, Variables, identifier, step_name};
 use crate::targets::gcp::steps::{Action, Body, Call, Case, Routine, Step, Then, expression, to_yaml};
 use crate::targets::gcp::{helpers, inputs, routines};
-use crate::expr::ast::RunField;
-use crate::expr::workflows::{Library, Names, Printer, field_path};
-use crate::expr::{Expr, ExprKind, Template};
-use crate::model::{Handler, Join, ON_FAILURE, Pipeline, Retry, StepIx};
-use crate::plan::{Guard, Plan};
 
 /// Assignments of one step: Workflows quotas, "Assignments per step".
 pub const ASSIGNMENTS: usize = 50;
@@ -283,7 +283,14 @@ impl Writer<'_> {
         let freed = self.layout.freed.get(&ix).into_iter().flatten();
         after.extend(freed.map(|variable| (variable.clone(), Value::Null)));
         let last = out.len().saturating_sub(1);
-        if let (true, Some(Step { action: Action::Assign(assign), .. })) = (last > start, out.get_mut(last)) {
+        if let (
+            true,
+            Some(Step {
+                action: Action::Assign(assign),
+                ..
+            }),
+        ) = (last > start, out.get_mut(last))
+        {
             assign.extend(after);
         } else if !after.is_empty() {
             let name = self.steps.name(&format!("after_{}", step_name(&step.path)));
@@ -498,10 +505,9 @@ impl Writer<'_> {
         } else {
             Action::Parallel { shared, branches }
         };
-        out.push(
-            Step::new(&name, action)
-                .with_comment(format!("A branch that fails sets `{failure}`; then the others start no further step.")),
-        );
+        out.push(Step::new(&name, action).with_comment(format!(
+            "A branch that fails sets `{failure}`; then the others start no further step."
+        )));
         let failed = raise_failure(&[failure]);
         out.push(Step::new(self.steps.name(&format!("after_{name}")), failed));
     }

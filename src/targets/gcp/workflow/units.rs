@@ -24,25 +24,22 @@ impl Writer<'_> {
     }
 
     /// A loop over the items; their outputs are put into a list of that length.
-    fn items(
-        &mut self,
-        unit: &Unit,
-        for_each: &ForEach,
-        items: Loop,
-        result: Option<String>,
-        out: &mut Vec<Step>,
-    ) {
+    fn items(&mut self, unit: &Unit, for_each: &ForEach, items: Loop, result: Option<String>, out: &mut Vec<Step>) {
         let step = self.pipeline.step(unit.ix);
         let id = identifier(&step.path);
         let list = self.variables.taken.name(&format!("{id}_items"));
         let outputs = result.unwrap_or_else(|| self.variables.taken.name(&format!("{id}_outputs")));
-        let value = self.printer().template(&for_each.list, &format!("{id}_items"));
-        self.library.helpers.insert("list_of");
-        let read = Call {
-            result: Some(list.clone()),
-            ..Call::new("list_of", [("x", value)])
+        let value = self.printer().template(&for_each.list, &format!("{id}_list"));
+        let read = if for_each.list.is_safe() && matches!(template_type(&for_each.list), Type::List(_)) {
+            Action::Assign(vec![(list.clone(), value)])
+        } else {
+            self.library.helpers.insert("list_of");
+            let read = Call {
+                result: Some(list.clone()),
+                ..Call::new("list_of", [("x", value)])
+            };
+            self.attempt(&step.path, "for_each", Body::Call(read))
         };
-        let read = self.attempt(&step.path, "for_each", Body::Call(read));
         out.push(Step::new(self.steps.name(&format!("{id}_items")), read));
         // As many places as items: each turn takes its own, whatever the order.
         self.library.helpers.insert("positions");
@@ -50,9 +47,18 @@ impl Writer<'_> {
             result: Some(outputs.clone()),
             ..Call::new("positions", [("x", expression(&list))])
         };
-        out.push(Step::new(self.steps.name(&format!("{id}_positions")), Action::Call(positions)));
+        out.push(Step::new(
+            self.steps.name(&format!("{id}_positions")),
+            Action::Call(positions),
+        ));
 
-        let local = |what| self.names.locals.get(&(step.path.clone(), what)).cloned().unwrap_or_default();
+        let local = |what| {
+            self.names
+                .locals
+                .get(&(step.path.clone(), what))
+                .cloned()
+                .unwrap_or_default()
+        };
         let (item, index) = (local(Local::Item), local(Local::Index));
         let output = self.variables.taken.name(&format!("{id}_item_output"));
         let mut init = vec![
@@ -131,9 +137,19 @@ impl Writer<'_> {
     /// Fails where a value is larger than a step's output may be.
     fn fit(&mut self, path: &str, variable: &str, out: &mut Vec<Step>) {
         self.library.helpers.insert("check_size");
-        let args = [("step", json!(path)), ("x", expression(variable))];
-        let name = self.steps.name(&format!("{}_size", identifier(path)));
-        out.push(Step::new(name, Action::Call(Call::new("check_size", args))));
+        let args = [("x", expression(variable))];
+        let name = identifier(path);
+        // What is too large to be measured is too large.
+        let raise = Action::Raise(json!({
+            "name": "PayloadTooLarge", "message": "output is larger than 256 KiB", "step": path,
+        }));
+        let too_large = Step::new(self.steps.name(&format!("{name}_too_large")), raise);
+        let measure = Action::Try {
+            body: Body::Call(Call::new("check_size", args)),
+            retry: None,
+            except: Some(("e".to_owned(), vec![too_large])),
+        };
+        out.push(Step::new(self.steps.name(&format!("{name}_size")), measure));
     }
 
     fn caught(&mut self, unit: &Unit, result: Option<String>, out: &mut Vec<Step>) {
@@ -189,7 +205,10 @@ impl Writer<'_> {
                 then: Then::Raise(expression("error")),
             });
         }
-        except.push(Step::new(self.steps.name(&format!("{id}_catch")), Action::Switch(cases)));
+        except.push(Step::new(
+            self.steps.name(&format!("{id}_catch")),
+            Action::Switch(cases),
+        ));
         out.push(Step::new(
             self.steps.name(&format!("try_{id}")),
             Action::Try {
@@ -210,7 +229,7 @@ impl Writer<'_> {
                 self.again = again;
             }
             Fallback::Output(template) => {
-                let value = self.printer().template(template, &format!("{id}_fallback"));
+                let value = self.printer().template(template, &format!("{id}_fallback_value"));
                 let variable = match result {
                     Some(variable) => Some(variable.to_owned()),
                     None if template.is_safe() => None,
@@ -249,7 +268,13 @@ impl Writer<'_> {
             return;
         };
         let id = identifier(&step.path);
-        let local = |what| self.names.locals.get(&(step.path.clone(), what)).cloned().unwrap_or_default();
+        let local = |what| {
+            self.names
+                .locals
+                .get(&(step.path.clone(), what))
+                .cloned()
+                .unwrap_or_default()
+        };
         let (previous, output) = (local(Local::Previous), local(Local::Output));
         let first = vec![(previous.clone(), Value::Null), (output.clone(), Value::Null)];
         out.extend(self.assign(&format!("init_{id}_repeat"), first));
@@ -370,7 +395,10 @@ impl Writer<'_> {
 
     /// Puts a value into the result, where something reads it.
     fn give(&mut self, name: &str, result: Option<&str>, value: Value, out: &mut Vec<Step>) {
-        let assign: Vec<(String, Value)> = result.map(|variable| (variable.to_owned(), value)).into_iter().collect();
+        let assign: Vec<(String, Value)> = result
+            .map(|variable| (variable.to_owned(), value))
+            .into_iter()
+            .collect();
         out.extend(self.assign(&format!("{name}_output"), assign));
     }
 
@@ -419,7 +447,11 @@ impl Writer<'_> {
     }
 
     fn sleep_for(&mut self, name: &str, mut least: Vec<String>, out: &mut Vec<Step>) {
-        least.extend(self.deadlines.iter().map(|(variable, _)| format!("{variable} - sys.now()")));
+        least.extend(
+            self.deadlines
+                .iter()
+                .map(|(variable, _)| format!("{variable} - sys.now()")),
+        );
         let mut parts = least.into_iter();
         let first = parts.next().unwrap_or_default();
         let plain = first.parse::<u64>().ok();
@@ -556,7 +588,10 @@ impl Writer<'_> {
             let action = self.attempt(&step.path, "outputs", Body::Steps(vec![inner]));
             out.push(Step::new(name, action));
         }
-        let large = inner.outputs.iter().filter(|(_, template)| is_large(&template_type(template)));
+        let large = inner
+            .outputs
+            .iter()
+            .filter(|(_, template)| is_large(&template_type(template)));
         if large.count() > 1 {
             self.fit(&step.path, &variable, out);
         }

@@ -1,0 +1,41 @@
+"""The function app of the pipeline `tune`. Written by mlpipe from pipeline.yaml.
+
+What the pipeline does is in mlpipe_pipeline.py.
+"""
+
+import azure.durable_functions as df
+
+import mlpipe_run
+from mlpipe_activity import run_step
+from mlpipe_pipeline import NAME, PARAMS, define
+
+app = df.DFApp()
+
+
+@app.orchestration_trigger(context_name="context")
+def tune(context: df.DurableOrchestrationContext):
+    return (yield from mlpipe_run.run(context, NAME, PARAMS, define))
+
+
+# The function of each step.
+
+
+# One training run for each depth. One that diverges counts as the worst.
+@app.activity_trigger(input_name="envelope")
+def trials(envelope):
+    return run_step(envelope)
+
+
+@app.activity_trigger(input_name="envelope")
+def best(envelope):
+    return run_step(envelope)
+
+
+@app.activity_trigger(input_name="envelope")
+def release_warm_up(envelope):
+    return run_step(envelope)
+
+
+@app.activity_trigger(input_name="envelope")
+def release_publish(envelope):
+    return run_step(envelope)

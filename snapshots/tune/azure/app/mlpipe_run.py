@@ -1,0 +1,373 @@
+"""Runs a pipeline as one Durable Functions orchestration.
+
+Each step starts as soon as all that it follows has ended. Nothing here reads a clock, the environment or chance, and every loop
+goes in the order of the file, so that the host's replays take the same way. Groups and items are no orchestrations of their own:
+an orchestration that is given up, because another step failed or time ran out, would go on and start further steps.
+"""
+
+import json
+import logging
+import re
+from collections import ChainMap
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+
+from mlpipe_dag import Fail, Function, Group, Wait, matches
+from mlpipe_fibers import Fibers, StepFailed
+from mlpipe_params import check
+from mlpipe_progress import Progress
+
+MAX_BYTES = 252 * 1024
+MOST_ITEMS = 200  # of one `for_each` at once: each event costs work for all that is under way
+LONGEST_TIMER = timedelta(days=6)  # of the Azure Storage provider
+LONGEST_WAIT = 1000 * 365 * 86400  # seconds; dates end with the year 9999
+TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What expressions may know of the run."""
+
+    id: str
+    name: str
+    started_at: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a step ended, as `steps["X"]` tells later steps."""
+
+    status: str
+    output: object = None
+    error: object = None  # what was caught: {"name", "message"}
+
+
+@dataclass(frozen=True)
+class Current:
+    """What `steps["X"]` tells while X runs: its item and that item's index, the output of the run before or of the one to judge."""
+
+    item: object = None
+    index: int | None = None
+    previous: object = None
+    output: object = None
+
+
+class Steps:
+    """`steps` in expressions: what is known of each step where the expression stands.
+
+    A group's steps have results of their own in each of its runs, so each run has a scope, a mapping from paths to Result or
+    Current that goes on into those round it.
+    """
+
+    def __init__(self):
+        self.scope = {}
+
+    def __getitem__(self, path):
+        return self.scope[path]
+
+
+class PipelineFailed(Exception):
+    """The failure of the run: its text is JSON."""
+
+
+def run(context, name, params, define):
+    """The orchestration: to be `yield from`-ed. Returns the pipeline's outputs or raises PipelineFailed.
+
+    `define(params, steps, run)` gives the Pipeline.
+    """
+    started_at = context.current_utc_datetime.strftime("%Y-%m-%dT%H:%M:%SZ")
+    values, mismatch = check(params, context.get_input())
+    steps = Steps()
+    pipeline = define(values, steps, Run(context.instance_id, name, started_at))
+    runner = Runner(context, steps)
+    try:
+        if mismatch is not None:
+            raise StepFailed("params", "ParamMismatch", mismatch)
+        return (yield from runner.fibers.run(runner.block(pipeline, "outputs", ChainMap())))
+    except StepFailed as failure:
+        if pipeline.on_failure is not None:
+            yield from runner.fibers.run(runner.handle(pipeline.on_failure, failure))
+        text = json.dumps({"name": failure.name, "message": failure.message, "step": failure.step}, ensure_ascii=False)
+        raise PipelineFailed(text) from None
+
+
+class Runner:
+    """The methods that are generators run in a fiber; each raises StepFailed where what it runs fails."""
+
+    def __init__(self, context, steps):
+        self.context = context
+        self.steps = steps
+        self.fibers = Fibers(context)
+        self.progress = Progress(context)
+
+    def block(self, block, path, scope):
+        """Runs the steps of a group or of the pipeline. Returns its outputs."""
+        results = {}
+        scope = scope.new_child(results)
+        followed = {step.path: set(step.needs).union(step.after) for step in block.steps}
+        missing = {path: len(others) for path, others in followed.items()}
+        followers = {path: [] for path in followed}
+        for step in block.steps:
+            for other in followed[step.path]:
+                followers[other].append(step)
+        with self.fibers.nursery() as running:
+            for step in block.steps:
+                if not missing[step.path]:
+                    running.start(self.step(step, scope))
+            while running:
+                ended, result = yield running
+                results[ended] = result
+                for follower in followers[ended]:
+                    missing[follower.path] -= 1
+                    if not missing[follower.path]:
+                        running.start(self.step(follower, scope))
+        return self.evaluate("outputs", path, block.outputs, scope)
+
+    def step(self, step, scope):
+        """Runs a step whose predecessors have all ended, or skips it. Returns its path and its Result."""
+        skipped = [scope[other].status == "skipped" for other in step.needs]
+        skip = bool(skipped) and (all(skipped) if step.join == "any" else any(skipped))
+        if skip or not self.condition("when", step.path, step.when, scope):
+            self.progress.skipped(step.path)
+            return step.path, Result("skipped")
+        with self.shown(step):
+            if step.for_each is None:
+                result = yield from self.caught(step, scope)
+            else:
+                result = Result("succeeded", (yield from self.items(step, scope)))
+        return step.path, result
+
+    def items(self, step, scope):
+        """Runs a step for each item of its list. Returns the list of outputs."""
+        items = self.evaluate("for_each", step.path, step.for_each.items, scope)
+        if not isinstance(items, list):
+            raise cannot_evaluate("for_each", step.path)
+        outputs = [None] * len(items)
+        upcoming = enumerate(items)
+        most = min(step.for_each.max_concurrency or MOST_ITEMS, MOST_ITEMS)
+        with self.fibers.nursery() as running:
+            for index, item in islice(upcoming, most):
+                running.start(self.item(step, index, item, scope))
+            while running:
+                ended, output = yield running
+                outputs[ended] = output
+                for index, item in islice(upcoming, 1):
+                    running.start(self.item(step, index, item, scope))
+        check_size(step.path, outputs, "output")
+        return outputs
+
+    def item(self, step, index, item, scope):
+        result = yield from self.caught(step, scope.new_child({step.path: Current(item=item, index=index)}))
+        return index, result.output
+
+    def caught(self, step, scope):
+        """Runs a step, or what its `catch` has for its failure. Returns its Result."""
+        try:
+            return Result("succeeded", (yield from self.repeated(step, scope)))
+        except StepFailed as error:
+            failure = error
+            catch = next((catch for catch in step.catch if matches(catch.on, failure.name)), None)
+            if catch is None:
+                raise
+        self.log("%s: caught %s: %s", step.path, failure.name, failure.message)
+        if catch.do is None:
+            output = self.evaluate("catch", step.path, catch.output, scope, failure)
+        else:
+            with self.shown(catch.do):
+                output = yield from self.tried(catch.do, scope, failure)
+        check_size(step.path, output, "output")
+        return Result("succeeded", output, {"name": failure.name, "message": failure.message})
+
+    def repeated(self, step, scope):
+        """Runs a step as often as its `repeat` says. Returns the output of the last run."""
+        repeat = step.repeat
+        if repeat is None:
+            return (yield from self.tried(step, scope))
+        current = scope.get(step.path, Current())
+        previous = None
+        for number in range(1, repeat.max + 1):
+            output = yield from self.tried(step, scope.new_child({step.path: replace(current, previous=previous)}))
+            judged = scope.new_child({step.path: replace(current, output=output)})
+            if self.condition("until", step.path, repeat.until, judged):
+                return output
+            previous = output
+            if number < repeat.max:
+                yield from self.pause(repeat.delay)
+        runs = "1 run" if repeat.max == 1 else f"{repeat.max} runs"
+        raise StepFailed(step.path, "RepeatLimit", f"`until` was still false after {runs}")
+
+    def tried(self, step, scope, *error):
+        """Runs what a step does as often as its `retry` says. `error` is what a step in a `catch` sees."""
+        value = None
+        if isinstance(step, Function):
+            value = self.evaluate("input", step.path, step.input, scope, *error)
+            check_size(step.path, value, "input")
+        number = 1
+        while True:
+            try:
+                return (yield from self.attempt(step, number, value, scope, *error))
+            except StepFailed as failure:
+                if not step.retry.wants(number, failure.name):
+                    raise
+                wait = step.retry.wait_after(number)
+                self.log("%s: %s: %s; trying again in %s s", step.path, failure.name, failure.message, wait)
+            yield from self.pause(wait)
+            number += 1
+
+    def attempt(self, step, number, value, scope, *error):
+        match step:
+            case Function():
+                return (yield from self.call(step, number, value))
+            case Group():
+                return (yield from self.group(step, scope))
+            case Wait():
+                return (yield from self.wait(step, scope, *error))
+            case Fail():
+                name = self.evaluate("fail", step.path, step.error, scope, *error)
+                message = self.evaluate("fail", step.path, step.message, scope, *error)
+                if not (isinstance(name, str) and isinstance(message, str)):
+                    raise cannot_evaluate("fail", step.path)
+                raise StepFailed(step.path, name, message)
+
+    def call(self, step, number, value):
+        """One attempt of a function."""
+        context = self.context
+        activity = context.call_activity(
+            re.sub("[-.]", "_", step.path),
+            {"run_id": context.instance_id, "step": step.path, "attempt": number, "input": value},
+        )
+        # Every attempt has a bound. The host's own (functionTimeout) would end the whole worker process and the other
+        # activities in it, so a durable timer runs beside the activity; an activity that loses is left to end unheard.
+        timer = context.create_timer(context.current_utc_datetime + timedelta(seconds=step.timeout))
+        try:
+            yield context.task_any([activity, timer])
+        finally:
+            cancel(timer)
+        if not activity.is_completed:
+            raise out_of_time(step)
+        answer = activity.result
+        if not isinstance(answer, dict):  # the adapter answers even where a handler raises: the process must have died
+            raise StepFailed(step.path, "WorkerCrashed", "the function ended without an answer")
+        if "error" in answer:
+            raise StepFailed(step.path, **answer["error"])
+        return answer["output"]
+
+    def group(self, step, scope):
+        """One attempt of a group."""
+        block = self.block(step, step.path, scope)
+        if step.timeout is None:
+            outputs = yield from block
+        else:
+            with self.fibers.nursery() as running:  # the first of the two to end gives up the other
+                running.start(block)
+                running.start(self.time_out(step))
+                outputs = yield running
+        check_size(step.path, outputs, "output")
+        return outputs
+
+    def time_out(self, step):
+        yield from self.pause(step.timeout)
+        raise out_of_time(step)
+
+    def wait(self, step, scope, *error):
+        seconds = step.seconds
+        if step.until is not None:
+            seconds = self.seconds_until(step.path, self.evaluate("until", step.path, step.until, scope, *error))
+        if step.timeout is not None and seconds > step.timeout:
+            yield from self.time_out(step)
+        yield from self.pause(seconds)
+
+    def seconds_until(self, path, time):
+        """From now to a point in time: RFC 3339 text or Unix seconds."""
+        try:
+            if isinstance(time, str):
+                date, minutes, seconds, fraction, zone = TIME.fullmatch(time).groups()
+                seconds = min(int(seconds), 59)  # a leap second, 60, is no other moment here
+                zone = "+00:00" if zone in "Zz" else zone
+                time = datetime.fromisoformat(f"{date}T{minutes}{seconds:02}{zone}").timestamp() + float(fraction or 0)
+            elif isinstance(time, bool):
+                raise TypeError
+            return min(time - self.context.current_utc_datetime.timestamp(), LONGEST_WAIT)
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            raise cannot_evaluate("until", path) from None
+
+    def pause(self, seconds):
+        """Lets time pass."""
+        if seconds <= 0:
+            return
+        context = self.context
+        until = context.current_utc_datetime + timedelta(seconds=seconds)
+        while True:
+            timer = context.create_timer(min(until, context.current_utc_datetime + LONGEST_TIMER))
+            try:
+                yield timer
+            finally:
+                cancel(timer)
+            if until - context.current_utc_datetime <= timedelta(seconds=1):
+                return
+
+    def handle(self, step, failure):
+        """Runs the failure handler; its own failure changes nothing."""
+        try:
+            with self.shown(step):
+                yield from self.tried(step, ChainMap(), failure)
+        except StepFailed as error:
+            self.log("the failure handler failed: %s: %s", error.name, error.message)
+
+    def condition(self, what, path, value, scope):
+        holds = self.evaluate(what, path, value, scope)
+        if not isinstance(holds, bool):
+            raise cannot_evaluate(what, path)
+        return holds
+
+    def evaluate(self, what, path, value, scope, *error):
+        """The value of an expression, or of what is constant anyway."""
+        if not callable(value):
+            return value
+        self.steps.scope = scope
+        try:
+            return value(*error)
+        except Exception as reason:
+            self.log("%s: cannot evaluate `%s`: %s: %s", path, what, type(reason).__name__, reason)
+            raise cannot_evaluate(what, path) from reason
+
+    def shown(self, step):
+        return Shown(self.progress, step.path)
+
+    def log(self, *message):
+        if not self.context.is_replaying:
+            logging.warning(*message)
+
+
+class Shown:
+    """Shows how a step goes, for as long as its `with` lasts."""
+
+    def __init__(self, progress, path):
+        self.progress, self.path = progress, path
+
+    def __enter__(self):
+        self.progress.started(self.path)
+
+    def __exit__(self, kind, *_):
+        status = "succeeded" if kind is None else "failed" if issubclass(kind, StepFailed) else "abandoned"
+        self.progress.ended(self.path, status)
+
+
+def cancel(timer):
+    """A run ends only when each of its timers fired or was cancelled."""
+    if not timer.is_completed:
+        timer.cancel()
+
+
+def cannot_evaluate(what, path):
+    return StepFailed(path, "ExpressionError", f"cannot evaluate `{what}`")
+
+
+def out_of_time(step):
+    return StepFailed(step.path, "timeout", "the attempt ran longer than its timeout")
+
+
+def check_size(path, value, what):
+    if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise StepFailed(path, "PayloadTooLarge", f"{what} is larger than 256 KiB")

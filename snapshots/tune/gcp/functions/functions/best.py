@@ -1,0 +1,2 @@
+def handler(input):
+    return max(input, key=lambda trial: (trial["auc"], -trial["depth"]))
