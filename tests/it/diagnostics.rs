@@ -9,7 +9,7 @@ use mlpipe::diagnostics::Problems;
 use mlpipe::plan::plan;
 use mlpipe::targets::{Sources, Target};
 
-use crate::support::{AnyDisk, Disk, codes, files, on_big_stack, rendered, root, validate};
+use crate::support::{AllThere, Disk, codes, files, on_big_stack, rendered, root, validate};
 
 /// Codes that no file of a reasonable size shows.
 const WITHOUT_A_CASE: &[(&str, &str)] = &[
@@ -102,7 +102,7 @@ fn all_problems(text: &str, folder: &std::path::Path) -> Problems {
 #[test]
 fn a_file_that_is_too_large() {
     let text = format!("mlpipe: v1\n#{}\n", "x".repeat(8 * 1024 * 1024));
-    let (_, problems) = validate(&text, &AnyDisk);
+    let (_, problems) = validate(&text, &AllThere);
     settings().bind(|| {
         let source = "mlpipe: v1\n#x… (8 MiB)\n";
         insta::assert_snapshot!(
@@ -124,7 +124,7 @@ fn stages_that_are_not_there() {
             ("no-stages", head, "prod"),
         ] {
             let mut problems = Problems::new();
-            let found = mlpipe::validate::validate(text, &AnyDisk, Some(stage), &Target::ALL, &mut problems);
+            let found = mlpipe::validate::validate(text, &AllThere, Some(stage), &Target::ALL, &mut problems);
             assert!(found.pipeline.is_none());
             insta::assert_snapshot!(
                 name,
@@ -175,7 +175,7 @@ fn pipelines_that_are_too_long() {
 }
 
 fn compile_all(text: &str) -> Problems {
-    let (pipeline, mut problems) = validate(text, &AnyDisk);
+    let (pipeline, mut problems) = validate(text, &AllThere);
     if let Some(pipeline) = pipeline {
         let plan = plan(&pipeline);
         for target in Target::ALL {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub use mlpipe::check::handlers::AllThere;
 use mlpipe::check::handlers::Files;
 use mlpipe::diagnostics::Problems;
 use mlpipe::diagnostics::render::{self, SourceFile};
@@ -78,23 +79,6 @@ impl Files for Disk {
             .iter()
             .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
             .collect()
-    }
-}
-
-/// A disk that has whatever a pipeline asks for.
-pub struct AnyDisk;
-
-impl Files for AnyDisk {
-    fn is_folder(&self, _: &str) -> bool {
-        true
-    }
-
-    fn read(&self, _: &str) -> Option<String> {
-        Some("from everything import *\n".to_owned())
-    }
-
-    fn python_files(&self, _: &str) -> Vec<String> {
-        Vec::new()
     }
 }
 
