@@ -3,7 +3,7 @@
 // The derive reads some fields only through their labels.
 #![allow(unused_assignments)]
 
-use miette::Diagnostic;
+use miette::{Diagnostic, LabeledSpan};
 use thiserror::Error;
 
 use super::span::Span;
@@ -144,9 +144,9 @@ pub enum SyntaxProblem {
         place: String,
         /// Which are there.
         found: String,
-        /// The holder.
-        #[label("{found}")]
-        span: Span,
+        /// The keys that are there, or the holder.
+        #[label(collection)]
+        spans: Vec<LabeledSpan>,
         /// The keys to choose from.
         #[help]
         help: String,

@@ -8,6 +8,7 @@ mod docs;
 mod explain;
 mod expressions;
 mod graphs;
+mod labels;
 mod planning;
 mod robustness;
 mod schema;
