@@ -293,7 +293,7 @@ fn types(checker: &mut Checker, function: Function, arguments: &[Expr]) -> Optio
                 let what = "it must be written out, so that all engines can be asked";
                 return given.pattern(second, what.to_owned(), "write a literal: `matches(text, '^v[0-9]+$')`");
             };
-            match pattern::read(pattern) {
+            match pattern::compile(pattern) {
                 Ok(_) => Some((Type::Boolean, exact)),
                 Err(refused) => given.pattern(second, refused.what, refused.help),
             }

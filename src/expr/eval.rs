@@ -398,8 +398,8 @@ fn call(function: Function, arguments: &[&Value]) -> Result<Value, String> {
             Ok(keys.into_iter().map(|key| Value::from(key.as_str())).collect())
         }
         (Function::Keys, _) => Err(wrong("an object")),
-        (Function::Matches, [Value::String(text), Value::String(pattern)]) => match pattern::read(pattern) {
-            Ok(pattern) => Ok(pattern::is_match(&pattern, text).into()),
+        (Function::Matches, [Value::String(text), Value::String(pattern)]) => match pattern::is_match(pattern, text) {
+            Ok(found) => Ok(found.into()),
             Err(refused) => Err(refused.what),
         },
         (Function::Matches, _) => Err(wrong("a string and a pattern")),
@@ -458,8 +458,12 @@ fn call(function: Function, arguments: &[&Value]) -> Result<Value, String> {
 }
 
 fn range(start: f64, end: f64) -> Result<Value, String> {
-    if start.fract() != 0.0 || end.fract() != 0.0 {
+    if [start, end].iter().any(|bound| bound.fract() != 0.0) {
         return Err("`range` takes integers".to_owned());
+    }
+    // Beyond these, counting on gives the same double again.
+    if [start, end].iter().any(|bound| bound.abs() > MAX_INTEGER as f64) {
+        return Err(OUT_OF_RANGE.to_owned());
     }
     if end - start > MOST_IN_RANGE {
         return Err(format!("`range` gives at most {MOST_IN_RANGE} items"));
@@ -521,7 +525,7 @@ fn large_integer(json: &str) -> bool {
 pub fn unix_seconds(text: &str) -> Option<f64> {
     static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(
-            r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
+            r"^([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:\.([0-9]{1,9}))?(?:Z|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))$",
         )
         .ok()
     });

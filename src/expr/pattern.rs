@@ -3,10 +3,13 @@
 //! A pattern is read by `regex-syntax`, and printed anew from what it means: classes as plain ranges, `.` and `$` spelled out. What
 //! the engines read differently (word boundaries, flags, classes by Unicode property, characters beyond the BMP in a class) is refused.
 
+use std::cell::RefCell;
+
+use regex::Regex;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 use regex_syntax::{ParserBuilder, ast};
 
-/// Most repetitions that RE2 takes.
+/// Most repetitions that RE2 takes, those of a repetition within a repetition multiplied.
 const MOST: u32 = 1000;
 /// Characters beyond U+FFFF that are written one by one.
 const FEW: usize = 16;
@@ -52,8 +55,15 @@ pub fn read(pattern: &str) -> Result<Hir, Refused> {
         what: error.to_string(),
         help: "write a simpler pattern",
     })?;
-    check(&hir)?;
+    check(&hir, MOST)?;
     Ok(hir)
+}
+
+/// Reads a pattern for the local engine.
+pub fn compile(pattern: &str) -> Result<Regex, Refused> {
+    let printed = print(&read(pattern)?, Dialect::Rust);
+    // The size is all that can be wrong with it.
+    Regex::new(&printed).or_else(|_| refused("too large a pattern", "repeat less, or match parts of the text"))
 }
 
 /// The pattern with `\d`, `\w` and `\s` as ASCII classes; flags, Unicode classes and boundaries are refused.
@@ -153,10 +163,14 @@ fn ascii(pattern: &str, parsed: &ast::Ast) -> Result<String, Refused> {
     Ok(plain)
 }
 
-/// Refuses what a dialect lacks.
-fn check(hir: &Hir) -> Result<(), Refused> {
+/// Refuses what a dialect lacks; `most` repetitions are left.
+fn check(hir: &Hir, most: u32) -> Result<(), Refused> {
     match hir.kind() {
-        HirKind::Class(Class::Bytes(_)) => refused("bytes", "write characters"),
+        // Without bytes in patterns, this is what `[^\s\S]` means.
+        HirKind::Class(Class::Bytes(_)) => refused("a class of no character", "write `false` for what never matches"),
+        HirKind::Class(Class::Unicode(class)) if class.ranges().is_empty() => {
+            refused("a class of no character", "write `false` for what never matches")
+        }
         HirKind::Class(Class::Unicode(class)) => {
             let beyond: Vec<_> = class.ranges().iter().filter(|range| range.end() >= ASTRAL).collect();
             let all = beyond
@@ -175,16 +189,17 @@ fn check(hir: &Hir) -> Result<(), Refused> {
         HirKind::Look(Look::Start | Look::End) | HirKind::Empty | HirKind::Literal(_) => Ok(()),
         HirKind::Look(_) => refused("boundaries", "use `^` and `$` only"),
         HirKind::Repetition(repetition) => {
-            if repetition.min > MOST || repetition.max.is_some_and(|max| max > MOST) {
+            let count = repetition.max.unwrap_or(repetition.min).max(1);
+            if count > most {
                 return refused(
                     "more than 1000 repetitions",
                     "repeat at most 1000 times, or check `size(text)`",
                 );
             }
-            check(&repetition.sub)
+            check(&repetition.sub, most / count)
         }
-        HirKind::Capture(capture) => check(&capture.sub),
-        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().try_for_each(check),
+        HirKind::Capture(capture) => check(&capture.sub, most),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().try_for_each(|part| check(part, most)),
     }
 }
 
@@ -247,6 +262,9 @@ fn write(hir: &Hir, dialect: Dialect, out: &mut String) {
 }
 
 fn group(hir: &Hir, dialect: Dialect, out: &mut String) {
+    if let HirKind::Capture(capture) = hir.kind() {
+        return group(&capture.sub, dialect, out);
+    }
     let single = match hir.kind() {
         HirKind::Class(Class::Unicode(class)) => {
             dialect != Dialect::JavaScript || class.ranges().last().is_none_or(|range| range.end() < ASTRAL)
@@ -302,11 +320,6 @@ fn write_class(ranges: &[(char, char)], dialect: Dialect, out: &mut String) {
 const PAIR: &str = r"[\ud800-\udbff][\udc00-\udfff]";
 
 fn class(ranges: &[(char, char)], dialect: Dialect, out: &mut String) {
-    if ranges.is_empty() {
-        // Nothing matches.
-        out.push_str(r"[^\x00-\x{10FFFF}]".replace("{10FFFF}", "ff").as_str());
-        return;
-    }
     out.push('[');
     for (start, end) in ranges {
         // A range of characters does not hold the surrogates; one of UTF-16 units would.
@@ -336,11 +349,14 @@ fn in_class(c: char, dialect: Dialect, out: &mut String) {
 
 fn character(c: char, dialect: Dialect, out: &mut String) {
     match c {
-        c if c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '-' | ',' | ':' | '@' | '=' | '%') => out.push(c),
-        c if c.is_ascii_punctuation() => {
+        '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$' | '/' => {
             out.push('\\');
             out.push(c);
         }
+        // JSONata looks for the end of a pattern by what stands before each bracket, and takes `\\(` for no bracket.
+        '\\' => code(c, dialect, out),
+        // No backslash before the others: `\<` is a boundary to Rust.
+        ' '..='~' => out.push(c),
         c => code(c, dialect, out),
     }
 }
@@ -362,8 +378,20 @@ fn code(c: char, dialect: Dialect, out: &mut String) {
 }
 
 /// True where the pattern matches a part of the text.
-pub fn is_match(hir: &Hir, text: &str) -> bool {
-    regex::Regex::new(&print(hir, Dialect::Rust)).is_ok_and(|regex| regex.is_match(text))
+pub fn is_match(pattern: &str, text: &str) -> Result<bool, Refused> {
+    thread_local! {
+        // A macro asks for the same pattern item by item.
+        static LAST: RefCell<Option<(String, Regex)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| {
+        if let Some((_, regex)) = last.as_ref().filter(|(known, _)| known == pattern) {
+            return Ok(regex.is_match(text));
+        }
+        let regex = compile(pattern)?;
+        let found = regex.is_match(text);
+        *last = Some((pattern.to_owned(), regex));
+        Ok(found)
+    })
 }
 
 #[cfg(test)]
@@ -402,6 +430,8 @@ mod tests {
                 r"[a\U0001f600]+",
             ),
             ("a/b", r"a\/b", r"a\/b", r"a\/b"),
+            (r"\\(ab)+", r"\x5c(?:ab)+", r"\x5c(?:ab)+", r"\x5c(?:ab)+"),
+            (r#"<"'>"#, r#"<"'>"#, r#"<"'>"#, r#"<"'>"#),
         ] {
             assert_eq!(printed(pattern, Dialect::Re2), re2, "{pattern}");
             assert_eq!(printed(pattern, Dialect::JavaScript), javascript, "{pattern}");
@@ -418,6 +448,9 @@ mod tests {
             r"\p{L}",
             "[a-z&&[^b]]",
             "a{1001}",
+            "(a{100}){100}",
+            "(a+){1001}",
+            r"[^\s\S]",
             "[^😀]",
             "[😀-🙏]",
             "(?=a)",
@@ -428,6 +461,7 @@ mod tests {
         ] {
             assert!(read(pattern).is_err(), "{pattern}");
         }
+        assert!(compile(&".{1000}".repeat(30)).is_err());
     }
 
     #[test]
@@ -438,10 +472,13 @@ mod tests {
             ("^.$", "𝄞", true),
             ("^a.b$", "a\nb", false),
             ("c$", "abc\n", false),
+            ("<", "<", true),
+            ("<", "a", false),
+            (r"\\(a|b)", r"x\b", true),
             (r"^\w+$", "ä", false),
             ("", "", true),
         ] {
-            assert_eq!(is_match(&read(pattern).unwrap(), text), found, "{pattern} in {text}");
+            assert_eq!(is_match(pattern, text), Ok(found), "{pattern} in {text}");
         }
     }
 }

@@ -530,22 +530,7 @@ fn strict(expr: &Expr) -> String {
 
 /// Whether evaluating it may raise what `default` forgives.
 fn may_miss(expr: &Expr) -> bool {
-    let simple = matches!(
-        expr.kind,
-        ExprKind::Literal(_)
-            | ExprKind::Param(_)
-            | ExprKind::StepOutput(_)
-            | ExprKind::StepStatus(_)
-            | ExprKind::StepError(_)
-            | ExprKind::Local(..)
-            | ExprKind::BucketUri(_)
-            | ExprKind::BucketName(_)
-            | ExprKind::Run(_)
-            | ExprKind::Error(_)
-            | ExprKind::Trigger(_)
-            | ExprKind::Variable(_)
-    );
-    !simple && !expr.safe
+    !expr.children().is_empty() && !expr.safe
 }
 
 /// The expression where a boolean is needed.

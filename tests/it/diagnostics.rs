@@ -25,7 +25,6 @@ const WITHOUT_A_CASE: &[(&str, &str)] = &[
     ),
     ("MLP0739", "a bug of mlpipe"),
     ("MLP0741", "every runtime of the language is one of Flex Consumption's"),
-    ("MLP0748", "it takes nested groups, which not every target runs yet"),
     ("MLP0759", "a bug of mlpipe"),
 ];
 

@@ -333,7 +333,7 @@ impl Helper {
             Self::OneOf => "$oneOf := function($x) { $type($x) = 'array' ? [[$x]] : $x }",
             Self::OrderOf => {
                 "$orderOf := function($x) { $type($x) = 'string' \
-                 ? $replace($x, /[\\ud800-\\udbff]/, '\\uffff$0') : $x }"
+                 ? $replace($replace($x, /\\uffff/, '\\uffff\\u0000'), /[\\ud800-\\udbff]/, '\\uffff$0') : $x }"
             }
             Self::IsIn => {
                 "$isIn := function($x, $xs) { $type($xs) = 'array' \
@@ -371,9 +371,9 @@ impl Helper {
                  : $error('no boolean') }"
             }
             Self::RangeOf => {
-                "$rangeOf := function($a, $b) { $type($a) != 'number' or $type($b) != 'number' \
-                 or $floor($a) != $a or $floor($b) != $b or $b - $a > 10000 ? $error('no range') \
-                 : $b <= $a ? [] : [$a..$b - 1] }"
+                "$rangeOf := function($a, $b) {( \
+                 $whole := function($n) { $type($n) = 'number' and $floor($n) = $n and $abs($n) <= 9007199254740991 }; \
+                 $whole($a) and $whole($b) and $b - $a <= 10000 ? $b <= $a ? [] : [$a..$b - 1] : $error('no range') )}"
             }
             Self::ValuesOf => {
                 "$valuesOf := function($x) { $type($x) != 'object' ? $error('not an object') \
@@ -392,6 +392,7 @@ impl Helper {
                 "$parsedOf := function($x) { $type($x) != 'string' ? $error('no text') \
                  : $count($filter($match($replace($x, /\"(\\\\.|[^\\\\\"])*\"/, '_'), /[0-9][0-9.eE+\\-]*/).match, \
                  function($t) { $number($t) > 9007199254740991 and $contains($t, /^[0-9]+$/) })) > 0 \
+                 or $contains($replace($x, /\\\\\\\\|\\\\u[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F]/, '_'), /\\\\u[dD][89a-fA-F]/) \
                  ? $error('out of range') : $parse($x) }"
             }
             Self::Base64Of => BASE64,

@@ -178,7 +178,7 @@ fn what_types_do_not_prove_is_guarded() {
         ),
         (
             "params.s < params.t",
-            "($orderOf := function($x) { $type($x) = 'string' ? $replace($x, /[\\ud800-\\udbff]/, '\\uffff$0') : $x }; \
+            "($orderOf := function($x) { $type($x) = 'string' ? $replace($replace($x, /\\uffff/, '\\uffff\\u0000'), /[\\ud800-\\udbff]/, '\\uffff$0') : $x }; \
              $orderOf($params.s) < $orderOf($params.t))",
         ),
         (

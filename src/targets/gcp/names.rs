@@ -325,9 +325,17 @@ pub fn resource(parts: &[&str], limit: usize) -> String {
         .last()
         .map_or("", |part| part.trim_end_matches(['-', '_']))
         .replace(['_', '.'], "-");
+    // Of a long path the end tells more than the beginning.
+    let most = limit.saturating_sub(hash.len() + 3);
+    let last: String = last.chars().skip(last.chars().count().saturating_sub(most)).collect();
+    let last = last.trim_start_matches('-');
     let left = limit.saturating_sub(hash.len() + last.len() + 2);
     let head: String = name.chars().take(left).collect();
-    format!("{}-{hash}-{last}", head.trim_end_matches('-'))
+    match head.trim_end_matches('-') {
+        // A name starts with a letter.
+        "" => format!("n{hash}-{last}"),
+        head => format!("{head}-{hash}-{last}"),
+    }
 }
 
 /// A long identifier cut, with a hash of the whole at its end.

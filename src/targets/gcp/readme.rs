@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::expr::Type;
-use crate::model::{Pipeline, TriggerKind};
+use crate::model::{Kind, Pipeline, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
@@ -31,6 +31,8 @@ pub fn text(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
         "functions": !pipeline.functions().is_empty(),
         "secrets": pipeline.secrets,
         "triggers": triggers,
+        "lists": pipeline.steps.iter().any(|step| step.for_each.is_some()),
+        "bounded": pipeline.steps.iter().any(|step| matches!(step.kind, Kind::Group(_)) && step.timeout.is_some()),
         "example": example_input(pipeline),
     });
     let mut env = environment()?;

@@ -364,3 +364,15 @@ fn lazy_operands_are_guarded() {
         "${boolean_of(params.any.go)}"
     );
 }
+
+#[test]
+fn names_of_deep_steps_fit() {
+    let deep = ["a-long-name-of-forty-characters-exactly-"; 3].join(".");
+    let name = super::names::resource(&["churn", &deep], super::names::SERVICE);
+    assert!(
+        name.len() <= super::names::SERVICE,
+        "{name} has {} characters",
+        name.len()
+    );
+    assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{name}");
+}

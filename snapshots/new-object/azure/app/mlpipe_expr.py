@@ -348,8 +348,8 @@ def rounded(value):
 
 def integers(*bounds):
     start, end = numbers(*bounds) if len(bounds) == 2 else (0, numbers(*bounds)[0])
-    if start != math.floor(start) or end != math.floor(end):
-        raise ExpressionError("range needs integers")
+    if start != math.floor(start) or end != math.floor(end) or max(abs(start), abs(end)) > MAX_INTEGER:
+        raise ExpressionError("range needs integers, to 2^53 - 1")
     if end - start > MOST_IN_RANGE:
         raise ExpressionError("range gives at most 10,000 items")
     return list(range(int(start), int(end)))
@@ -383,7 +383,9 @@ def parse_json(text):
         if digits.isdecimal() and (len(digits) > 16 or int(digits) > MAX_INTEGER):
             raise ExpressionError("the integer is beyond 2^53 - 1")
     try:
-        return plain(json.loads(text, parse_constant=not_json))
+        value = plain(json.loads(text, parse_constant=not_json))
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no character
+        return value
     except (ValueError, RecursionError) as error:
         raise ExpressionError(f"not JSON: {error}") from None
 

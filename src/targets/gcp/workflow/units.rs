@@ -43,14 +43,18 @@ impl Writer<'_> {
         out.push(Step::new(self.steps.name(&format!("{id}_items")), read));
         // As many places as items: each turn takes its own, whatever the order.
         self.library.helpers.insert("positions");
+        let places = self.variables.taken.name(&format!("{id}_places"));
         let positions = Call {
-            result: Some(outputs.clone()),
+            result: Some(places.clone()),
             ..Call::new("positions", [("x", expression(&list))])
         };
         out.push(Step::new(
             self.steps.name(&format!("{id}_positions")),
             Action::Call(positions),
         ));
+        // A list of its own: nothing says that an assignment copies.
+        let copy = expression(format!("json.decode(json.encode({places}))"));
+        out.extend(self.assign(&format!("init_{id}_items"), vec![(outputs.clone(), copy)]));
 
         let local = |what| {
             self.names
@@ -88,7 +92,7 @@ impl Writer<'_> {
                 name,
                 Action::For {
                     value: index,
-                    items: Items::In(expression(&outputs)),
+                    items: Items::In(expression(&places)),
                     steps: turn,
                 },
             )),
@@ -108,8 +112,6 @@ impl Writer<'_> {
                 let more = self.layout.shared.get(&items.id).into_iter().flatten();
                 shared.extend(more.filter(|variable| **variable != outputs).cloned());
                 out.extend(self.assign(&format!("init_{failure}"), vec![(failure.clone(), Value::Null)]));
-                let places = self.variables.taken.name(&format!("{id}_places"));
-                out.extend(self.assign(&places, vec![(places.clone(), expression(&outputs))]));
                 out.push(
                     Step::new(
                         name,

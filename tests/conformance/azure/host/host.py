@@ -60,6 +60,8 @@ class Timer:
     pair: bool
     continues: Key | None = None
     """The timer of the longest length that ended when this one was made: a longer wait comes in such parts."""
+    void: bool = False
+    """It was cancelled when it was made."""
     fired: bool = False
     cancelled: bool = False
     beat: bool = False
@@ -67,8 +69,8 @@ class Timer:
 
     @property
     def is_wait(self) -> bool:
-        """Neither a timeout, nor one that the orchestrator cancelled or left, nor one that was due at once."""
-        return self.fired and self.seconds > 0 and not self.pair and not self.beat
+        """Neither a function's timeout, nor one that never ran, nor one that was due at once. A wait that was given up did begin."""
+        return self.seconds > 0 and not self.void and not self.pair and not self.beat
 
 
 @dataclass(eq=False)
@@ -281,7 +283,7 @@ class Host:
         if task.kind == EventType.TIMER_CREATED:
             seconds = round(max(0.0, (task.fire_at - self.now).total_seconds()), 6)
             rival = None if task.rival is None else (instance.id, generation, task.rival)
-            timer = self.timers[key] = Timer(seconds, task.retry, rival, task.pair)
+            timer = self.timers[key] = Timer(seconds, task.retry, rival, task.pair, void=task.cancelled)
             if self.just_fired and seconds > 0 and not task.pair and not task.cancelled:
                 timer.continues = self.just_fired.pop(0)
             if not task.cancelled:
