@@ -11,30 +11,13 @@ use std::thread;
 
 use criterion::Criterion;
 use indexmap::IndexMap;
-use mlpipe::check::handlers::Files;
+use mlpipe::check::handlers::AllThere;
 use mlpipe::diagnostics::Problems;
 use mlpipe::targets::{Artifacts, Sources, Target};
 use mlpipe::{check, plan, syntax};
 
 /// As the command's: long chains nest deeply in memory.
 const STACK_BYTES: usize = 512 * 1024 * 1024;
-
-/// Every handler is there.
-struct AllThere;
-
-impl Files for AllThere {
-    fn is_folder(&self, _: &str) -> bool {
-        true
-    }
-
-    fn read(&self, _: &str) -> Option<String> {
-        Some("def handler(input):\n    return input\n".to_owned())
-    }
-
-    fn python_files(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
-}
 
 fn chain(steps: usize) -> String {
     let mut text = String::from("mlpipe: v1\nname: chain\nsteps:\n  s0: { function: { handler: work.handler } }\n");

@@ -19,3 +19,4 @@ pub mod model;
 pub mod plan;
 pub mod syntax;
 pub mod targets;
+pub mod validate;

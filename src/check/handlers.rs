@@ -21,6 +21,24 @@ pub trait Files {
     fn python_files(&self, folder: &str) -> Vec<String>;
 }
 
+/// A disk that has whatever a pipeline asks for: to check one without its code.
+#[derive(Clone, Copy, Debug)]
+pub struct AllThere;
+
+impl Files for AllThere {
+    fn is_folder(&self, _: &str) -> bool {
+        true
+    }
+
+    fn read(&self, _: &str) -> Option<String> {
+        Some("from everything import *\n".to_owned())
+    }
+
+    fn python_files(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+}
+
 /// Looks each source and file up once, however many steps use it.
 pub struct Handlers<'a> {
     files: &'a dyn Files,

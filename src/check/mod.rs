@@ -4,6 +4,7 @@ pub mod blocks;
 pub mod declared;
 pub mod graph;
 pub mod handlers;
+pub mod labels;
 pub mod modifiers;
 pub mod names;
 pub mod problems;
@@ -125,6 +126,7 @@ impl Checker<'_> {
         Some(steps::with_packages(Pipeline {
             name: document.name.value.clone(),
             description: document.description.clone(),
+            labels: labels::read(&document.labels, self.problems),
             params,
             buckets,
             secrets: document.secrets.keys().map(|id| id.value.clone()).collect(),

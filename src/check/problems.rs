@@ -17,7 +17,7 @@ pub enum CheckProblem {
     BadId {
         /// The id.
         id: String,
-        /// `step`, `bucket`, `secret`, `param`.
+        /// `step`, `bucket`, `secret`, `param`, `label`.
         what: &'static str,
         /// Its place.
         #[label("not a {what} name")]
@@ -104,6 +104,19 @@ pub enum CheckProblem {
         id: String,
         /// Its place.
         #[label("reserved")]
+        span: Span,
+    },
+
+    /// More labels than a resource takes.
+    #[error("more labels than every cloud takes on a resource: {found}, the most is {most}")]
+    #[diagnostic(code(MLP0208), help("remove labels"))]
+    TooManyLabels {
+        /// The limit.
+        most: usize,
+        /// How many there are.
+        found: usize,
+        /// The first one beyond it.
+        #[label("one too many")]
         span: Span,
     },
 

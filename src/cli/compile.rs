@@ -14,8 +14,8 @@ use super::{Exit, Format, load, output, write};
 /// Arguments of `mlpipe compile`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The pipeline file.
-    file: PathBuf,
+    #[command(flatten)]
+    pipeline: load::PipelineFile,
     /// Compile for this cloud; repeat it for several, leave it out for all.
     #[arg(long, value_enum)]
     target: Vec<Target>,
@@ -35,7 +35,7 @@ pub struct Args {
 
 /// Compiles every target in memory, then writes, compares or prints.
 pub fn run(args: &Args, format: Format) -> Exit {
-    let mut loaded = match load::load(&args.file, format) {
+    let mut loaded = match load::load(&args.pipeline, format) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };

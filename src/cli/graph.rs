@@ -1,7 +1,5 @@
 //! `mlpipe graph`
 
-use std::path::PathBuf;
-
 use clap::ValueEnum;
 use serde_json::json;
 
@@ -12,8 +10,8 @@ use super::{Exit, Format, load, output};
 /// Arguments of `mlpipe graph`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The pipeline file.
-    file: PathBuf,
+    #[command(flatten)]
+    pipeline: load::PipelineFile,
     /// The language of the graph.
     #[arg(long, value_enum, default_value_t = Syntax::Mermaid)]
     syntax: Syntax,
@@ -30,7 +28,7 @@ enum Syntax {
 
 /// Prints the graph on stdout; with `--format json` its nodes and edges.
 pub fn run(args: &Args, format: Format) -> Exit {
-    let loaded = match load::load(&args.file, format) {
+    let loaded = match load::load(&args.pipeline, format) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };

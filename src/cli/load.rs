@@ -10,9 +10,19 @@ use crate::diagnostics::Problems;
 use crate::diagnostics::render::SourceFile;
 use crate::model::Pipeline;
 use crate::targets::Sources;
-use crate::{check, syntax};
+use crate::{syntax, validate};
 
 use super::{Exit, Format, output};
+
+/// Which pipeline of which file: arguments of every command that reads one.
+#[derive(Debug, clap::Args)]
+pub struct PipelineFile {
+    /// The pipeline file.
+    pub file: PathBuf,
+    /// Lay this stage of the file over it.
+    #[arg(long, value_name = "NAME")]
+    pub stage: Option<String>,
+}
 
 /// A pipeline file that passed every check of its own; `problems` holds warnings only.
 pub struct Loaded {
@@ -27,7 +37,28 @@ pub struct Loaded {
 }
 
 /// Loads a pipeline, or prints what is wrong.
-pub fn load(path: &Path, format: Format) -> Result<Loaded, Exit> {
+pub fn load(args: &PipelineFile, format: Format) -> Result<Loaded, Exit> {
+    let (file, folder) = read(&args.file, format)?;
+    let mut problems = Problems::new();
+    let pipeline = syntax::parse(file.text(), &mut problems)
+        .and_then(|staged| staged.select(args.stage.as_deref(), &mut problems))
+        .and_then(|tree| validate::check_tree(&tree, file.text(), &Disk { folder: &folder }, &mut problems));
+    match pipeline {
+        Some(pipeline) if !problems.has_errors() => Ok(Loaded {
+            file,
+            folder,
+            pipeline,
+            problems,
+        }),
+        _ => {
+            output::problems(&problems, &file, format);
+            Err(Exit::BadInput)
+        }
+    }
+}
+
+/// The text of a pipeline file and the folder it lies in, or prints why not.
+pub fn read(path: &Path, format: Format) -> Result<(SourceFile, PathBuf), Exit> {
     let bytes = std::fs::read(path).map_err(|error| {
         output::failure(&format!("cannot read `{}`: {error}", path.display()), format);
         Exit::BadInput
@@ -43,32 +74,17 @@ pub fn load(path: &Path, format: Format) -> Result<Loaded, Exit> {
             return Err(Exit::BadInput);
         }
     };
-    let file = SourceFile::new(path.display().to_string(), text);
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    let mut problems = Problems::new();
-    let disk = Disk { folder: &folder };
-    let pipeline = syntax::read(file.text(), &mut problems)
-        .and_then(|document| check::check(&document, file.text(), &disk, &mut problems));
-    match pipeline {
-        Some(pipeline) if !problems.has_errors() => Ok(Loaded {
-            file,
-            folder,
-            pipeline,
-            problems,
-        }),
-        _ => {
-            output::problems(&problems, &file, format);
-            Err(Exit::BadInput)
-        }
-    }
+    Ok((SourceFile::new(path.display().to_string(), text), folder))
 }
 
 /// The disk beside the pipeline file.
-struct Disk<'a> {
-    folder: &'a Path,
+pub struct Disk<'a> {
+    /// The folder that the file lies in.
+    pub folder: &'a Path,
 }
 
 impl Files for Disk<'_> {

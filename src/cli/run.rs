@@ -18,8 +18,8 @@ use super::{Exit, Format, load, output};
 /// Arguments of `mlpipe run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The pipeline file.
-    file: PathBuf,
+    #[command(flatten)]
+    pipeline: load::PipelineFile,
     /// A param; repeat it for several. Text for a string param, JSON for any other.
     #[arg(long = "param", short = 'p', value_name = "NAME=VALUE")]
     param: Vec<String>,
@@ -33,7 +33,7 @@ pub struct Args {
 
 /// Runs the pipeline; its outputs go to stdout as JSON, its progress to stderr.
 pub fn run(args: &Args, format: Format) -> Exit {
-    let loaded = match load::load(&args.file, format) {
+    let loaded = match load::load(&args.pipeline, format) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::Pipeline;
+use crate::model::{Pipeline, secret_variable};
 
 const BLOT: &str = "***";
 
@@ -13,12 +13,12 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Reads `MLPIPE_SECRET_<NAME>` of each secret; the longest first, so that one within another leaves no rest.
+    /// Reads the variable of each secret; the longest first, so that one within another leaves no rest.
     pub fn of(pipeline: &Pipeline) -> Self {
         let mut values: Vec<String> = pipeline
             .secrets
             .iter()
-            .filter_map(|id| std::env::var(format!("MLPIPE_SECRET_{}", id.to_ascii_uppercase().replace('-', "_"))).ok())
+            .filter_map(|id| std::env::var(secret_variable(id)).ok())
             .filter(|value| !value.is_empty())
             .collect();
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));

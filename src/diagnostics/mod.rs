@@ -6,11 +6,17 @@
 pub mod explain;
 pub mod render;
 
+use std::collections::BTreeMap;
+
 use miette::{Diagnostic, Severity};
 
 /// One problem: any diagnostic of any phase.
 #[derive(Debug)]
-pub struct Problem(Box<dyn Diagnostic + Send + Sync>);
+pub struct Problem {
+    diagnostic: Box<dyn Diagnostic + Send + Sync>,
+    /// The stages that have it; none: the file has it without any.
+    stages: Vec<String>,
+}
 
 /// All problems of a file, in the order of the places they are at.
 #[derive(Debug, Default)]
@@ -20,29 +26,44 @@ pub struct Problems {
 
 impl<D: Diagnostic + Send + Sync + 'static> From<D> for Problem {
     fn from(diagnostic: D) -> Self {
-        Self(Box::new(diagnostic))
+        Self {
+            diagnostic: Box::new(diagnostic),
+            stages: Vec::new(),
+        }
     }
 }
 
 impl Problem {
     /// `MLP0203`.
     pub fn code(&self) -> String {
-        self.0.code().map(|code| code.to_string()).unwrap_or_default()
+        self.diagnostic.code().map(|code| code.to_string()).unwrap_or_default()
     }
 
     /// The diagnostic itself.
     pub fn diagnostic(&self) -> &(dyn Diagnostic + Send + Sync) {
-        &*self.0
+        &*self.diagnostic
     }
 
     /// True for what keeps the pipeline from compiling.
     pub fn is_error(&self) -> bool {
-        matches!(self.0.severity(), None | Some(Severity::Error))
+        matches!(self.diagnostic.severity(), None | Some(Severity::Error))
+    }
+
+    /// The stages that have it; none: the file has it without any.
+    pub fn stages(&self) -> &[String] {
+        &self.stages
+    }
+
+    /// Code, message and places: what two problems have in common that are one.
+    fn identity(&self) -> (String, String, Vec<(usize, usize)>) {
+        let labels = self.diagnostic.labels().into_iter().flatten();
+        let places = labels.map(|label| (label.offset(), label.len())).collect();
+        (self.code(), self.diagnostic.to_string(), places)
     }
 
     /// Byte offset of the first label; None for a problem without a place.
     pub fn offset(&self) -> Option<usize> {
-        self.0.labels()?.next().map(|label| label.offset())
+        self.diagnostic.labels()?.next().map(|label| label.offset())
     }
 }
 
@@ -60,6 +81,25 @@ impl Problems {
     /// Adds all of another list.
     pub fn extend(&mut self, other: Problems) {
         self.list.extend(other.list);
+    }
+
+    /// Adds what a stage has and the file does not have without it. A problem of several stages is one that names them all.
+    pub fn extend_for_stage(&mut self, stage: &str, found: Problems) {
+        let mut known: BTreeMap<_, usize> = BTreeMap::new();
+        for (at, problem) in self.list.iter().enumerate() {
+            known.entry(problem.identity()).or_insert(at);
+        }
+        for mut problem in found.list {
+            let same = known.get(&problem.identity()).and_then(|&at| self.list.get_mut(at));
+            match same.map(|same| &mut same.stages) {
+                Some(stages) if stages.is_empty() => {}
+                Some(stages) => stages.push(stage.to_owned()),
+                None => {
+                    problem.stages.push(stage.to_owned());
+                    self.list.push(problem);
+                }
+            }
+        }
     }
 
     /// True where any of them is an error (warnings and notes are not).

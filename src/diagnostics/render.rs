@@ -47,7 +47,7 @@ pub fn text(problems: &Problems, file: &SourceFile, color: bool) -> String {
             pictured: fits_a_picture(problem, &file.text),
         };
         if handler.render_report(&mut out, &located).is_err() {
-            out.push_str(&format!("{}: {}\n", problem.code(), problem.diagnostic()));
+            out.push_str(&format!("{}: {located}\n", problem.code()));
         }
         if !out.ends_with("\n\n") {
             out.push('\n');
@@ -88,6 +88,11 @@ impl fmt::Debug for Located<'_> {
 
 impl fmt::Display for Located<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problem.stages() {
+            [] => {}
+            [stage] => write!(f, "stage `{stage}`: ")?,
+            stages => write!(f, "stages `{}`: ", stages.join("`, `"))?,
+        }
         fmt::Display::fmt(self.problem.diagnostic(), f)?;
         let first = self.problem.diagnostic().labels().and_then(|mut labels| labels.next());
         match first.filter(|_| !self.pictured) {
@@ -138,6 +143,9 @@ pub struct Record {
     pub help: Option<String>,
     /// The pipeline file, as typed.
     pub file: String,
+    /// The stages that have the problem; none: the file has it without any.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub stages: Vec<String>,
     /// Where; the first is the main one. Empty for a problem without a place.
     pub labels: Vec<Label>,
 }
@@ -175,6 +183,7 @@ pub fn records(problems: &Problems, file: &SourceFile) -> Vec<Record> {
                 message: diagnostic.to_string(),
                 help: diagnostic.help().map(|help| help.to_string()),
                 file: file.name.clone(),
+                stages: problem.stages().to_vec(),
                 labels: diagnostic
                     .labels()
                     .into_iter()

@@ -19,6 +19,8 @@ pub struct Pipeline {
     pub name: String,
     /// What the user says it does.
     pub description: Option<String>,
+    /// Labels of every resource, in file order; in a form that every cloud takes.
+    pub labels: IndexMap<String, String>,
     /// The execution's input, in file order.
     pub params: Vec<Param>,
     /// Logical buckets, in file order.
@@ -36,6 +38,12 @@ pub struct Pipeline {
     pub on_failure: Option<Handler>,
     /// What only one cloud needs.
     pub targets: TargetSettings,
+}
+
+/// The environment variable that tells a function of a secret: `MLPIPE_SECRET_API_KEY` of `api-key`. Locally it holds the
+/// value; in a cloud, where to find it.
+pub fn secret_variable(id: &str) -> String {
+    format!("MLPIPE_SECRET_{}", id.to_ascii_uppercase().replace('-', "_"))
 }
 
 /// A typed parameter of an execution.

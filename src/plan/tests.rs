@@ -5,25 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::{Node, Plan, plan};
-use crate::check::handlers::Files;
+use crate::check::handlers::AllThere;
 use crate::diagnostics::Problems;
 use crate::model::{Pipeline, StepIx};
-
-struct AllThere;
-
-impl Files for AllThere {
-    fn is_folder(&self, _: &str) -> bool {
-        true
-    }
-
-    fn read(&self, _: &str) -> Option<String> {
-        Some("def f(input):\n    return input\n".to_owned())
-    }
-
-    fn python_files(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
-}
 
 /// A pipeline of one line a step: `name: needs` with `?` behind the name of a conditional step.
 fn pipeline(steps: &[(String, bool, Vec<String>)]) -> Pipeline {

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::node::Node;
-use super::scalars::{Duration, Memory, Spanned};
+use super::scalars::{Duration, LABEL_PATTERN, Memory, Spanned};
 
 /// A mlpipe pipeline.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -20,6 +20,10 @@ pub struct Document {
     pub name: Spanned<String>,
     /// What the pipeline does.
     pub description: Option<String>,
+    /// Labels (tags) of every cloud resource that takes them.
+    #[serde(default)]
+    #[schemars(extend("additionalProperties" = { "type": "string", "pattern": LABEL_PATTERN }))]
+    pub labels: IndexMap<Spanned<String>, String>,
     /// An execution's typed input, by name.
     #[serde(default)]
     pub params: IndexMap<Spanned<String>, ParamNode>,

@@ -90,6 +90,18 @@ impl Node {
     }
 }
 
+impl Node {
+    /// As YAML that reads as the same tree. Comments and the way that values were written are lost.
+    pub fn to_yaml(&self) -> Result<String, serde_saphyr::ser::Error> {
+        let options = serde_saphyr::ser_options! {
+            compact_list_indent: false,
+            // A long expression stays on its line.
+            folded_wrap_chars: MAX_INPUT,
+        };
+        serde_saphyr::to_string_with_options(&self.to_json(), options)
+    }
+}
+
 /// Reads a pipeline file. None where it is no YAML at all; repeated keys and numbers out of range are reported and the rest is kept.
 pub fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
     if text.len() > MAX_INPUT {

@@ -3,7 +3,7 @@
 // The derive reads some fields only through their labels.
 #![allow(unused_assignments)]
 
-use miette::Diagnostic;
+use miette::{Diagnostic, LabeledSpan};
 use thiserror::Error;
 
 use super::span::Span;
@@ -144,9 +144,9 @@ pub enum SyntaxProblem {
         place: String,
         /// Which are there.
         found: String,
-        /// The holder.
-        #[label("{found}")]
-        span: Span,
+        /// The keys that are there, or the holder.
+        #[label(collection)]
+        spans: Vec<LabeledSpan>,
         /// The keys to choose from.
         #[help]
         help: String,
@@ -166,6 +166,50 @@ pub enum SyntaxProblem {
         #[label("must be {bound}")]
         span: Span,
         /// What to type.
+        #[help]
+        help: String,
+    },
+
+    /// `--stage` names none of the file's stages.
+    #[error("no stage is named `{name}`")]
+    #[diagnostic(code(MLP0120))]
+    UnknownStage {
+        /// What was asked for.
+        name: String,
+        /// Where the stages stand.
+        #[label("the stages of this file")]
+        span: Option<Span>,
+        /// What there is.
+        #[help]
+        help: String,
+    },
+
+    /// A stage has a key that is the same for all.
+    #[error("stage `{stage}` cannot change `{key}`")]
+    #[diagnostic(code(MLP0121))]
+    FixedKey {
+        /// The stage.
+        stage: String,
+        /// The key.
+        key: String,
+        /// Its place.
+        #[label("the same in every stage")]
+        span: Span,
+        /// What to do.
+        #[help]
+        help: String,
+    },
+
+    /// A stage removes a key that is not there.
+    #[error("null removes `{key}`, which is not there")]
+    #[diagnostic(code(MLP0122), severity(Warning))]
+    RemovesNothing {
+        /// The key.
+        key: String,
+        /// Its place in the stage.
+        #[label("nothing to remove")]
+        span: Span,
+        /// What to do.
         #[help]
         help: String,
     },

@@ -107,6 +107,9 @@ pub(super) const DURATION_PATTERN: &str = "^[1-9][0-9]{0,8}[smhd]$";
 /// `512MB`, `2GB`.
 pub(super) const MEMORY_PATTERN: &str = "^[1-9][0-9]{0,6}(MB|GB)$";
 
+/// A label's value, as Google Cloud has it: the narrowest of the three.
+pub(super) const LABEL_PATTERN: &str = "^[a-z0-9_-]{0,63}$";
+
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit())?;
     Some((text[..end].parse().ok()?, &text[end..]))

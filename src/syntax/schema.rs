@@ -8,6 +8,7 @@ use schemars::transform::RecursiveTransform;
 use serde_json::{Value, json};
 
 use super::document::Document;
+use super::stages;
 
 static PIPELINE: LazyLock<Value> = LazyLock::new(|| {
     let mut schema = SchemaSettings::draft2020_12()
@@ -15,8 +16,40 @@ static PIPELINE: LazyLock<Value> = LazyLock::new(|| {
         .into_generator()
         .into_root_schema_for::<Document>();
     schema.insert("title".to_owned(), json!("mlpipe pipeline, v1"));
-    schema.to_value()
+    let mut schema = schema.to_value();
+    add_stages(&mut schema);
+    schema
 });
+
+/// Stages are laid over the file before it is read into a document, so its types know nothing of them. What a stage gives
+/// for a key may be a part of it, or null: only the merged file can tell whether it is right.
+fn add_stages(schema: &mut Value) {
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let parts: serde_json::Map<String, Value> = properties
+        .iter()
+        .filter(|(key, _)| !stages::FIXED.contains(&key.as_str()))
+        .map(|(key, property)| {
+            let description = property.get("description").cloned().unwrap_or_default();
+            (key.clone(), json!({ "description": description }))
+        })
+        .collect();
+    properties.insert(
+        stages::STAGES.to_owned(),
+        json!({
+            "description": "Parts that differ from stage to stage, by the stage's name: `--stage prod` lays `prod` over the file as a JSON merge patch (RFC 7396). Mappings are merged, null removes a key, anything else replaces what was there.",
+            "type": "object",
+            "additionalProperties": {
+                "description": "What this stage changes.",
+                "type": "object",
+                "properties": parts,
+                "additionalProperties": false,
+            },
+            "examples": [{ "prod": { "name": "churn-prod", "buckets": { "models": { "versioning": true } } } }],
+        }),
+    );
+}
 
 /// The schema of a pipeline file: draft 2020-12.
 pub fn pipeline() -> &'static Value {

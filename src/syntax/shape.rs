@@ -5,12 +5,13 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use miette::LabeledSpan;
 use regex::Regex;
 use serde_json::Value;
 
 use super::node::{Node, NodeValue};
 use super::problems::SyntaxProblem;
-use super::scalars::{DURATION_PATTERN, MEMORY_PATTERN};
+use super::scalars::{DURATION_PATTERN, LABEL_PATTERN, MEMORY_PATTERN};
 use super::span::Span;
 use super::suggest;
 use crate::diagnostics::Problems;
@@ -188,14 +189,24 @@ impl<'a> Walker<'a> {
         if found.is_empty() && entries.iter().any(|(key, _)| is_slip(&key.text)) {
             return false;
         }
+        let words = if found.is_empty() {
+            format!("none of {}", listed(&keys, ", "))
+        } else {
+            listed(&found, " and ")
+        };
+        // A stage may have written one of several.
+        let spans = if found.is_empty() {
+            vec![LabeledSpan::new_with_span(Some(words.clone()), place.span)]
+        } else {
+            let found = entries.iter().filter(|(key, _)| found.contains(&key.text.as_str()));
+            found
+                .map(|(key, _)| LabeledSpan::new_with_span(Some(format!("`{}`", key.text)), key.span))
+                .collect()
+        };
         self.problems.push(SyntaxProblem::NotOneOf {
             place: quoted(&place.path),
-            found: if found.is_empty() {
-                format!("none of {}", listed(&keys, ", "))
-            } else {
-                listed(&found, " and ")
-            },
-            span: place.span,
+            found: words,
+            spans,
             help: if found.is_empty() {
                 format!("add one of {}", listed(&keys, ", "))
             } else {
@@ -286,7 +297,7 @@ impl<'a> Walker<'a> {
 }
 
 /// A place to point at: a mapping or list is shown by its first entry, not by all of it.
-fn head(node: &Node) -> Span {
+pub(super) fn head(node: &Node) -> Span {
     match &node.value {
         NodeValue::Map(entries) => entries.first().map_or(node.span, |(key, _)| key.span),
         NodeValue::List(items) => items.first().map_or(node.span, head),
@@ -350,6 +361,10 @@ fn type_words(schema: &Value, expected: &Value) -> String {
 
 fn type_help(node: &Node, schema: &Value, expected: &Value) -> Option<String> {
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
+        let scalar = matches!(node.value, NodeValue::Bool(_) | NodeValue::Number(_));
+        if scalar && matches_pattern(pattern, &node.to_json().to_string()) {
+            return Some("put it in quotes to make it a string".to_owned());
+        }
         return Some(pattern_words(pattern).1.to_owned());
     }
     match (&node.value, expected.as_str()) {
@@ -414,6 +429,10 @@ fn pattern_words(pattern: &str) -> (&'static str, &'static str) {
             "write a whole number and a unit: `30s`, `10m`, `2h`, `90d`",
         ),
         MEMORY_PATTERN => ("a memory size", "write a whole number and a unit: `512MB`, `2GB`"),
+        LABEL_PATTERN => (
+            "a label's value",
+            "lower-case letters, digits, `_` and `-`, at most 63 characters: `team-risk`",
+        ),
         r"^[a-z][a-z0-9-]{0,39}$" => (
             "a pipeline name",
             "lower-case letters, digits and `-`, from a letter on, at most 40 characters: `churn-model`",

@@ -34,12 +34,12 @@ def second(input):
 ";
 
 /// A folder with a pipeline and its functions.
-struct Project {
+pub struct Project {
     folder: TempDir,
 }
 
 impl Project {
-    fn new(pipeline: &str, work: &str) -> Self {
+    pub fn new(pipeline: &str, work: &str) -> Self {
         let project = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
         };
@@ -52,21 +52,21 @@ impl Project {
         Self::new(PIPELINE, WORK)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         std::fs::write(path, text).expect("a file");
     }
 
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).expect(name)
     }
 
-    fn mlpipe(&self, arguments: &[&str]) -> Output {
+    pub fn mlpipe(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_mlpipe"))
             .current_dir(self.folder.path())
             .args(arguments)
@@ -75,7 +75,7 @@ impl Project {
     }
 
     /// Runs the pipeline and gives its record; checks the exit code.
-    fn outcome(&self, arguments: &[&str], exit: i32) -> Value {
+    pub fn outcome(&self, arguments: &[&str], exit: i32) -> Value {
         let mut all = vec!["run", "pipeline.yaml", "--no-wait", "--format", "json"];
         all.extend(arguments);
         let output = self.mlpipe(&all);
@@ -84,15 +84,15 @@ impl Project {
     }
 }
 
-fn code(output: &Output) -> i32 {
+pub fn code(output: &Output) -> i32 {
     output.status.code().expect("an exit code")
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -100,7 +100,7 @@ fn single(handler: &str) -> String {
     format!("mlpipe: v1\nname: demo\nsteps:\n  a: {{ function: {{ handler: work.{handler}, timeout: 2s }} }}\n")
 }
 
-fn files(folder: &Path) -> Vec<String> {
+pub fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {

@@ -9,7 +9,7 @@ use mlpipe::diagnostics::Problems;
 use mlpipe::plan::plan;
 use mlpipe::targets::{Sources, Target};
 
-use crate::support::{AnyDisk, Disk, codes, files, on_big_stack, rendered, root, validate};
+use crate::support::{AllThere, Disk, codes, files, on_big_stack, rendered, root, validate};
 
 /// Codes that no file of a reasonable size shows.
 const WITHOUT_A_CASE: &[(&str, &str)] = &[
@@ -101,13 +101,38 @@ fn all_problems(text: &str, folder: &std::path::Path) -> Problems {
 #[test]
 fn a_file_that_is_too_large() {
     let text = format!("mlpipe: v1\n#{}\n", "x".repeat(8 * 1024 * 1024));
-    let (_, problems) = validate(&text, &AnyDisk);
+    let (_, problems) = validate(&text, &AllThere);
     settings().bind(|| {
         let source = "mlpipe: v1\n#x… (8 MiB)\n";
         insta::assert_snapshot!(
             "too-large",
             format!("SOURCE\n{source}\nPROBLEMS\n{}", rendered(&problems, source))
         );
+    });
+}
+
+/// A stage is asked for on the command line.
+#[test]
+fn stages_that_are_not_there() {
+    let head = "mlpipe: v1\nname: p\nsteps: { a: { wait: { duration: 5s } } }\n";
+    let text = format!("{head}stages:\n  dev: {{}}\n  prod: {{}}\n");
+    settings().bind(|| {
+        for (name, text, stage) in [
+            ("no-such-stage", text.as_str(), "test"),
+            ("no-such-stage-near", &text, "prd"),
+            ("no-stages", head, "prod"),
+        ] {
+            let mut problems = Problems::new();
+            let found = mlpipe::validate::validate(text, &AllThere, Some(stage), &Target::ALL, &mut problems);
+            assert!(found.pipeline.is_none());
+            insta::assert_snapshot!(
+                name,
+                format!(
+                    "SOURCE with --stage {stage}\n{text}\nPROBLEMS\n{}",
+                    rendered(&problems, text)
+                )
+            );
+        }
     });
 }
 
@@ -149,7 +174,7 @@ fn pipelines_that_are_too_long() {
 }
 
 fn compile_all(text: &str) -> Problems {
-    let (pipeline, mut problems) = validate(text, &AnyDisk);
+    let (pipeline, mut problems) = validate(text, &AllThere);
     if let Some(pipeline) = pipeline {
         let plan = plan(&pipeline);
         for target in Target::ALL {
@@ -185,7 +210,16 @@ fn every_code_is_shown() {
         .filter(|code| shown.contains(*code))
         .collect();
     assert!(needless.is_empty(), "these have a case: {needless:?}");
-    let written_here = ["too-large", "many-functions", "large-inputs", "many-buckets"].map(str::to_owned);
+    let written_here = [
+        "too-large",
+        "many-functions",
+        "large-inputs",
+        "many-buckets",
+        "no-such-stage",
+        "no-such-stage-near",
+        "no-stages",
+    ]
+    .map(str::to_owned);
     let known: BTreeSet<String> = cases().into_iter().chain(written_here).collect();
     let stale: Vec<&String> = names.difference(&known).collect();
     assert!(stale.is_empty(), "no case has the snapshots {stale:?}");

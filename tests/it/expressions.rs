@@ -11,7 +11,7 @@ use mlpipe::plan;
 use mlpipe::targets::{Sources, Target};
 use serde_json::{Map, Value, json};
 
-use crate::support::{AnyDisk, on_big_stack, root, validate};
+use crate::support::{AllThere, on_big_stack, root, validate};
 
 /// An execution's params, and nothing else.
 struct Params(Value);
@@ -94,7 +94,7 @@ fn answer(template: &Value, params: &Map<String, Value>) -> Value {
         "outputs": {"value": template},
     })
     .to_string();
-    let (pipeline, problems) = validate(&text, &AnyDisk);
+    let (pipeline, problems) = validate(&text, &AllThere);
     let Some(pipeline) = pipeline else {
         let said: Vec<String> = problems
             .sorted()

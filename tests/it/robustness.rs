@@ -2,7 +2,7 @@
 
 use mlpipe::plan::plan;
 
-use crate::support::{AnyDisk, files, good_pipelines, on_big_stack, rendered, root, validate};
+use crate::support::{AllThere, files, good_pipelines, on_big_stack, rendered, root, validate};
 
 /// A generator of numbers that are random enough and the same on every machine.
 struct Dice(u64);
@@ -117,7 +117,7 @@ fn boundary(text: &str, dice: &mut Dice) -> usize {
 
 /// Reads, checks, plans and renders; every label lies within the text.
 fn survive(text: &str, render: bool) {
-    let (pipeline, problems) = validate(text, &AnyDisk);
+    let (pipeline, problems) = validate(text, &AllThere);
     match &pipeline {
         Some(pipeline) => {
             let _ = plan(pipeline);

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+pub use mlpipe::check::handlers::AllThere;
 use mlpipe::check::handlers::Files;
 use mlpipe::diagnostics::Problems;
 use mlpipe::diagnostics::render::{self, SourceFile};
 use mlpipe::model::Pipeline;
 use mlpipe::targets::Target;
-use mlpipe::{check, syntax};
+use mlpipe::validate;
 
 /// The project's folder.
 pub fn root() -> PathBuf {
@@ -81,35 +82,11 @@ impl Files for Disk {
     }
 }
 
-/// A disk that has whatever a pipeline asks for.
-pub struct AnyDisk;
-
-impl Files for AnyDisk {
-    fn is_folder(&self, _: &str) -> bool {
-        true
-    }
-
-    fn read(&self, _: &str) -> Option<String> {
-        Some("from everything import *\n".to_owned())
-    }
-
-    fn python_files(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-/// What `mlpipe validate` finds: form, meaning, then the quotas of every cloud.
+/// What `mlpipe validate` finds: form, meaning, then the quotas of every cloud; also with each stage.
 pub fn validate(text: &str, files: &dyn Files) -> (Option<Pipeline>, Problems) {
     let mut problems = Problems::new();
-    let pipeline =
-        syntax::read(text, &mut problems).and_then(|document| check::check(&document, text, files, &mut problems));
-    let pipeline = pipeline.filter(|_| !problems.has_errors());
-    if let Some(pipeline) = &pipeline {
-        for target in Target::ALL {
-            problems.extend(target.check(pipeline));
-        }
-    }
-    (pipeline, problems)
+    let found = validate::validate(text, files, None, &Target::ALL, &mut problems);
+    (found.pipeline, problems)
 }
 
 /// Problems as a person sees them, without color.

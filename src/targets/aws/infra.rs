@@ -12,7 +12,7 @@ use super::limits::QUOTAS;
 use super::triggers;
 use super::workflow::Placeholders;
 use super::workflow::bounded::{file, is_bounded};
-use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind};
+use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, secret_variable};
 
 /// The logical id of the state machine.
 pub const STATE_MACHINE: &str = "StateMachine";
@@ -309,6 +309,11 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str, groups
             &mut resources,
         );
     }
+    if !pipeline.labels.is_empty() {
+        resources
+            .values_mut()
+            .for_each(|resource| resource.tag(&pipeline.labels));
+    }
     Template {
         format_version: "2010-09-09",
         transform: "AWS::Serverless-2016-10-31",
@@ -316,7 +321,7 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str, groups
             .description
             .as_deref()
             .map(|text| cut(text.trim(), QUOTAS.cloudformation.description_bytes)),
-        globals: has_functions.then(|| globals(names)),
+        globals: has_functions.then(|| globals(names, &pipeline.labels)),
         resources,
         outputs: outputs(names),
     }
@@ -329,6 +334,23 @@ impl Resource {
             deletion_policy: None,
             update_replace_policy: None,
             properties: Some(properties),
+        }
+    }
+
+    /// Tags it with the labels: SAM's resources take a mapping, CloudFormation's a list. Functions have theirs from the globals.
+    fn tag(&mut self, labels: &IndexMap<String, String>) {
+        let Some(properties) = &mut self.properties else { return };
+        match self.kind {
+            MACHINE => {
+                properties["Tags"] = json!(labels);
+                // The role, the rules and the schedules that SAM makes for it.
+                properties["PropagateTags"] = json!(true);
+            }
+            "AWS::IAM::Role" | "AWS::Logs::LogGroup" | "AWS::S3::Bucket" | "AWS::SecretsManager::Secret" => {
+                let tags = labels.iter().map(|(key, value)| json!({ "Key": key, "Value": value }));
+                properties["Tags"] = tags.collect();
+            }
+            _ => {}
         }
     }
 
@@ -355,19 +377,19 @@ fn cut(text: &str, bytes: usize) -> String {
     text.get(..end).unwrap_or_default().to_owned()
 }
 
-fn globals(names: &Names<'_>) -> Value {
+fn globals(names: &Names<'_>, labels: &IndexMap<String, String>) -> Value {
     let mut function = json!({
         "Architectures": ["arm64"],
         "LoggingConfig": { "LogGroup": reference(LOGS) },
     });
+    if !labels.is_empty() {
+        function["Tags"] = json!(labels);
+    }
     if !names.secrets.is_empty() {
         let variables: IndexMap<String, Value> = names
             .secrets
             .iter()
-            .map(|(id, logical)| {
-                let name = format!("MLPIPE_SECRET_{}", id.to_ascii_uppercase().replace('-', "_"));
-                (name, reference(logical))
-            })
+            .map(|(id, logical)| (secret_variable(id), reference(logical)))
             .collect();
         function["Environment"] = json!({ "Variables": variables });
     }

@@ -1,5 +1,6 @@
 //! `main.json`: the ARM template.
 
+use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::facts::{LIMITS, RESOURCES};
@@ -38,6 +39,11 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     }
     resources.extend(function_app(pipeline, !made.is_empty()));
     resources.extend(event_grid(pipeline, starters));
+    if !pipeline.labels.is_empty() {
+        resources
+            .iter_mut()
+            .for_each(|resource| tag(resource, &pipeline.labels));
+    }
     if resources.len() > LIMITS.template_resources.most {
         problems.push(AzureProblem::Resources {
             most: LIMITS.template_resources.most,
@@ -52,6 +58,15 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
         "resources": resources,
         "outputs": outputs(pipeline),
     })
+}
+
+/// Tags a resource with the labels. What has a location is a resource of its own, and takes tags; the rest belongs to one.
+fn tag(resource: &mut Value, labels: &IndexMap<String, String>) {
+    if let Some(fields) = resource.as_object_mut()
+        && let Some(at) = fields.keys().position(|key| key == "location")
+    {
+        fields.shift_insert(at + 1, "tags".to_owned(), json!(labels));
+    }
 }
 
 /// True where an Event Grid subscription starts the pipeline.

@@ -2,7 +2,7 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use super::*;
-use crate::check::handlers::Files;
+use crate::check::handlers::AllThere;
 use crate::targets::Sources;
 
 const PIPELINE: &str = "
@@ -33,24 +33,10 @@ steps:
 outputs: { a: 1 }
 ";
 
-struct Folders;
-
-impl Files for Folders {
-    fn is_folder(&self, _: &str) -> bool {
-        true
-    }
-    fn read(&self, _: &str) -> Option<String> {
-        Some("def run(input): pass".to_owned())
-    }
-    fn python_files(&self, _: &str) -> Vec<String> {
-        vec!["train.py".to_owned()]
-    }
-}
-
 fn pipeline(text: &str) -> Pipeline {
     let mut problems = Problems::new();
     let document = crate::syntax::read(text, &mut problems).expect("the document");
-    let pipeline = crate::check::check(&document, text, &Folders, &mut problems);
+    let pipeline = crate::check::check(&document, text, &AllThere, &mut problems);
     pipeline.unwrap_or_else(|| panic!("{problems:?}"))
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::inputs::FINALIZED;
 use super::names::{Environment, SERVICE, Taken, identifier, resource};
 use crate::expr::Template;
-use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind};
+use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, secret_variable};
 use crate::targets::package::{self, Package};
 
 /// Resource names by Google's rules: service accounts, Cloud Run services, buckets, everything else.
@@ -44,7 +44,7 @@ pub fn terraform(pipeline: &Pipeline, environment: &Environment) -> Terraform {
             },
         }),
         variable: variables(pipeline),
-        provider: json!({ "google": { "project": "${var.project}", "region": "${var.region}" } }),
+        provider: provider(pipeline),
         ..Terraform::default()
     };
     services(pipeline, &mut document);
@@ -67,6 +67,15 @@ impl Terraform {
     fn data(&mut self, kind: &'static str, name: impl Into<String>, body: Value) {
         self.data.entry(kind).or_default().insert(name.into(), body);
     }
+}
+
+/// The provider gives its default labels to every resource that takes labels.
+fn provider(pipeline: &Pipeline) -> Value {
+    let mut google = json!({ "project": "${var.project}", "region": "${var.region}" });
+    if !pipeline.labels.is_empty() {
+        google["default_labels"] = json!(pipeline.labels);
+    }
+    json!({ "google": google })
 }
 
 fn variables(pipeline: &Pipeline) -> Map<String, Value> {
@@ -290,7 +299,7 @@ fn one_function(pipeline: &Pipeline, function: &FunctionUse<'_>, bucket: &str, o
             let path = format!(
                 "projects/${{var.project}}/secrets/${{google_secret_manager_secret.{key}.secret_id}}/versions/latest"
             );
-            (format!("MLPIPE_SECRET_{}", key.to_ascii_uppercase()), json!(path))
+            (secret_variable(secret), json!(path))
         })
         .collect();
     if !secrets.is_empty() {

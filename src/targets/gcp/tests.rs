@@ -5,27 +5,11 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::check::handlers::Files;
+use crate::check::handlers::AllThere;
 use crate::diagnostics::Problems;
 use crate::model::Pipeline;
 use crate::targets::{Artifacts, Sources};
 use crate::{check, plan, syntax};
-
-struct Handlers;
-
-impl Files for Handlers {
-    fn is_folder(&self, path: &str) -> bool {
-        path == "functions"
-    }
-
-    fn read(&self, path: &str) -> Option<String> {
-        (path == "functions/h.py").then(|| "def handler(input, context):\n    return {}\n".to_owned())
-    }
-
-    fn python_files(&self, _: &str) -> Vec<String> {
-        vec!["h.py".to_owned()]
-    }
-}
 
 const HEAD: &str = "mlpipe: v1\nname: churn\ndefaults: { function: { source: functions } }\n";
 const STEP: &str = "function: { handler: h.handler }";
@@ -34,7 +18,7 @@ fn pipeline(text: &str) -> Pipeline {
     let text = format!("{HEAD}{text}");
     let mut problems = Problems::new();
     let document = syntax::read(&text, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
-    check::check(&document, &text, &Handlers, &mut problems).unwrap_or_else(|| panic!("{problems:?}"))
+    check::check(&document, &text, &AllThere, &mut problems).unwrap_or_else(|| panic!("{problems:?}"))
 }
 
 fn sources(files: &[&str]) -> Sources {

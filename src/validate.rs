@@ -1,0 +1,82 @@
+//! All that can be said of a file: its form, its meaning and the quotas of the clouds, without a stage and with each.
+
+use crate::check;
+use crate::check::handlers::Files;
+use crate::diagnostics::Problems;
+use crate::model::Pipeline;
+use crate::syntax::{self, Node, Staged};
+use crate::targets::Target;
+
+/// What there is of a file that was validated.
+#[derive(Debug, Default)]
+pub struct Validated {
+    /// The names of the stages that were laid over it, in file order.
+    pub stages: Vec<String>,
+    /// The file without stages, or with the one chosen; None where it is no YAML or has no such stage.
+    pub tree: Option<Node>,
+    /// What that means; None where a problem of its own keeps it from compiling.
+    pub pipeline: Option<Pipeline>,
+}
+
+/// Validates the file with the stage chosen; where none is, without a stage and with each of them.
+pub fn validate(
+    text: &str,
+    files: &dyn Files,
+    stage: Option<&str>,
+    targets: &[Target],
+    problems: &mut Problems,
+) -> Validated {
+    let Some(staged) = syntax::parse(text, problems) else {
+        return Validated::default();
+    };
+    let Some(tree) = staged.select(stage, problems) else {
+        return Validated::default();
+    };
+    let pipeline = variant(&tree, text, files, targets, problems);
+    let mut stages = Vec::new();
+    if stage.is_none() {
+        for name in staged.names() {
+            problems.extend_for_stage(name, with_stage(&staged, name, text, files, targets));
+            stages.push(name.to_owned());
+        }
+    }
+    Validated {
+        stages,
+        tree: Some(tree),
+        pipeline,
+    }
+}
+
+fn with_stage(staged: &Staged, name: &str, text: &str, files: &dyn Files, targets: &[Target]) -> Problems {
+    let mut problems = Problems::new();
+    if let Some(tree) = staged.select(Some(name), &mut problems) {
+        variant(&tree, text, files, targets, &mut problems);
+    }
+    problems
+}
+
+/// One pipeline of the file: form, meaning, then the quotas.
+fn variant(
+    tree: &Node,
+    text: &str,
+    files: &dyn Files,
+    targets: &[Target],
+    problems: &mut Problems,
+) -> Option<Pipeline> {
+    let mut found = Problems::new();
+    let pipeline = check_tree(tree, text, files, &mut found);
+    if let Some(pipeline) = &pipeline {
+        for target in targets {
+            found.extend(target.check(pipeline));
+        }
+    }
+    problems.extend(found);
+    pipeline
+}
+
+/// What a tree means; None, and problems, where it has an error of its own.
+pub fn check_tree(tree: &Node, text: &str, files: &dyn Files, problems: &mut Problems) -> Option<Pipeline> {
+    let document = syntax::document(tree, problems)?;
+    let pipeline = check::check(&document, text, files, problems)?;
+    (!problems.has_errors()).then_some(pipeline)
+}
