@@ -21,34 +21,82 @@ static PIPELINE: LazyLock<Value> = LazyLock::new(|| {
     schema
 });
 
-/// Stages are laid over the file before it is read into a document, so its types know nothing of them. What a stage gives
-/// for a key may be a part of it, or null: only the merged file can tell whether it is right.
+/// Stages are laid over the file before it is read into a document, so its types know nothing of them.
 fn add_stages(schema: &mut Value) {
-    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
+    let mut stage = part(schema);
+    if let Some(stage) = stage.as_object_mut() {
+        stage.retain(|word, _| ["properties", "additionalProperties"].contains(&word.as_str()));
+        stage.insert("description".to_owned(), json!("What this stage changes."));
+        stage.insert("type".to_owned(), json!("object"));
+    }
+    if let Some(keys) = stage.get_mut("properties").and_then(Value::as_object_mut) {
+        keys.retain(|key, _| !stages::FIXED.contains(&key.as_str()));
+    }
+    let whole = json!({
+        "description": "Parts that differ from stage to stage, by the stage's name: `--stage prod` lays `prod` over the file as a JSON merge patch (RFC 7396). Mappings are merged, null removes a key, anything else replaces what was there.",
+        "type": "object",
+        "additionalProperties": { "$ref": "#/$defs/Stage" },
+        "examples": [{ "prod": { "name": "churn-prod", "buckets": { "models": { "versioning": true } } } }],
+    });
+    let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) else {
         return;
     };
-    let parts: serde_json::Map<String, Value> = properties
-        .iter()
-        .filter(|(key, _)| !stages::FIXED.contains(&key.as_str()))
-        .map(|(key, property)| {
-            let description = property.get("description").cloned().unwrap_or_default();
-            (key.clone(), json!({ "description": description }))
-        })
-        .collect();
-    properties.insert(
-        stages::STAGES.to_owned(),
-        json!({
-            "description": "Parts that differ from stage to stage, by the stage's name: `--stage prod` lays `prod` over the file as a JSON merge patch (RFC 7396). Mappings are merged, null removes a key, anything else replaces what was there.",
-            "type": "object",
-            "additionalProperties": {
-                "description": "What this stage changes.",
-                "type": "object",
-                "properties": parts,
-                "additionalProperties": false,
-            },
-            "examples": [{ "prod": { "name": "churn-prod", "buckets": { "models": { "versioning": true } } } }],
-        }),
-    );
+    let mut wanted = parts_of(&stage);
+    definitions.insert("Stage".to_owned(), stage);
+    while let Some(name) = wanted.pop() {
+        let full = name.strip_suffix(PART).and_then(|full| definitions.get(full));
+        if let Some(part) = full.map(part).filter(|_| !definitions.contains_key(&name)) {
+            wanted.extend(parts_of(&part));
+            definitions.insert(name, part);
+        }
+    }
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert(stages::STAGES.to_owned(), whole);
+    }
+}
+
+/// Behind the name of a definition: what a stage may give of it.
+const PART: &str = "Part";
+
+/// What a stage may give for a value: some of its keys, or null. Items of lists are whole, as lists are not merged.
+fn part(schema: &Value) -> Value {
+    let Some(words) = schema.as_object() else {
+        return schema.clone();
+    };
+    let needs_keys = |choices: &Vec<Value>| choices.iter().all(|choice| choice.get("required").is_some());
+    let mut given = serde_json::Map::new();
+    for (word, value) in words {
+        let value = match (word.as_str(), value) {
+            ("required" | "default" | "examples" | "$defs", _) => continue,
+            ("oneOf", Value::Array(choices)) if needs_keys(choices) => continue,
+            ("oneOf", Value::Array(choices)) => choices.iter().cloned().chain([json!({ "type": "null" })]).collect(),
+            ("enum", Value::Array(values)) => values.iter().cloned().chain([Value::Null]).collect(),
+            ("type", Value::Array(types)) => types.iter().cloned().chain([json!("null")]).collect(),
+            ("type", Value::String(only)) => json!([only, "null"]),
+            ("$ref", Value::String(target)) => json!(format!("{target}{PART}")),
+            ("properties", Value::Object(keys)) => {
+                Value::Object(keys.iter().map(|(key, value)| (key.clone(), part(value))).collect())
+            }
+            ("additionalProperties", value) => part(value),
+            _ => value.clone(),
+        };
+        given.insert(word.clone(), value);
+    }
+    Value::Object(given)
+}
+
+/// The names of the parts that a schema refers to.
+fn parts_of(schema: &Value) -> Vec<String> {
+    match schema {
+        Value::Object(words) => {
+            let target = words.get("$ref").and_then(Value::as_str);
+            let name = target.and_then(|target| target.strip_prefix("#/$defs/"));
+            let own = name.filter(|name| name.ends_with(PART)).map(str::to_owned);
+            own.into_iter().chain(words.values().flat_map(parts_of)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(parts_of).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The schema of a pipeline file: draft 2020-12.

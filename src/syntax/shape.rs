@@ -322,6 +322,7 @@ fn has_type(node: &Node, expected: &Value) -> bool {
     match expected {
         Value::String(name) => match (name.as_str(), &node.value) {
             ("object", NodeValue::Map(_))
+            | ("null", NodeValue::Null)
             | ("array", NodeValue::List(_))
             | ("string", NodeValue::String(_))
             | ("boolean", NodeValue::Bool(_))
@@ -342,6 +343,7 @@ fn type_words(schema: &Value, expected: &Value) -> String {
         "string" => "a string",
         "boolean" => "true or false",
         "integer" => "a whole number",
+        "null" => "null",
         _ => "a number",
     };
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
