@@ -4,6 +4,7 @@ pub mod aws;
 pub mod azure;
 pub mod gcp;
 pub mod package;
+pub mod size;
 
 use indexmap::IndexMap;
 

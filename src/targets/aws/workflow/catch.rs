@@ -4,13 +4,14 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::finish::{self, Exit, Finish, Given, How, Piece, next};
-use super::{Scope, Sink, Writer, size, state_name};
+use super::{Scope, Sink, Writer, state_name};
 use crate::expr::jsonata::{self, braced, string_literal};
 use crate::expr::{Expr, ExprKind, Template};
 use crate::model::{Catch, Fallback, FunctionCall, Kind, Step, StepIx};
 use crate::targets::aws::failure;
 use crate::targets::aws::states::{Catcher, Choice, Pass, Rule, State, Succeed, Task};
 use crate::targets::aws::variables::{Carried, FAILURE};
+use crate::targets::size;
 
 /// The way into a fallback: variables that are set where the error is caught, and the state that follows.
 struct Way {

@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 use super::finish::{Exit, Finish, Given, How, Piece, patch};
-use super::{Scope, Tail, Writer, retry, size};
+use super::{Scope, Tail, Writer, retry};
 use crate::expr::jsonata;
 use crate::model::{Kind, StepIx};
 use crate::plan::Node;
 use crate::targets::aws::failure;
 use crate::targets::aws::states::{Parallel, Pass, State};
 use crate::targets::aws::variables::Carried;
+use crate::targets::size;
 
 impl Writer<'_> {
     /// A step from its `retry` inwards.

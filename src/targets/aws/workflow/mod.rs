@@ -7,7 +7,6 @@ mod for_each;
 mod groups;
 mod repeat;
 pub(super) mod retry;
-mod size;
 mod steps;
 mod tail;
 mod time;

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{NOT_CAUGHT, Scope, Tail, Writer, finish, size};
+use super::{NOT_CAUGHT, Scope, Tail, Writer, finish};
 use crate::expr::Template;
 use crate::expr::jsonata::{self, braced};
 use crate::model::{Kind, StepIx};
 use crate::targets::aws::failure;
 use crate::targets::aws::states::{Catcher, Parallel, State, Succeed};
 use crate::targets::aws::variables::Carried;
+use crate::targets::size;
 
 impl<'a> Writer<'a> {
     /// What the last state of a scope gives on.

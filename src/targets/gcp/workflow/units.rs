@@ -11,6 +11,7 @@ use crate::targets::gcp::calls::{self, Of};
 use crate::targets::gcp::frames::{Loop, Tree, Unit, is_large};
 use crate::targets::gcp::names::{identifier, step_name};
 use crate::targets::gcp::steps::{Action, Body, Call, Case, Items, Step, Then, expression};
+use crate::targets::size;
 
 impl Writer<'_> {
     /// All of a step but its condition.
@@ -234,7 +235,7 @@ impl Writer<'_> {
                 let value = self.printer().template(template, &format!("{id}_fallback_value"));
                 let variable = match result {
                     Some(variable) => Some(variable.to_owned()),
-                    None if template.is_safe() => None,
+                    None if template.is_safe() && size::fits_value(template) => None,
                     None => Some(self.variables.taken.name(&format!("{id}_fallback"))),
                 };
                 if let Some(variable) = variable {
@@ -247,7 +248,7 @@ impl Writer<'_> {
                         let action = self.attempt(&step.path, "catch", Body::Steps(vec![inner]));
                         steps.push(Step::new(name, action));
                     }
-                    if is_large(&template_type(template)) && !matches!(template, Template::Constant(_)) {
+                    if !size::fits_value(template) {
                         self.fit(&step.path, &variable, &mut steps);
                     }
                 }
@@ -567,10 +568,11 @@ impl Writer<'_> {
         }
         out.extend(self.assign(&format!("init_{id}"), first));
         out.append(&mut body);
+        let fits = size::fits(&inner.outputs);
         let safe = inner.outputs.iter().all(|(_, template)| template.is_safe());
         let variable = match result {
             Some(variable) => variable.to_owned(),
-            None if safe => {
+            None if safe && fits => {
                 if out.is_empty() {
                     // A block of Workflows has at least one step.
                     let nothing = vec![(self.variables.taken.name(&format!("{id}_output")), Value::Null)];
@@ -590,11 +592,7 @@ impl Writer<'_> {
             let action = self.attempt(&step.path, "outputs", Body::Steps(vec![inner]));
             out.push(Step::new(name, action));
         }
-        let large = inner
-            .outputs
-            .iter()
-            .filter(|(_, template)| is_large(&template_type(template)));
-        if large.count() > 1 {
+        if !fits {
             self.fit(&step.path, &variable, out);
         }
     }

@@ -1,18 +1,17 @@
-//! Which outputs surely fit into what Step Functions carries.
+//! Which outputs surely fit into what a cloud carries.
 //!
-//! What a step gives has at most 252 KiB, a state's output and its variables 256 KiB. One value of a step with something
-//! small round it fits; two may not.
+//! What a step gives has at most 252 KiB. One value of a step with something small round it fits; two may not.
 
 use crate::expr::ast::TextPart;
 use crate::expr::{BinaryOp, Expr, ExprKind, Function, Macro, Template, Type};
 
 /// True where the object of the outputs surely fits.
-pub(super) fn fits(outputs: &[(String, Template)]) -> bool {
+pub fn fits(outputs: &[(String, Template)]) -> bool {
     outputs.iter().map(|(_, template)| of_template(template)).sum::<usize>() <= 1
 }
 
 /// True where the value surely fits.
-pub(super) fn fits_value(template: &Template) -> bool {
+pub fn fits_value(template: &Template) -> bool {
     of_template(template) <= 1
 }
 
