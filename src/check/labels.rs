@@ -10,7 +10,7 @@ use crate::syntax::scalars::Spanned;
 const MAX_LENGTH: usize = 63;
 /// AWS and Azure: 50 tags a resource. SAM adds one of its own.
 const MOST: usize = 49;
-/// Azure: "The prefixes `microsoft`, `azure` and `windows` are reserved"; Google's own labels begin with `goog-`.
+/// Prefixes that Azure keeps for itself, and the one with which Google's own labels begin.
 const RESERVED: [&str; 4] = ["azure", "goog-", "microsoft", "windows"];
 
 /// The labels of the file; a problem for each that a cloud would refuse.

@@ -29,7 +29,12 @@ pub fn check(pipeline: &Pipeline) -> Problems {
 pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Artifacts, Problems> {
     let mut problems = Problems::new();
     let environment = names::environment(pipeline);
-    let workflow = workflow::workflow(pipeline, plan, &environment);
+    let unwritable = |detail: String| {
+        let mut problems = Problems::new();
+        problems.push(limits::GcpProblem::Unwritable { detail });
+        problems
+    };
+    let workflow = workflow::workflow(pipeline, plan, &environment).map_err(|error| unwritable(error.to_string()))?;
     limits::check_sources(pipeline, sources, &mut problems);
     limits::check_workflow(&workflow, &mut problems);
     if problems.has_errors() {
@@ -40,11 +45,6 @@ pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Ar
     artifacts.json("main.tf.json", &infra::terraform(pipeline, &environment));
     let written = functions::functions(pipeline, sources, &mut artifacts)
         .and_then(|()| readme::text(pipeline).map(|text| artifacts.text("README.md", text)));
-    if let Err(error) = written {
-        problems.push(limits::GcpProblem::Unwritable {
-            detail: error.to_string(),
-        });
-        return Err(problems);
-    }
+    written.map_err(|error| unwritable(error.to_string()))?;
     Ok(artifacts)
 }

@@ -27,16 +27,25 @@ const STATUSES: usize = 8;
 
 /// The text of `workflow.yaml`. Each step calls its function itself, unless that makes the source too large: then subworkflows do, which
 /// costs memory (a step's input is held twice).
-pub fn workflow(pipeline: &Pipeline, plan: &Plan, environment: &Environment) -> String {
-    let text = written(pipeline, plan, environment, false);
+pub fn workflow(
+    pipeline: &Pipeline,
+    plan: &Plan,
+    environment: &Environment,
+) -> Result<String, serde_saphyr::ser::Error> {
+    let text = written(pipeline, plan, environment, false)?;
     if text.len() <= QUOTAS.workflow.source_bytes {
-        text
+        Ok(text)
     } else {
         written(pipeline, plan, environment, true)
     }
 }
 
-fn written(pipeline: &Pipeline, plan: &Plan, environment: &Environment, compact: bool) -> String {
+fn written(
+    pipeline: &Pipeline,
+    plan: &Plan,
+    environment: &Environment,
+    compact: bool,
+) -> Result<String, serde_saphyr::ser::Error> {
     let variables = names::variables(pipeline, plan);
     let (tree, layout) = frames::layout(pipeline, plan, &variables);
     let names = Names {
@@ -74,12 +83,8 @@ fn written(pipeline: &Pipeline, plan: &Plan, environment: &Environment, compact:
     routines.extend(inputs::type_routines(pipeline, &mut writer.library));
     routines.extend(writer.calls.routines(&mut writer.library));
     routines.extend(writer.library.routines.iter().map(routines::of_expression));
-    // Serialising our own values to a string cannot fail: their keys are strings.
-    let texts: Vec<String> = routines
-        .iter()
-        .map(|routine| to_yaml(routine).unwrap_or_default())
-        .collect();
-    texts.join("\n") + &helpers::text(&writer.library.helpers)
+    let texts: Vec<String> = routines.iter().map(to_yaml).collect::<Result<_, _>>()?;
+    Ok(texts.join("\n") + &helpers::text(&writer.library.helpers))
 }
 
 /// A function to call.
