@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::model::{Kind, Pipeline, Step};
+use crate::model::{Block, Kind, Pipeline, Step};
 
 use super::{Exit, Format, load, output};
 
@@ -36,7 +36,8 @@ pub fn run(args: &Args, format: Format) -> Exit {
         (Format::Json, _) => output::json(&json!({
             "name": loaded.pipeline.name,
             "nodes": loaded.pipeline.steps.iter().map(|step| json!({
-                "id": step.id, "kind": kind(step), "conditional": step.when.is_some(),
+                "id": step.path, "kind": kind(step), "conditional": step.when.is_some(),
+                "in": step.parent.map(|parent| &loaded.pipeline.step(parent).path),
             })).collect::<Vec<_>>(),
             "edges": edges(&loaded.pipeline).into_iter().map(|edge| json!({
                 "from": edge.from, "to": edge.to, "needs": edge.needs,
@@ -61,8 +62,8 @@ fn edges(pipeline: &Pipeline) -> Vec<Edge<'_>> {
         .iter()
         .flat_map(|step| {
             step.after.iter().map(|&from| Edge {
-                from: &pipeline.step(from).id,
-                to: &step.id,
+                from: &pipeline.step(from).path,
+                to: &step.path,
                 needs: step.needs.contains(&from),
             })
         })
@@ -78,46 +79,88 @@ fn kind(step: &Step) -> &'static str {
     }
 }
 
-/// Mermaid ids take no `-`; ids are distinct after `-` became `_`, and the prefix keeps `end` and its like legal.
-fn node_id(id: &str) -> String {
-    format!("step_{}", id.replace('-', "_"))
+/// Mermaid ids take no `-`; paths are distinct after `.` and `-` became `_`, and the prefix keeps `end` and its like legal.
+fn node_id(path: &str) -> String {
+    format!("step_{}", path.replace(['.', '-'], "_"))
+}
+
+/// A step that another's `catch` runs in its place.
+fn fallbacks(pipeline: &Pipeline) -> impl Iterator<Item = (&str, &Step)> {
+    let of = |step: &'_ Step| step.fallbacks().collect::<Vec<_>>();
+    pipeline.steps.iter().flat_map(move |step| {
+        let fallbacks = of(step).into_iter();
+        fallbacks.map(move |fallback| (step.path.as_str(), pipeline.step(fallback)))
+    })
 }
 
 fn mermaid(pipeline: &Pipeline) -> String {
     let mut text = String::from("flowchart TD\n");
-    for step in &pipeline.steps {
+    mermaid_block(pipeline, &pipeline.root, 1, &mut text);
+    for edge in edges(pipeline) {
+        let arrow = if edge.needs { "-->" } else { "-.->" };
+        text.push_str(&format!("    {} {arrow} {}\n", node_id(edge.from), node_id(edge.to)));
+    }
+    for (step, fallback) in fallbacks(pipeline) {
+        let (path, to) = (&fallback.path, node_id(&fallback.path));
+        text.push_str(&format!("    {} -. catch .-> {to}[\"{path}\"]\n", node_id(step)));
+    }
+    text
+}
+
+/// A group is a box round its steps.
+fn mermaid_block(pipeline: &Pipeline, block: &Block, depth: usize, text: &mut String) {
+    let indent = "    ".repeat(depth);
+    for step in block.steps.iter().map(|ix| pipeline.step(*ix)) {
+        let node = node_id(&step.path);
         let (open, close) = match (&step.kind, step.when.is_some()) {
             (Kind::Function(_), false) => ("[", "]"),
             (Kind::Function(_), true) => ("{{", "}}"),
             (Kind::Wait(_), _) => ("([", "])"),
             (Kind::Fail { .. }, _) => ("[[", "]]"),
-            (Kind::Group(_), _) => ("[/", "/]"),
+            (Kind::Group(inner), _) => {
+                text.push_str(&format!("{indent}subgraph {node}[\"{}\"]\n", step.id));
+                mermaid_block(pipeline, inner, depth + 1, text);
+                text.push_str(&format!("{indent}end\n"));
+                continue;
+            }
         };
-        text.push_str(&format!("    {}{open}\"{}\"{close}\n", node_id(&step.id), step.id));
+        text.push_str(&format!("{indent}{node}{open}\"{}\"{close}\n", step.id));
     }
-    for edge in edges(pipeline) {
-        let arrow = if edge.needs { "-->" } else { "-.->" };
-        text.push_str(&format!("    {} {arrow} {}\n", node_id(edge.from), node_id(edge.to)));
-    }
-    text
 }
 
 fn dot(pipeline: &Pipeline) -> String {
     let mut text = format!("digraph \"{}\" {{\n    node [shape=box];\n", pipeline.name);
-    for step in &pipeline.steps {
+    dot_block(pipeline, &pipeline.root, 1, &mut text);
+    for edge in edges(pipeline) {
+        let style = if edge.needs { "" } else { " [style=dashed]" };
+        text.push_str(&format!("    \"{}\" -> \"{}\"{style};\n", edge.from, edge.to));
+    }
+    for (step, fallback) in fallbacks(pipeline) {
+        let to = &fallback.path;
+        text.push_str(&format!("    \"{step}\" -> \"{to}\" [style=dotted, label=catch];\n"));
+    }
+    text.push_str("}\n");
+    text
+}
+
+/// A group is a folder in a box with its steps: Graphviz draws edges between nodes only.
+fn dot_block(pipeline: &Pipeline, block: &Block, depth: usize, text: &mut String) {
+    let indent = "    ".repeat(depth);
+    for step in block.steps.iter().map(|ix| pipeline.step(*ix)) {
+        let path = &step.path;
         let shape = match (&step.kind, step.when.is_some()) {
             (Kind::Function(_), false) => "",
             (Kind::Function(_), true) => " [shape=hexagon]",
             (Kind::Wait(_), _) => " [shape=ellipse]",
             (Kind::Fail { .. }, _) => " [shape=octagon]",
-            (Kind::Group(_), _) => " [shape=folder]",
+            (Kind::Group(inner), _) => {
+                text.push_str(&format!("{indent}subgraph \"cluster_{path}\" {{\n"));
+                text.push_str(&format!("{indent}    \"{path}\" [shape=folder];\n"));
+                dot_block(pipeline, inner, depth + 1, text);
+                text.push_str(&format!("{indent}}}\n"));
+                continue;
+            }
         };
-        text.push_str(&format!("    \"{}\"{shape};\n", step.id));
+        text.push_str(&format!("{indent}\"{path}\"{shape};\n"));
     }
-    for edge in edges(pipeline) {
-        let style = if edge.needs { "" } else { " [style=dashed]" };
-        text.push_str(&format!("    \"{}\" -> \"{}\"{style};\n", edge.from, edge.to));
-    }
-    text.push_str("}\n");
-    text
 }

@@ -16,6 +16,7 @@ expr = importlib.import_module("mlpipe_expr")
 params = importlib.import_module("mlpipe_params")
 start = importlib.import_module("mlpipe_start")
 dag = importlib.import_module("mlpipe_dag")
+progress = importlib.import_module("mlpipe_progress")
 
 
 class Expressions(unittest.TestCase):
@@ -144,15 +145,29 @@ class Progress(unittest.TestCase):
 
     def test_a_status_stays_small(self):
         context = self.Context()
-        progress = dag.Progress(context)
+        shown = progress.Progress(context)
         for n in range(2000):
-            progress.started(f"step-{n}")
-            progress.ended(f"step-{n}", "skipped" if n % 500 == 0 else "succeeded")
+            if n % 500 == 0:
+                shown.skipped(f"step-{n}")
+            else:
+                shown.started(f"step-{n}")
+                shown.ended(f"step-{n}", "succeeded")
         self.assertEqual(list(context.status["steps"]), ["step-0", "step-500", "step-1000", "step-1500"])
-        self.assertEqual(context.status["counts"], {"skipped": 4, "succeeded": 1996})
+        self.assertEqual(context.status["counts"], {"running": 0, "skipped": 4, "succeeded": 1996})
         for n in range(2000):
-            progress.ended(f"other-{n}", "skipped")
-        self.assertEqual(context.status, {"steps": {}, "counts": {"skipped": 2004, "succeeded": 1996}})
+            shown.skipped(f"other-{n}")
+        self.assertEqual(context.status, {"steps": {}, "counts": {"running": 0, "skipped": 2004, "succeeded": 1996}})
+
+    def test_a_step_that_ran_for_another_item_did_run(self):
+        context = self.Context()
+        shown = progress.Progress(context)
+        shown.started("step")
+        shown.started("step")
+        shown.ended("step", "succeeded")
+        self.assertEqual(context.status["steps"], {"step": "running"})
+        shown.ended("step", "succeeded")
+        shown.skipped("step")
+        self.assertEqual(context.status["steps"], {"step": "succeeded"})
 
 
 if __name__ == "__main__":

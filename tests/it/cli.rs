@@ -421,6 +421,18 @@ fn the_small_commands_work() {
     );
     let dot = project.mlpipe(&["graph", "pipeline.yaml", "--syntax", "dot"]);
     assert!(stdout(&dot).contains("\"first\" -> \"second\""), "{}", stdout(&dot));
+    let nested = Project::demo();
+    nested.write(
+        "pipeline.yaml",
+        "mlpipe: v1\nname: n\nsteps:\n  box: { steps: { in-side: { wait: { duration: 1s } } } }\n  \
+         last: { needs: [box], fail: { error: E, message: m }, catch: [{ do: { wait: { duration: 1s } } }] }\n",
+    );
+    let mermaid = stdout(&nested.mlpipe(&["graph", "pipeline.yaml"]));
+    assert_eq!(
+        mermaid,
+        "flowchart TD\n    subgraph step_box[\"box\"]\n        step_box_in_side([\"in-side\"])\n    end\n    \
+         step_last[[\"last\"]]\n    step_box --> step_last\n    step_last -. catch .-> step_last_do[\"last.do\"]\n"
+    );
     let page = project.mlpipe(&["explain", "mlp0401"]);
     assert_eq!(code(&page), 0, "{}", stderr(&page));
     assert!(stdout(&page).starts_with("MLP0401: "));
