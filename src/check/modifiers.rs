@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::diagnostics::Problems;
 use crate::expr::check::{LocalName, Scope};
+use crate::expr::eval::unix_seconds;
 use crate::expr::parse::Syntax;
 use crate::expr::types::Kinds;
 use crate::expr::{ExprProblem, Function, Local, Template, Type, template_type};
@@ -272,7 +273,7 @@ pub fn check_catch(
 /// What a `wait` waits for: RFC 3339 text or a number; constants are read now.
 pub fn check_time(time: Template, span: Span, problems: &mut Problems) -> Option<Template> {
     let fits = match &time {
-        Template::Constant(Value::String(text)) => text.parse::<jiff::Timestamp>().is_ok(),
+        Template::Constant(Value::String(text)) => unix_seconds(&text.to_ascii_uppercase()).is_some(),
         Template::Constant(value) => value.is_number(),
         other => template_type(other).kinds().meets(Kinds::STRING.or(Kinds::NUMBER)),
     };

@@ -4,6 +4,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
+use crate::expr::eval::unix_seconds;
 use crate::expr::{Env, Expr, Local, eval};
 use crate::model::{Fallback, ForEach, Kind, Repeat, Step, StepIx, Wait};
 
@@ -181,10 +182,10 @@ fn seconds_until(time: &Value) -> Result<f64, &'static str> {
     let now = jiff::Timestamp::now().as_millisecond() as f64 / 1000.0;
     match time {
         Value::Number(number) => number.as_f64().map(|time| time - now).ok_or("it is not a time"),
-        Value::String(text) => text
-            .parse::<jiff::Timestamp>()
-            .map(|time| time.as_millisecond() as f64 / 1000.0 - now)
-            .map_err(|_| "it is not a time like 2030-01-31T08:00:00Z"),
+        // RFC 3339 takes small letters too.
+        Value::String(text) => unix_seconds(&text.to_ascii_uppercase())
+            .map(|time| time - now)
+            .ok_or("it is not a time like 2030-01-31T08:00:00Z"),
         _ => Err("it is neither a time nor a number"),
     }
 }

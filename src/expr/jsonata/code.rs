@@ -204,7 +204,10 @@ pub(super) fn literal(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c == quote || c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            // Two of JavaScript's line breaks: what reads a definition line by line would stop there.
+            c if c == quote || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)))
+            }
             c => out.push(c),
         }
     }

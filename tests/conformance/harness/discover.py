@@ -43,7 +43,7 @@ class Pipeline:
     buckets: list[str]
     seeds: dict[str, Path]
     bounded: bool = False
-    """A group has a timeout: which waits it cuts short each engine tells otherwise."""
+    """A group has a timeout, or a step waits until a time: how long that takes each engine tells otherwise."""
     concurrent: set[str] = field(default_factory=set)
     """Steps at the top that run parts of themselves side by side: groups and `for_each`."""
     cases: list[Case] = field(default_factory=list)
@@ -82,7 +82,7 @@ def load(path: Path, label: str) -> Pipeline:
             functions={path for path, body, _ in nested({**steps, "on_failure": document.get("on_failure") or {}}) if "function" in body},
             needs=closure({step: depends_on(body, steps) for step, body in steps.items()}),
             buckets=list(document.get("buckets") or {}),
-            bounded=any("steps" in body and "timeout" in body for _, body, _ in nested(steps)),
+            bounded=any(("steps" in body and "timeout" in body) or "until" in (body.get("wait") or {}) for _, body, _ in nested(steps)),
             concurrent={step for step, body in steps.items() if "steps" in body or "for_each" in body},
             seeds={bucket: path.parent / folder for bucket, folder in local.items() if isinstance(folder, str)},
         )
