@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -82,3 +83,15 @@ def execute(name: str, command: list[str], cwd: Path | None = None) -> None:
     if done.returncode != 0:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
         raise InstallError(f"cannot be installed: `{' '.join(command)}` exited with {done.returncode}\n{tail}")
+
+
+def enter_venv() -> None:
+    """Starts this script again under the harness's own Python, which has PyYAML."""
+    own = python("harness")
+    if Path(sys.prefix) == folder("harness"):
+        return
+    try:
+        install("harness")
+    except InstallError as error:
+        sys.exit(f"harness: {error}")
+    os.execv(own, [str(own), *sys.argv])
