@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostics::Problems;
-use crate::model::StepIx;
+use crate::model::{StepIx, identifier};
 use crate::syntax::document::{Document, Step};
 use crate::syntax::scalars::Spanned;
 use crate::syntax::span::Span;
@@ -92,7 +92,7 @@ impl<'a> Drafting<'a> {
 
     fn add(&mut self, draft: Draft, span: Span) -> StepIx {
         let ix = StepIx(self.blocks.drafts.len());
-        let flat = draft.path.replace(['.', '-'], "_");
+        let flat = identifier(&draft.path);
         match self.paths.get(&flat) {
             // Two ids of one block that collide are reported with the ids.
             Some((other, first)) if draft.path.contains('.') || other.contains('.') => {

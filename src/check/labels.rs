@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use super::names;
 use super::problems::CheckProblem;
 use crate::diagnostics::Problems;
 use crate::syntax::scalars::Spanned;
@@ -18,7 +19,7 @@ pub fn read(labels: &IndexMap<Spanned<String>, String>, problems: &mut Problems)
     for key in labels.keys() {
         let help = if RESERVED.iter().any(|reserved| key.starts_with(reserved)) {
             "the clouds keep names that begin with `azure`, `goog-`, `microsoft` or `windows` to themselves"
-        } else if !is_key(key) {
+        } else if !names::is_id(key, MAX_LENGTH) {
             "lower-case letters, digits, `_` and `-`, from a letter on, at most 63 characters"
         } else {
             continue;
@@ -41,12 +42,4 @@ pub fn read(labels: &IndexMap<Spanned<String>, String>, problems: &mut Problems)
         .iter()
         .map(|(key, value)| (key.value.clone(), value.clone()))
         .collect()
-}
-
-fn is_key(key: &str) -> bool {
-    key.len() <= MAX_LENGTH
-        && key.starts_with(|c: char| c.is_ascii_lowercase())
-        && key
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
 }

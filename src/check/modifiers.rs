@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::diagnostics::Problems;
+use crate::expr::NAMESPACES;
 use crate::expr::check::{LocalName, Scope};
 use crate::expr::eval::unix_seconds;
 use crate::expr::parse::Syntax;
@@ -20,11 +21,8 @@ use super::templates::{Parsed, Source};
 
 const DEFAULT_ITEM: &str = "item";
 const DEFAULT_INDEX: &str = "index";
-/// Names that mean something else in expressions.
-const TAKEN: [&str; 13] = [
-    "params", "steps", "buckets", "topics", "secrets", "run", "error", "trigger", "previous", "output", "true",
-    "false", "null",
-];
+/// Names of a repetition, and words: like the language's own names they cannot stand for an item.
+const TAKEN: [&str; 5] = ["previous", "output", "true", "false", "null"];
 
 /// A parsed `for_each`.
 pub struct ForEachDraft {
@@ -104,7 +102,11 @@ fn variable(written: Option<&Spanned<String>>, default: &str, problems: &mut Pro
     let Some(name) = written else {
         return default.to_owned();
     };
-    if !names::is_identifier(name) || TAKEN.contains(&name.as_str()) || Function::from_name(name).is_some() {
+    if !names::is_identifier(name)
+        || NAMESPACES.contains(&name.as_str())
+        || TAKEN.contains(&name.as_str())
+        || Function::from_name(name).is_some()
+    {
         problems.push(CheckProblem::BadVariable {
             name: name.value.clone(),
             span: name.span,

@@ -45,7 +45,7 @@ fn steps(block: &IndexMap<Spanned<String>, Spanned<Step>>, problems: &mut Proble
 fn ids<'a>(ids: impl Iterator<Item = &'a Spanned<String>>, what: &'static str, problems: &mut Problems) {
     let mut seen: BTreeMap<String, &Spanned<String>> = BTreeMap::new();
     for id in ids {
-        if !is_id(id) {
+        if !is_id(id, MAX_LENGTH) {
             problems.push(CheckProblem::BadId {
                 id: id.value.clone(),
                 what,
@@ -64,8 +64,9 @@ fn ids<'a>(ids: impl Iterator<Item = &'a Spanned<String>>, what: &'static str, p
     }
 }
 
-fn is_id(id: &str) -> bool {
-    id.len() <= MAX_LENGTH
+/// True for lower-case letters, digits, `_` and `-`, from a letter on.
+pub fn is_id(id: &str, longest: usize) -> bool {
+    id.len() <= longest
         && id.starts_with(|c: char| c.is_ascii_lowercase())
         && id
             .chars()

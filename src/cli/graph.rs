@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::model::{Block, Kind, Pipeline, Step};
+use crate::model::{Block, Kind, Pipeline, Step, identifier};
 
 use super::{Exit, Format, load, output};
 
@@ -81,7 +81,7 @@ fn kind(step: &Step) -> &'static str {
 
 /// Mermaid ids take no `-`; paths are distinct after `.` and `-` became `_`, and the prefix keeps `end` and its like legal.
 fn node_id(path: &str) -> String {
-    format!("step_{}", path.replace(['.', '-'], "_"))
+    format!("step_{}", identifier(path))
 }
 
 /// A step that another's `catch` runs in its place.

@@ -285,13 +285,7 @@ pub fn fitting(value: Value, what: &str, step: &str) -> Result<Value, Stop> {
 
 /// True where one of the classes and names is this error's. What `all` leaves out is the caller's business.
 pub fn matches(on: &[OnError], name: &str) -> bool {
-    const TRANSIENT: [&str; 2] = ["WorkerCrashed", "ServiceUnavailable"];
-    on.iter().any(|on| match on {
-        OnError::All => true,
-        OnError::Transient => TRANSIENT.contains(&name),
-        OnError::Timeout => name == "timeout",
-        OnError::Name(listed) => listed == name,
-    })
+    on.contains(&OnError::All) || on.iter().any(|on| on.names().contains(&name))
 }
 
 /// True where a retry may mend the error.

@@ -208,6 +208,17 @@ impl Template {
         }
     }
 
+    /// True where it surely gives a string.
+    pub fn is_text(&self) -> bool {
+        self.is_safe()
+            && match self {
+                Self::Constant(value) => value.is_string(),
+                Self::Expr(expr) => expr.ty == Type::String,
+                Self::Text(_) => true,
+                Self::List(_) | Self::Object(_) => false,
+            }
+    }
+
     /// Calls `visit` for each expression, in written order.
     pub fn each_expr<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         match self {

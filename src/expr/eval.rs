@@ -19,6 +19,7 @@ use super::operators::symbol;
 use super::pattern;
 use super::shape::kind_of;
 use super::{BinaryOp, Expr, ExprKind, Function, Template, UnaryOp};
+use crate::syntax::scalars::Duration;
 use crate::syntax::span::Span;
 
 /// What an expression reads. Values are JSON; texts are as the names of the language promise.
@@ -549,18 +550,7 @@ pub fn unix_seconds(text: &str) -> Option<f64> {
 
 /// `30s`, `10m`, `2h`, `90d` in seconds.
 pub fn seconds(text: &str) -> Option<u64> {
-    let unit = text.chars().next_back()?;
-    let digits = text.strip_suffix(unit)?;
-    let plain = digits.len() <= 9 && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let factor = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return None,
-    };
-    let number: u64 = digits.parse().ok().filter(|_| plain)?;
-    Some(number * factor)
+    Duration::parse(text).map(|duration| duration.seconds)
 }
 
 const OUT_OF_RANGE: &str = "the integer is beyond 9007199254740991";

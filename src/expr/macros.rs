@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::ast::{ErrorField, RunField, TriggerField};
 use super::eval::{Env, EvalError, run as evaluate};
+use super::names::NAMESPACES;
 use super::parse::{Call, Syntax, SyntaxKind};
 use super::problems::ExprProblem;
 use super::shape::kind_of;
@@ -11,11 +12,6 @@ use super::types::Kinds;
 use super::typing::Checker;
 use super::{Expr, ExprKind, Function, Local, Macro, MacroCall, Type};
 use crate::syntax::span::Span;
-
-/// Names that mean something else wherever a macro stands.
-const TAKEN: [&str; 9] = [
-    "params", "steps", "buckets", "topics", "secrets", "run", "error", "trigger", "in",
-];
 
 /// Checks a call of a macro.
 pub(super) fn check(checker: &mut Checker, call: &Call, span: Span) -> Option<Expr> {
@@ -30,7 +26,8 @@ pub(super) fn check(checker: &mut Checker, call: &Call, span: Span) -> Option<Ex
         return form(checker, kind, variable.span);
     };
     let free = crate::check::names::is_identifier(name)
-        && !TAKEN.contains(&name.as_str())
+        && !NAMESPACES.contains(&name.as_str())
+        && name != "in"
         && Function::from_name(name).is_none()
         && checker.variables.iter().all(|(other, _)| other != name)
         && checker.scope.locals.iter().all(|local| local.name != *name);

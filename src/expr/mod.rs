@@ -33,6 +33,7 @@ pub use eval::{Env, EvalError, eval, eval_template};
 pub use functions::{Function, Macro};
 pub use guards::{never_true, ran_if_evaluated, ran_if_true};
 pub use lookup::equal;
+pub use names::NAMESPACES;
 pub use parse::{Part, Piece, Place, Syntax, Text, bucket_references, parse, parse_text, references};
 pub use problems::ExprProblem;
 pub use scan::scan;

@@ -10,6 +10,11 @@ use super::typing::Checker;
 use super::{BinaryOp, Expr, ExprKind, Function, Scope, Type};
 use crate::syntax::span::Span;
 
+/// Names that mean something of the language's own in some expression.
+pub const NAMESPACES: [&str; 8] = [
+    "params", "steps", "buckets", "topics", "secrets", "run", "error", "trigger",
+];
+
 /// A name with at most two constant fields behind it.
 pub(super) struct Path<'s> {
     name: &'s str,

@@ -123,6 +123,11 @@ pub struct Cron {
     pub day_of_week: String,
 }
 
+/// A path or an id as an identifier: `.` and `-` become `_`. Those of a pipeline's steps stay distinct.
+pub fn identifier(path: &str) -> String {
+    path.replace(['.', '-'], "_")
+}
+
 /// A DAG of steps with what it gives: the whole pipeline, or a group.
 #[derive(Clone, Debug, Default)]
 pub struct Block {
@@ -302,6 +307,18 @@ pub enum OnError {
     Name(String),
 }
 
+impl OnError {
+    /// The names of errors that it stands for; none of `all`, which is no list.
+    pub fn names(&self) -> Vec<&str> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Transient => vec!["WorkerCrashed", "ServiceUnavailable"],
+            Self::Timeout => vec!["timeout"],
+            Self::Name(name) => vec![name],
+        }
+    }
+}
+
 /// A function step written in place: `on_failure`.
 #[derive(Clone, Debug)]
 pub struct Handler {
@@ -375,31 +392,6 @@ impl Pipeline {
     pub fn leaves(&self) -> impl Iterator<Item = StepIx> {
         let of_kind = |ix: &StepIx| !matches!(self.step(*ix).kind, Kind::Group(_));
         self.indices().filter(move |ix| of_kind(ix) && !self.is_fallback(*ix))
-    }
-
-    /// The step of that path. Linear: keep an index where you ask often.
-    pub fn by_path(&self, path: &str) -> Option<StepIx> {
-        self.indices().find(|ix| self.step(*ix).path == path)
-    }
-
-    /// The block that a step stands in; None for a step in a `catch`, which stands in none.
-    pub fn block_of(&self, ix: StepIx) -> Option<&Block> {
-        match self.step(ix).parent {
-            None => Some(&self.root),
-            Some(parent) => match &self.step(parent).kind {
-                Kind::Group(block) => block.steps.contains(&ix).then_some(block),
-                Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => None,
-            },
-        }
-    }
-
-    /// Every block: the root first, then each group's in file order.
-    pub fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let groups = self.steps.iter().filter_map(|step| match &step.kind {
-            Kind::Group(block) => Some(block),
-            Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => None,
-        });
-        std::iter::once(&self.root).chain(groups)
     }
 
     /// True where the step is written in a `catch`.

@@ -116,8 +116,12 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
 }
 
 impl Duration {
-    fn parse(text: &str) -> Option<Self> {
-        let (number, unit) = number_and_unit(text)?;
+    /// Reads [`DURATION_PATTERN`].
+    pub fn parse(text: &str) -> Option<Self> {
+        let (number, unit) = number_and_unit(text).filter(|(number, _)| (1..=999_999_999).contains(number))?;
+        if text.starts_with('0') {
+            return None;
+        }
         let factor = match unit {
             "s" => 1,
             "m" => 60,

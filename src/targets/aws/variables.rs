@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::failure;
 use super::workflow::{bounded, retry};
 use crate::expr::{Expr, ExprKind, Local, Template, jsonata::Names};
-use crate::model::{Fallback, Kind, Pipeline, Step, StepIx, StepRead, Wait, step_reads};
+use crate::model::{Fallback, Kind, Pipeline, Step, StepIx, StepRead, Wait, identifier, step_reads};
 use crate::plan::{Node, Plan};
 
 /// The scope of the state machine itself.
@@ -311,7 +311,7 @@ impl<'a> Variables<'a> {
 
 /// What the names of the variables of a step begin with: its path, cut where it is long.
 fn base(path: &str, ix: StepIx) -> String {
-    let base = path.replace(['.', '-'], "_");
+    let base = identifier(path);
     if base.len() <= BASE {
         return base;
     }

@@ -11,7 +11,7 @@ use super::limits::{AzureProblem, Pin};
 use super::names::{self, FunctionNames};
 use crate::diagnostics::Problems;
 use crate::expr::python;
-use crate::model::{Pipeline, Trigger, TriggerKind};
+use crate::model::{Pipeline, Trigger, TriggerKind, identifier};
 use crate::targets::package::{self, CORE_MODULE, Package};
 use crate::targets::{Artifacts, Sources};
 
@@ -86,7 +86,7 @@ pub fn app(pipeline: &Pipeline) -> App<'_> {
     let activities = pipeline
         .functions()
         .iter()
-        .map(|function| names.give(&names::identifier(function.step)))
+        .map(|function| names.give(&identifier(function.step)))
         .collect();
     let orchestrator = names.give(&names::orchestrator(pipeline));
     let starters = pipeline
@@ -100,7 +100,7 @@ pub fn app(pipeline: &Pipeline) -> App<'_> {
             };
             let id = format!("{kind}-{number}");
             Starter {
-                name: names.give(&format!("start_on_{}", names::identifier(&id))),
+                name: names.give(&format!("start_on_{}", identifier(&id))),
                 trigger,
                 id,
             }
@@ -171,7 +171,7 @@ fn function_app(pipeline: &Pipeline, app: &App<'_>) -> Result<String, minijinja:
         .iter()
         .zip(&app.activities)
         .map(|(function, name)| {
-            let activity = names::identifier(function.step);
+            let activity = identifier(function.step);
             json!({
                 "function": name,
                 "activity": (activity != *name).then_some(activity),

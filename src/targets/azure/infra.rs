@@ -10,7 +10,7 @@ use super::names::{self, Place};
 use super::orchestrator::ACCOUNT_SETTING;
 use crate::diagnostics::Problems;
 use crate::expr::Type;
-use crate::model::{Bucket, Pipeline, TriggerKind};
+use crate::model::{Bucket, Pipeline, TriggerKind, identifier};
 
 const SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
 const APP_ID: &str = "resourceId('Microsoft.Web/sites', variables('app'))";
@@ -154,7 +154,7 @@ fn outputs(pipeline: &Pipeline) -> Value {
     let site = format!("reference({APP_ID}, '{}')", RESOURCES.api_versions.web);
     add("url", format!("[concat('https://', {site}.defaultHostName)]"));
     for bucket in &pipeline.buckets {
-        let name = format!("bucket_{}", names::identifier(&bucket.id));
+        let name = format!("bucket_{}", identifier(&bucket.id));
         match names::place(bucket) {
             Place::Made { container } => {
                 add(
@@ -505,7 +505,7 @@ struct Existing<'a> {
 impl Existing<'_> {
     /// The parameter with the resource group of its account.
     fn group_parameter(&self) -> String {
-        format!("{}_resourceGroup", names::identifier(&self.bucket.id))
+        format!("{}_resourceGroup", identifier(&self.bucket.id))
     }
 }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::facts::LIMITS;
 use super::names::{self, Place};
 use crate::diagnostics::Problems;
-use crate::model::{FunctionUse, Pipeline};
+use crate::model::{FunctionUse, Pipeline, identifier};
 use crate::syntax::span::Span;
 
 /// What Azure does not take.
@@ -214,7 +214,7 @@ fn check_function(function: &FunctionUse<'_>, span: Option<Span>, problems: &mut
             span,
         });
     }
-    let name = names::identifier(function.step);
+    let name = identifier(function.step);
     let longest = LIMITS.function_name.longest;
     if name.len() > longest {
         problems.push(AzureProblem::FunctionName {

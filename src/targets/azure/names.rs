@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Bucket, Pipeline};
+use crate::model::{Bucket, Pipeline, identifier};
 
 /// Python's reserved words that a step may be called, and `host`, which Functions reserves.
 const RESERVED: [&str; 36] = [
@@ -10,11 +10,6 @@ const RESERVED: [&str; 36] = [
     "finally", "for", "from", "global", "host", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or", "pass",
     "raise", "return", "try", "while", "with", "yield", "match", "case", "type",
 ];
-
-/// An id or a path as an identifier: `-` and `.` become `_`.
-pub fn identifier(id: &str) -> String {
-    id.replace(['-', '.'], "_")
-}
 
 /// Gives out names of functions in `function_app.py`, each once.
 pub struct FunctionNames {

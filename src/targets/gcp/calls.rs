@@ -109,18 +109,6 @@ impl Calls {
     }
 }
 
-/// The names of errors that stand for classes and names, but for `all`.
-pub fn names(on: &[OnError]) -> Vec<&str> {
-    on.iter()
-        .flat_map(|on| match on {
-            OnError::All => vec![],
-            OnError::Transient => vec!["WorkerCrashed", "ServiceUnavailable"],
-            OnError::Timeout => vec!["timeout"],
-            OnError::Name(name) => vec![name.as_str()],
-        })
-        .collect()
-}
-
 fn predicate_routine(name: &str, on: &[OnError], of: Of) -> Routine {
     let mut steps = vec![read_error(of)];
     if of == Of::Step {
@@ -140,7 +128,7 @@ fn predicate_routine(name: &str, on: &[OnError], of: Of) -> Routine {
         };
         steps.push(Step::new("answer", Action::Return(expression(condition))));
     } else {
-        let names = names(on);
+        let names: Vec<&str> = on.iter().flat_map(OnError::names).collect();
         let quoted: Vec<String> = names.iter().map(|name| quote(name)).collect();
         let mut list = format!("[{}]", quoted.join(", "));
         if list.len() > 300 {

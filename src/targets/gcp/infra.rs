@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::inputs::FINALIZED;
-use super::names::{Environment, SERVICE, Taken, identifier, resource};
+use super::names::{Environment, SERVICE, Taken, resource};
 use crate::expr::Template;
-use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, secret_variable};
+use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, identifier, secret_variable};
 use crate::targets::package::{self, Package};
 
 /// Resource names by Google's rules: service accounts, Cloud Run services, buckets, everything else.

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::names::{Taken, environment, identifier};
+use super::names::{Taken, environment};
 use super::steps::{Action, Case, Items, Routine, Step, Then, expression};
 use super::workflow::CONDITIONS;
 use crate::expr::workflows::{Library, Names, Printer, field_path, quote};
 use crate::expr::{BinaryOp, Expr, ExprKind, Type, UnaryOp};
-use crate::model::{Param, Pipeline, TriggerKind};
+use crate::model::{Param, Pipeline, TriggerKind, identifier};
 use crate::syntax::span::Span;
 
 /// The type of event that Cloud Storage sends when an object was written.

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::helpers;
 use crate::expr::Local;
-use crate::model::{Kind, ON_FAILURE, Pipeline, TriggerKind};
+use crate::model::{Kind, ON_FAILURE, Pipeline, TriggerKind, identifier};
 use crate::plan::Plan;
 
 /// Names of Workflows' own that a variable cannot take: literals, operators, modules and functions of the standard library.
@@ -102,11 +102,6 @@ impl Taken {
     pub fn all(&self) -> &BTreeSet<String> {
         &self.names
     }
-}
-
-/// A step's path as an identifier.
-pub fn identifier(path: &str) -> String {
-    path.replace(['.', '-'], "_")
 }
 
 /// The name of a step's workflow step: its id, but for the words that `next` takes.

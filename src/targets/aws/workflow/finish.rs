@@ -4,9 +4,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::{Scope, Writer};
-use crate::expr::ast::TextPart;
 use crate::expr::jsonata::{self, braced};
-use crate::expr::{Template, Type};
 use crate::model::StepIx;
 use crate::targets::aws::states::{Branch, Pass, Rule, State, States, Succeed, Then};
 use crate::targets::aws::variables::{Carried, RESULT};
@@ -218,19 +216,6 @@ pub(super) fn evaluation(name: String, value: Value) -> Branch {
     Branch {
         start_at: name.clone(),
         states: IndexMap::from([(name, state)]),
-    }
-}
-
-/// True for a template that surely gives a string.
-pub(super) fn is_text(template: &Template) -> bool {
-    match template {
-        Template::Constant(value) => value.is_string(),
-        Template::Expr(expr) => expr.safe && expr.ty == Type::String,
-        Template::Text(parts) => parts.iter().all(|part| match part {
-            TextPart::Literal(_) => true,
-            TextPart::Expr(expr) => expr.safe && expr.ty.is_scalar(),
-        }),
-        Template::List(_) | Template::Object(_) => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::finish::{Done, Exit, Finish, Given, How, Piece, is_text, next};
+use super::finish::{Done, Exit, Finish, Given, How, Piece, next};
 use super::{Scope, Writer, state_name, time};
 use crate::expr::Template;
 use crate::expr::jsonata::{self, braced, string_literal};
@@ -212,7 +212,7 @@ impl Writer<'_> {
     fn fail(&mut self, ix: StepIx, error: &Template, message: &Template, scope: &mut Scope, name: &str) -> Piece {
         let path = &self.pipeline.step(ix).path;
         let comment = self.comment(ix);
-        let state = if is_text(error) && is_text(message) {
+        let state = if error.is_text() && message.is_text() {
             let reach = self.reach(scope, &[]);
             let failure = failure::known(
                 jsonata::template(error, &reach),
@@ -262,7 +262,7 @@ impl Writer<'_> {
     /// A template that must give a string.
     fn text_code(&self, template: &Template, scope: &Scope) -> Value {
         let reach = self.reach(scope, &[]);
-        if is_text(template) || matches!(template, Template::Text(_)) {
+        if template.is_text() || matches!(template, Template::Text(_)) {
             return jsonata::template(template, &reach);
         }
         let code = jsonata::template_code(template, &reach);

@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use crate::expr::ast::RunField;
 use crate::expr::workflows::{Library, Names, Printer, field_path};
 use crate::expr::{Expr, ExprKind, Template};
-use crate::model::{Handler, Join, ON_FAILURE, Pipeline, Retry, StepIx};
+use crate::model::{Handler, Join, ON_FAILURE, Pipeline, Retry, StepIx, identifier};
 use crate::plan::{Guard, Plan};
 use crate::targets::gcp::calls::{self, Calls, Of};
 use crate::targets::gcp::frames::{self, First, Frame, Layout, Tree, Unit};
 use crate::targets::gcp::limits::QUOTAS;
-use crate::targets::gcp::names::{self, Environment, Taken, Variables, identifier, step_name};
+use crate::targets::gcp::names::{self, Environment, Taken, Variables, step_name};
 use crate::targets::gcp::steps::{Action, Body, Call, Case, Routine, Step, Then, expression, to_yaml};
 use crate::targets::gcp::{helpers, inputs, routines};
 
@@ -649,15 +649,6 @@ fn first(tree: &Tree) -> Option<StepIx> {
         Tree::Par { branches, .. } => branches.iter().find_map(|(_, tree)| first(tree)),
         Tree::If { guard, .. } => Some(guard.step),
     }
-}
-
-/// True where a template is surely a string.
-fn is_text(template: &Template) -> bool {
-    template.is_safe()
-        && match template {
-            Template::Expr(expr) => expr.ty == crate::expr::Type::String,
-            Template::Constant(_) | Template::Text(_) | Template::List(_) | Template::Object(_) => true,
-        }
 }
 
 /// True where a condition binds more loosely than `and`.

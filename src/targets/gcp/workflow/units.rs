@@ -3,13 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Failure, Invocation, Writer, is_text, raise_failure};
+use super::{Failure, Invocation, Writer, raise_failure};
 use crate::expr::workflows::quote;
 use crate::expr::{Local, Template, Type, template_type};
-use crate::model::{Block, Catch, Fallback, ForEach, Kind, OnError, Repeat, Step as Source, StepIx, Wait};
-use crate::targets::gcp::calls::{self, Of};
+use crate::model::{Block, Catch, Fallback, ForEach, Kind, OnError, Repeat, Step as Source, StepIx, Wait, identifier};
+use crate::targets::gcp::calls::Of;
 use crate::targets::gcp::frames::{Loop, Tree, Unit, is_large};
-use crate::targets::gcp::names::{identifier, step_name};
+use crate::targets::gcp::names::step_name;
 use crate::targets::gcp::steps::{Action, Body, Call, Case, Items, Step, Then, expression};
 use crate::targets::size;
 
@@ -66,10 +66,11 @@ impl Writer<'_> {
         };
         let (item, index) = (local(Local::Item), local(Local::Index));
         let output = self.variables.taken.name(&format!("{id}_item_output"));
-        let mut init = vec![
-            (item, expression(format!("{list}[{index}]"))),
-            (output.clone(), Value::Null),
-        ];
+        let mut init = vec![(item, expression(format!("{list}[{index}]")))];
+        if step.catch.is_empty() {
+            // A `catch` begins with this itself.
+            init.push((output.clone(), Value::Null));
+        }
         init.extend(self.declared(items.frame));
         let keep = Action::Assign(vec![(format!("{outputs}[{index}]"), expression(&output))]);
         let mut turn = Vec::new();
@@ -410,7 +411,7 @@ impl Writer<'_> {
         let name = self.printer().string_template(error, &format!("{id}_error"));
         let text = self.printer().string_template(message, &format!("{id}_message"));
         let raise = Action::Raise(json!({ "name": name, "message": text, "step": path }));
-        if is_text(error) && is_text(message) {
+        if error.is_text() && message.is_text() {
             out.push(Step::new(id, raise));
         } else {
             let inner = Step::new(self.steps.name(&format!("raise_{id}")), raise);
@@ -621,7 +622,7 @@ fn matching(on: &[OnError]) -> Option<String> {
     if on.contains(&OnError::All) {
         return None;
     }
-    let names: Vec<String> = calls::names(on).into_iter().map(quote).collect();
+    let names: Vec<String> = on.iter().flat_map(OnError::names).map(quote).collect();
     Some(format!("error.name in [{}]", names.join(", ")))
 }
 
