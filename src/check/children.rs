@@ -10,7 +10,7 @@ use crate::diagnostics::Problems;
 use crate::expr::check::{Scope, object_template};
 use crate::expr::parse::Syntax;
 use crate::expr::{Template, Type, template_type};
-use crate::model::{ChildCall, ChildIx, Kind, Param, Pipeline};
+use crate::model::{ChildCall, ChildIx, Handler, Kind, Param, Pipeline};
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::Spanned;
 use crate::syntax::span::Span;
@@ -397,7 +397,7 @@ pub fn place(mut pipeline: Pipeline, origin: &Origin<'_>) -> Pipeline {
             Kind::Function(call) => Some(call),
             _ => None,
         });
-        for call in calls.chain(pipeline.on_failure.iter_mut().map(|handler| &mut handler.function)) {
+        for call in calls.chain(pipeline.on_failure.iter_mut().filter_map(Handler::function_mut)) {
             call.source = joined(&origin.folder, &call.source);
         }
     }

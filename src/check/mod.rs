@@ -21,11 +21,11 @@ use indexmap::IndexMap;
 use miette::LabeledSpan;
 
 use crate::diagnostics::Problems;
-use crate::expr::check::Scope;
+use crate::expr::check::{Scope, check_string};
 use crate::expr::{Template, Type};
 use crate::model::{
-    AwsSettings, AzureSettings, Bucket, GcpSettings, Handler, LocalSettings, Pipeline, StepIx, TargetSettings, Topic,
-    Trigger, TriggerKind,
+    Action, AwsSettings, AzureSettings, Bucket, GcpSettings, Handler, LocalSettings, Notify, Pipeline, StepIx,
+    TargetSettings, Topic, Trigger, TriggerKind,
 };
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::{Duration, Spanned};
@@ -35,7 +35,7 @@ use blocks::Blocks;
 use children::{Children, Origin};
 use handlers::{Files, Handlers};
 use problems::CheckProblem;
-use templates::{Parsed, Source};
+use templates::{Parsed, Source, collect};
 use typed::Graph;
 
 /// What a document was read from.
@@ -256,7 +256,12 @@ impl Checker<'_> {
     fn functions(&mut self, written: &IndexMap<Spanned<String>, Spanned<document::Step>>) {
         let mut functions = Vec::new();
         each_function(written, &mut functions);
-        functions.extend(self.document.on_failure.iter().map(|handler| &handler.function));
+        functions.extend(
+            self.document
+                .on_failure
+                .iter()
+                .filter_map(|handler| handler.function.as_ref()),
+        );
         for function in functions {
             let call = steps::function_call(self.document, function);
             let at = steps::source_span(self.document, function);
@@ -383,12 +388,33 @@ impl Checker<'_> {
             error: true,
             ..known.scope(&ids)
         };
-        let input = match &handler.input {
-            Some(node) => self
-                .source
-                .parse(&node.value, self.problems)?
-                .check(&scope, self.problems)?,
-            None => Template::Constant(serde_json::Value::Null),
+        let action = match (&handler.function, &handler.notify) {
+            (Some(function), _) => Action::Function {
+                call: steps::function_call(self.document, function),
+                input: match &handler.input {
+                    Some(node) => self
+                        .source
+                        .parse(&node.value, self.problems)?
+                        .check(&scope, self.problems)?,
+                    None => Template::Constant(serde_json::Value::Null),
+                },
+            },
+            (None, Some(notify)) => {
+                if let Some(input) = &handler.input {
+                    self.problems.push(CheckProblem::ModifierOfOtherKind {
+                        kind: "notify",
+                        modifier: "input",
+                        span: self.source.first_line(input.span),
+                    });
+                }
+                let (topic, message) = steps::notify_draft(self.document, &self.source, notify, self.problems)?;
+                let message = collect(self.problems, |found| {
+                    check_string(&message, "`message`", &scope, found)
+                })?;
+                Action::Notify(Notify { topic, message })
+            }
+            // The shape check saw to it that there is one of the two.
+            (None, None) => return None,
         };
         let retry = handler
             .retry
@@ -396,8 +422,7 @@ impl Checker<'_> {
             .map(|retry| &retry.value)
             .or(self.document.defaults.retry.as_ref());
         Some(Handler {
-            function: steps::function_call(self.document, &handler.function),
-            input,
+            action,
             retry: steps::retry(retry, handler.retry.as_ref().map(|retry| retry.span), self.problems),
             timeout: handler.timeout.as_ref().map(|timeout| timeout.seconds),
             description: handler.description.clone(),

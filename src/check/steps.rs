@@ -9,7 +9,7 @@ use crate::expr::check::{Scope, check_condition, check_string};
 use crate::expr::parse::{Syntax, Text, references};
 use crate::expr::{Expr, ExprKind, Template, Type};
 use crate::expr::{ran_if_true, status_guards};
-use crate::model::{Approval, FunctionCall, Join, Kind, OnError, Pipeline, Retry, Step, StepIx, Wait};
+use crate::model::{Approval, FunctionCall, Handler, Join, Kind, Notify, OnError, Pipeline, Retry, Step, StepIx, Wait};
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::Spanned;
 use crate::syntax::span::Span;
@@ -85,6 +85,8 @@ pub enum DraftKind {
         /// What it gives.
         outputs: Vec<(String, Option<Parsed>)>,
     },
+    /// A message; None was reported.
+    Notify(Option<(String, Text)>),
     /// A person's answer; None was reported.
     Approval(Option<ApprovalDraft>),
     /// Another pipeline, and the type of what it gives.
@@ -119,6 +121,7 @@ impl Draft {
         match &self.kind {
             DraftKind::Fail(Some((error, message))) => error.exprs().chain(message.exprs()).for_each(&mut add),
             DraftKind::Until(Some(time), _) => time.each(&mut add),
+            DraftKind::Notify(Some((_, message))) => message.exprs().for_each(&mut add),
             DraftKind::Approval(Some(approval)) => approval.message.iter().flat_map(Text::exprs).for_each(&mut add),
             DraftKind::Pipeline(call, _) => call.each(&mut add),
             _ => {}
@@ -142,7 +145,7 @@ impl Draft {
     pub fn kind_type(&self) -> Type {
         match &self.kind {
             DraftKind::Function(_) => self.output.clone().unwrap_or(Type::Any),
-            DraftKind::Wait(_) | DraftKind::Until(..) | DraftKind::Fail(_) => Type::Null,
+            DraftKind::Wait(_) | DraftKind::Until(..) | DraftKind::Fail(_) | DraftKind::Notify(_) => Type::Null,
             DraftKind::Approval(_) => approval_type(),
             DraftKind::Pipeline(_, ty) => ty.clone(),
             DraftKind::Group { .. } => Type::Any,
@@ -180,6 +183,8 @@ pub fn draft(
             steps: Vec::new(),
             outputs: Vec::new(),
         }
+    } else if let Some(notify) = &step.notify {
+        DraftKind::Notify(notify_draft(document, source, notify, problems))
     } else if let Some(approval) = &step.approval {
         DraftKind::Approval(approval_draft(document, source, id, approval, problems))
     } else if let Some(call) = &step.pipeline {
@@ -253,6 +258,7 @@ fn other_kind(id: &Spanned<String>, step: &document::Step, problems: &mut Proble
     let kinds = [
         ("wait", step.wait.is_some()),
         ("steps", step.steps.is_some()),
+        ("notify", step.notify.is_some()),
         ("approval", step.approval.is_some()),
         ("pipeline", step.pipeline.is_some()),
     ];
@@ -295,6 +301,34 @@ pub fn condition(
     When::Broken
 }
 
+/// The topic and the message of a `notify`.
+pub fn notify_draft(
+    document: &Document,
+    source: &Source<'_>,
+    notify: &document::Notify,
+    problems: &mut Problems,
+) -> Option<(String, Text)> {
+    let message = text_of(source, &notify.message, "`message` of a `notify`", problems);
+    known_topic(document, &notify.topic, problems)?;
+    Some((notify.topic.value.clone(), message?))
+}
+
+fn known_topic(document: &Document, topic: &Spanned<String>, problems: &mut Problems) -> Option<()> {
+    if document.topics.contains_key(topic) {
+        return Some(());
+    }
+    let declared = document.topics.keys().map(|topic| topic.value.as_str());
+    problems.push(CheckProblem::UnknownTopic {
+        name: topic.value.clone(),
+        span: topic.span,
+        help: match suggest::nearest(topic, declared) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("declare it: `topics: {{ {}: {{}} }}`", topic.value),
+        },
+    });
+    None
+}
+
 fn approval_draft(
     document: &Document,
     source: &Source<'_>,
@@ -306,7 +340,6 @@ fn approval_draft(
         .message
         .as_ref()
         .map(|message| text_of(source, message, "`message` of an `approval`", problems));
-    let declared = document.topics.keys().map(|topic| topic.value.as_str());
     let Some(topic) = &approval.topic else {
         problems.push(CheckProblem::ApprovalWithoutTopic {
             step: id.value.clone(),
@@ -318,17 +351,7 @@ fn approval_draft(
         });
         return None;
     };
-    if !document.topics.contains_key(topic) {
-        problems.push(CheckProblem::UnknownTopic {
-            name: topic.value.clone(),
-            span: topic.span,
-            help: match suggest::nearest(topic, declared) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => format!("declare it: `topics: {{ {}: {{}} }}`", topic.value),
-            },
-        });
-        return None;
-    }
+    known_topic(document, topic, problems)?;
     Some(ApprovalDraft {
         topic: topic.value.clone(),
         message: match message {
@@ -458,7 +481,14 @@ pub fn kind(
         }
         DraftKind::Group { .. } => group,
         DraftKind::Pipeline(call, _) => children.kind(call, scope, problems),
-        DraftKind::Approval(None) => None,
+        DraftKind::Notify(None) | DraftKind::Approval(None) => None,
+        DraftKind::Notify(Some((topic, message))) => {
+            let message = collect(problems, |found| check_string(message, "`message`", scope, found))?;
+            Some(Kind::Notify(Notify {
+                topic: topic.clone(),
+                message,
+            }))
+        }
         DraftKind::Approval(Some(approval)) => {
             let message = match &approval.message {
                 Some(message) => collect(problems, |found| check_string(message, "`message`", scope, found))?,
@@ -515,9 +545,14 @@ pub fn with_packages(mut pipeline: Pipeline, prefix: &str, taken: &mut BTreeSet<
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let calls = pipeline.steps.iter_mut().filter_map(|step| match &mut step.kind {
         Kind::Function(call) => Some(call),
-        Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => None,
+        Kind::Wait(_)
+        | Kind::Fail { .. }
+        | Kind::Notify(_)
+        | Kind::Approval(_)
+        | Kind::Pipeline(_)
+        | Kind::Group(_) => None,
     });
-    for call in calls.chain(pipeline.on_failure.iter_mut().map(|handler| &mut handler.function)) {
+    for call in calls.chain(pipeline.on_failure.iter_mut().filter_map(Handler::function_mut)) {
         if let Some(name) = names.get(&call.source) {
             call.package.clone_from(name);
             continue;

@@ -74,6 +74,7 @@ fn kind(step: &Step) -> &'static str {
     match step.kind {
         Kind::Function(_) => "function",
         Kind::Wait(_) => "wait",
+        Kind::Notify(_) => "notify",
         Kind::Approval(_) => "approval",
         Kind::Pipeline(_) => "pipeline",
         Kind::Group(_) => "steps",
@@ -119,6 +120,7 @@ fn mermaid_block(pipeline: &Pipeline, block: &Block, depth: usize, text: &mut St
             (Kind::Function(_), true) => ("{{", "}}"),
             (Kind::Wait(_), _) => ("([", "])"),
             (Kind::Fail { .. }, _) => ("[[", "]]"),
+            (Kind::Notify(_), _) => (">", "]"),
             (Kind::Approval(_), _) => ("[/", "/]"),
             (Kind::Pipeline(_), _) => ("[(", ")]"),
             (Kind::Group(inner), _) => {
@@ -157,6 +159,7 @@ fn dot_block(pipeline: &Pipeline, block: &Block, depth: usize, text: &mut String
             (Kind::Function(_), true) => " [shape=hexagon]",
             (Kind::Wait(_), _) => " [shape=ellipse]",
             (Kind::Fail { .. }, _) => " [shape=octagon]",
+            (Kind::Notify(_), _) => " [shape=note]",
             (Kind::Approval(_), _) => " [shape=parallelogram]",
             (Kind::Pipeline(_), _) => " [shape=component]",
             (Kind::Group(inner), _) => {

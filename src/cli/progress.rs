@@ -60,6 +60,9 @@ impl Progress {
                 let why = after.map_or(String::new(), |name| format!(" after {name}"));
                 self.begin(step, &format!("waiting {seconds} s{why}"));
             }
+            Event::Notified { step, topic, message } => {
+                self.line(step, &format!("told {topic}: {message}"));
+            }
             Event::Asked { step, message, open } => {
                 self.line(step, &format!("waits for approval: {message}"));
                 if *open {

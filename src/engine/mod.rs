@@ -56,10 +56,21 @@ pub struct Outcome {
     pub attempts: BTreeMap<String, u32>,
     /// Seconds of each wait and retry delay, in the order in which they began.
     pub waits: Vec<f64>,
+    /// What was published, in the order in which it was.
+    pub published: Vec<Message>,
     /// Skipped steps, in file order; not those of the pipelines that it runs.
     pub skipped: Vec<String>,
     /// The execution's id.
     pub run_id: String,
+}
+
+/// What was published to a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// The topic's id.
+    pub topic: String,
+    /// The text.
+    pub message: String,
 }
 
 /// How a run ended.
@@ -101,6 +112,15 @@ pub enum Event<'a> {
         seconds: f64,
         /// The error that is tried again after it.
         after: Option<&'a str>,
+    },
+    /// A message was published.
+    Notified {
+        /// The step.
+        step: &'a str,
+        /// The topic's id.
+        topic: &'a str,
+        /// The text.
+        message: &'a str,
     },
     /// A step waits for a person's answer.
     Asked {

@@ -10,13 +10,13 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::expr::Env;
-use crate::model::{ON_FAILURE, OnError, Pipeline};
+use crate::model::{Action, ON_FAILURE, OnError, Pipeline};
 use crate::targets::package;
 
 use super::call::{self, Call};
 use super::scope::{Execution, Layer, Scope, World};
 use super::worker::Pool;
-use super::{Event, Failure, Options, Outcome, RunStatus, block, interpreter, params};
+use super::{Event, Failure, Message, Options, Outcome, RunStatus, block, interpreter, params, step};
 
 /// 256 KiB, less 4 KiB for the envelope that a cloud puts round it.
 const MAX_PAYLOAD: usize = 258_048;
@@ -42,6 +42,7 @@ pub fn run(pipeline: &Pipeline, options: &Options, on_event: &mut dyn FnMut(Even
         room: Semaphore::new(MAX_RUNNING),
         attempts: RefCell::default(),
         waits: RefCell::default(),
+        published: RefCell::default(),
         entered: RefCell::default(),
         children: Cell::new(0),
     };
@@ -76,6 +77,7 @@ async fn outcome(shared: &Shared<'_, '_>) -> Result<Outcome, String> {
         error,
         attempts: host.attempts.borrow().clone(),
         waits: host.waits.borrow().clone(),
+        published: host.published.borrow().clone(),
         skipped: shared
             .pipeline
             .leaves()
@@ -114,13 +116,20 @@ async fn handler(shared: &Shared<'_, '_>, scope: &Scope<'_>, failure: &Failure) 
         return Ok(());
     };
     let scope = scope.with(Layer::Error(failure));
-    let call = Call {
-        name: ON_FAILURE,
-        function: &handler.function,
-        timeout: handler.attempt_timeout(),
+    let done = match &handler.action {
+        Action::Function { call: function, input } => {
+            let call = Call {
+                name: ON_FAILURE,
+                function,
+                timeout: handler.attempt_timeout(),
+            };
+            let output = call::with_retries(shared, &call, input, &handler.retry, &scope).await;
+            output.map(|_| ())
+        }
+        Action::Notify(message) => step::notify(shared, message, ON_FAILURE, &scope.label(ON_FAILURE), &scope),
     };
-    match call::with_retries(shared, &call, &handler.input, &handler.retry, &scope).await {
-        Ok(_) => Ok(()),
+    match done {
+        Ok(()) => Ok(()),
         Err(host @ Stop::Host(_)) => Err(host),
         Err(Stop::Failed(failed)) => {
             shared.tell_failed(&failed);
@@ -164,6 +173,7 @@ pub struct Host<'e> {
     pub room: Semaphore,
     attempts: RefCell<BTreeMap<String, u32>>,
     waits: RefCell<Vec<f64>>,
+    published: RefCell<Vec<Message>>,
     entered: RefCell<BTreeSet<String>>,
     /// How many executions of other pipelines were started.
     children: Cell<u32>,
@@ -237,6 +247,12 @@ impl Shared<'_, '_> {
     /// The path of a step, from the root's steps on.
     pub fn path(&self, path: &str) -> String {
         format!("{}{path}", self.execution.prefix)
+    }
+
+    /// Keeps what was published.
+    pub fn publish(&self, topic: &str, message: String) {
+        let topic = topic.to_owned();
+        self.host.published.borrow_mut().push(Message { topic, message });
     }
 
     /// Counts an attempt of a function.

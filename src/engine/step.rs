@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::expr::eval::unix_seconds;
 use crate::expr::{Env, Expr, Local, eval};
-use crate::model::{Fallback, ForEach, Kind, Repeat, Step, StepIx, Wait};
+use crate::model::{Fallback, ForEach, Kind, Notify, Repeat, Step, StepIx, Wait};
 
 use super::Event;
 use super::approval;
@@ -161,6 +161,10 @@ async fn once(shared: &Shared<'_, '_>, step: &Step, scope: &Scope<'_>) -> Result
             let message = text(message, &step.path, scope)?;
             Err(Stop::failed(&name, &message, &step.path))
         }
+        Kind::Notify(message) => {
+            notify(shared, message, &step.path, &label, scope)?;
+            succeeded(shared, &label)
+        }
         Kind::Approval(approval) => approval::ask(shared, step, approval, scope).await,
         Kind::Group(inner) => {
             let work = block::run(shared, inner, scope, &step.path);
@@ -168,6 +172,27 @@ async fn once(shared: &Shared<'_, '_>, step: &Step, scope: &Scope<'_>) -> Result
             run::fitting(Value::Object(outputs), "output", &step.path)
         }
     }
+}
+
+/// Publishes a message.
+pub fn notify(
+    shared: &Shared<'_, '_>,
+    notify: &Notify,
+    step: &str,
+    label: &str,
+    scope: &Scope<'_>,
+) -> Result<(), Stop> {
+    let message = match run::value(&notify.message, "notify", step, scope)? {
+        Value::String(message) => message,
+        _ => return Err(Stop::expression("notify", "it is not a string", step)),
+    };
+    shared.tell(Event::Notified {
+        step: label,
+        topic: &notify.topic,
+        message: &message,
+    });
+    shared.publish(&notify.topic, message);
+    Ok(())
 }
 
 /// One attempt of the work of a step, within its timeout.

@@ -212,12 +212,23 @@ pub enum Kind {
         /// The error's message: a template of type string.
         message: Template,
     },
+    /// A message to a topic; its output is null.
+    Notify(Notify),
     /// A person's answer; its output is `{ approved, by, comment }`.
     Approval(Approval),
     /// Another pipeline, run to its end; its output is the object of that pipeline's outputs.
     Pipeline(ChildCall),
     /// A nested DAG; its output is the object of the block's outputs.
     Group(Block),
+}
+
+/// A message to a topic.
+#[derive(Clone, Debug)]
+pub struct Notify {
+    /// The topic's id.
+    pub topic: String,
+    /// The text: a template of type string.
+    pub message: Template,
 }
 
 /// A person's answer.
@@ -359,19 +370,31 @@ impl OnError {
     }
 }
 
-/// A function step written in place: `on_failure`.
+/// A step written in place: `on_failure`.
 #[derive(Clone, Debug)]
 pub struct Handler {
     /// What runs.
-    pub function: FunctionCall,
-    /// May read `error`, `params`, `buckets`, `run`.
-    pub input: Template,
+    pub action: Action,
     /// Attempts and waits between them.
     pub retry: Retry,
     /// Bound of one attempt, in seconds.
     pub timeout: Option<u64>,
     /// What the user says it does.
     pub description: Option<String>,
+}
+
+/// What a failure handler does. Its expressions may read `error`, `params`, `buckets`, `topics`, `run`.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Runs user code.
+    Function {
+        /// The code.
+        call: FunctionCall,
+        /// What it receives.
+        input: Template,
+    },
+    /// Publishes a message.
+    Notify(Notify),
 }
 
 /// `targets:` of the file.
@@ -471,14 +494,24 @@ impl Pipeline {
                 attempt_timeout: step.attempt_timeout(),
                 description: step.description.as_deref(),
             }),
-            Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => None,
+            Kind::Wait(_)
+            | Kind::Fail { .. }
+            | Kind::Notify(_)
+            | Kind::Approval(_)
+            | Kind::Pipeline(_)
+            | Kind::Group(_) => None,
         });
-        let handler = self.on_failure.iter().map(|handler| FunctionUse {
-            step: ON_FAILURE,
-            call: &handler.function,
-            output: None,
-            attempt_timeout: handler.attempt_timeout(),
-            description: handler.description.as_deref(),
+        let handler = self.on_failure.iter().filter_map(|handler| match &handler.action {
+            Action::Function { call, .. } => Some(FunctionUse {
+                step: ON_FAILURE,
+                call,
+                output: None,
+                attempt_timeout: handler
+                    .timeout
+                    .map_or(call.timeout, |timeout| timeout.min(call.timeout)),
+                description: handler.description.as_deref(),
+            }),
+            Action::Notify(_) => None,
         });
         steps.chain(handler).collect()
     }
@@ -510,7 +543,9 @@ impl Step {
             Kind::Approval(approval) => self
                 .timeout
                 .map_or(approval.timeout, |timeout| timeout.min(approval.timeout)),
-            Kind::Wait(_) | Kind::Fail { .. } | Kind::Pipeline(_) | Kind::Group(_) => self.timeout.unwrap_or(u64::MAX),
+            Kind::Wait(_) | Kind::Fail { .. } | Kind::Notify(_) | Kind::Pipeline(_) | Kind::Group(_) => {
+                self.timeout.unwrap_or(u64::MAX)
+            }
         }
     }
 
@@ -530,6 +565,7 @@ impl Step {
                 error.each_expr(visit);
                 message.each_expr(visit);
             }
+            Kind::Notify(notify) => notify.message.each_expr(visit),
             Kind::Approval(approval) => approval.message.each_expr(visit),
             Kind::Pipeline(call) => call.params.each_expr(visit),
             Kind::Group(block) => block.outputs.iter().for_each(|(_, output)| output.each_expr(visit)),
@@ -561,8 +597,27 @@ impl Step {
 impl Handler {
     /// Bound of one attempt in seconds.
     pub fn attempt_timeout(&self) -> u64 {
-        self.timeout
-            .map_or(self.function.timeout, |timeout| timeout.min(self.function.timeout))
+        let own = match &self.action {
+            Action::Function { call, .. } => call.timeout,
+            Action::Notify(_) => u64::MAX,
+        };
+        self.timeout.map_or(own, |timeout| timeout.min(own))
+    }
+
+    /// Every expression of it.
+    pub fn each_expr<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
+        match &self.action {
+            Action::Function { input, .. } => input.each_expr(visit),
+            Action::Notify(notify) => notify.message.each_expr(visit),
+        }
+    }
+
+    /// The code, where it runs some.
+    pub fn function_mut(&mut self) -> Option<&mut FunctionCall> {
+        match &mut self.action {
+            Action::Function { call, .. } => Some(call),
+            Action::Notify(_) => None,
+        }
     }
 }
 

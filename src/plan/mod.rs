@@ -91,7 +91,7 @@ pub fn expected_seconds(pipeline: &Pipeline, ix: StepIx) -> f64 {
         Kind::Wait(Wait::Duration(seconds)) => *seconds as f64,
         // A person takes hours at best.
         Kind::Approval(approval) => (approval.timeout as f64).min(APPROVAL_SECONDS),
-        Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Pipeline(_) | Kind::Group(_) => 0.0,
+        Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Notify(_) | Kind::Pipeline(_) | Kind::Group(_) => 0.0,
     })
 }
 

@@ -30,7 +30,7 @@ pub struct Document {
     /// Buckets by logical name.
     #[serde(default)]
     pub buckets: IndexMap<Spanned<String>, Bucket>,
-    /// Topics by logical name: what approvals are published to.
+    /// Topics by logical name: what `notify` and approvals publish to.
     #[serde(default)]
     pub topics: IndexMap<Spanned<String>, Topic>,
     /// Secrets by name. Values live in the cloud's secret store, locally in `MLPIPE_SECRET_<NAME>`.
@@ -44,7 +44,7 @@ pub struct Document {
     pub defaults: Defaults,
     /// The steps: a directed acyclic graph, by id.
     pub steps: IndexMap<Spanned<String>, Spanned<Step>>,
-    /// Runs once when the pipeline failed; its `input` may read `error.name`, `error.message` and `error.step`.
+    /// Runs once when the pipeline failed; its expressions may read `error.name`, `error.message` and `error.step`.
     pub on_failure: Option<Spanned<Handler>>,
     /// What a successful execution gives, by name.
     #[serde(default)]
@@ -259,6 +259,8 @@ pub struct Step {
     pub wait: Option<Wait>,
     /// Ends the pipeline, failed.
     pub fail: Option<Fail>,
+    /// Publishes a message to a topic.
+    pub notify: Option<Notify>,
     /// Waits for a person's answer. Gives `{ approved, by, comment }`.
     pub approval: Option<Approval>,
     /// Runs another pipeline and waits for it. Gives its outputs.
@@ -369,6 +371,8 @@ pub struct InPlace {
     pub wait: Option<Wait>,
     /// Ends the pipeline, failed.
     pub fail: Option<Fail>,
+    /// Publishes a message to a topic.
+    pub notify: Option<Notify>,
     /// Waits for a person's answer. Gives `{ approved, by, comment }`.
     pub approval: Option<Approval>,
     /// Runs another pipeline and waits for it. Gives its outputs.
@@ -391,6 +395,7 @@ impl InPlace {
             function: self.function.clone(),
             wait: self.wait.clone(),
             fail: self.fail.clone(),
+            notify: self.notify.clone(),
             approval: self.approval.clone(),
             pipeline: self.pipeline.clone(),
             input: self.input.clone(),
@@ -409,6 +414,16 @@ pub struct Fail {
     /// The error's name.
     pub error: Node,
     /// The error's message.
+    pub message: Node,
+}
+
+/// Publishes a message to a topic.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Notify {
+    /// The topic's logical name.
+    pub topic: Spanned<String>,
+    /// The text; may hold expressions.
     pub message: Node,
 }
 
@@ -473,14 +488,17 @@ pub struct Expect {
     pub duration: Duration,
 }
 
-/// A function written in place.
+/// A step written in place: exactly one kind.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::one_kind_of_handler)]
 pub struct Handler {
     /// What it does.
     pub description: Option<String>,
     /// Runs your code.
-    pub function: Function,
+    pub function: Option<Function>,
+    /// Publishes a message to a topic.
+    pub notify: Option<Notify>,
     /// What the function receives.
     pub input: Option<Spanned<Node>>,
     /// More attempts after a failure.

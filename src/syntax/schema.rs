@@ -151,12 +151,20 @@ fn exactly_one(schema: &mut Schema, keys: &[&str]) {
 
 /// A step has exactly one kind.
 pub(super) fn one_kind(schema: &mut Schema) {
-    exactly_one(schema, &["function", "wait", "fail", "approval", "pipeline", "steps"]);
+    exactly_one(
+        schema,
+        &["function", "wait", "fail", "notify", "approval", "pipeline", "steps"],
+    );
 }
 
 /// So has one written in place, which is no group.
 pub(super) fn one_kind_in_place(schema: &mut Schema) {
-    exactly_one(schema, &["function", "wait", "fail", "approval", "pipeline"]);
+    exactly_one(schema, &["function", "wait", "fail", "notify", "approval", "pipeline"]);
+}
+
+/// The failure handler runs code or tells of the failure.
+pub(super) fn one_kind_of_handler(schema: &mut Schema) {
+    exactly_one(schema, &["function", "notify"]);
 }
 
 /// A pause has a length or an end.

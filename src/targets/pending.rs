@@ -32,6 +32,7 @@ pub fn check(pipeline: &Pipeline, target: Target) -> Problems {
     }
     for step in &pipeline.steps {
         let construct = match &step.kind {
+            Kind::Notify(_) => "notify",
             Kind::Approval(_) => "approval",
             Kind::Pipeline(_) => "pipeline",
             Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => continue,
