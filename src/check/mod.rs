@@ -21,6 +21,7 @@ use indexmap::IndexMap;
 use miette::LabeledSpan;
 
 use crate::diagnostics::Problems;
+use crate::expr::ast::TriggerField;
 use crate::expr::check::{Scope, check_string};
 use crate::expr::{Template, Type};
 use crate::model::{
@@ -135,7 +136,7 @@ impl Known {
             buckets: &ids.buckets,
             topics: &ids.topics,
             error: false,
-            trigger: false,
+            trigger: &[],
             run: true,
         }
     }
@@ -293,8 +294,13 @@ impl Checker<'_> {
         known: &Known,
         params: &[crate::model::Param],
     ) -> Option<Trigger> {
-        let kind = match (&trigger.object_created, &trigger.schedule) {
-            (Some(event), _) => {
+        let mut fields: &[TriggerField] = &[];
+        let kind = match &trigger.value {
+            document::Trigger {
+                object_created: Some(event),
+                ..
+            } => {
+                fields = &[TriggerField::Key, TriggerField::Bucket, TriggerField::Uri];
                 self.known_bucket(&event.bucket);
                 TriggerKind::ObjectCreated {
                     bucket: event.bucket.value.clone(),
@@ -302,7 +308,25 @@ impl Checker<'_> {
                     suffix: event.suffix.clone(),
                 }
             }
-            (None, Some(schedule)) => {
+            document::Trigger {
+                topic: Some(message), ..
+            } => {
+                fields = &[TriggerField::Message];
+                steps::known_topic(self.document, &message.name, self.problems);
+                TriggerKind::Topic {
+                    topic: message.name.value.clone(),
+                }
+            }
+            document::Trigger {
+                http: Some(document::Http {
+                    auth: document::Auth::Iam,
+                }),
+                ..
+            } => return self.http_trigger(trigger),
+            document::Trigger {
+                schedule: Some(schedule),
+                ..
+            } => {
                 let cron = triggers::read_cron(&schedule.cron);
                 let zone = triggers::read_zone(schedule.timezone.as_ref());
                 match (cron, zone) {
@@ -314,14 +338,15 @@ impl Checker<'_> {
                     }
                 }
             }
-            (None, None) => return None,
+            // The shape check saw to it that there is one of them.
+            _ => return None,
         };
         let ids = known.ids();
         let scope = Scope {
             params: None,
             steps: None,
             no_steps: "a trigger fires before any step",
-            trigger: trigger.object_created.is_some(),
+            trigger: fields,
             run: false,
             ..known.scope(&ids)
         };
@@ -364,6 +389,22 @@ impl Checker<'_> {
             }
         }
         Some(Trigger { kind, params: given })
+    }
+
+    /// A request brings the params itself.
+    fn http_trigger(&mut self, trigger: &Spanned<document::Trigger>) -> Option<Trigger> {
+        if let Some((name, _)) = trigger.params.first() {
+            self.problems.push(CheckProblem::TriggerParam {
+                detail: "an `http` trigger takes no `params`: the body of the request is the params".to_owned(),
+                span: name.span,
+                help: "remove `params`, or give the param a default".to_owned(),
+            });
+            return None;
+        }
+        Some(Trigger {
+            kind: TriggerKind::Http,
+            params: Vec::new(),
+        })
     }
 
     fn known_bucket(&mut self, bucket: &Spanned<String>) {

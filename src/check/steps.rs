@@ -313,7 +313,8 @@ pub fn notify_draft(
     Some((notify.topic.value.clone(), message?))
 }
 
-fn known_topic(document: &Document, topic: &Spanned<String>, problems: &mut Problems) -> Option<()> {
+/// Reports a topic that is not declared.
+pub fn known_topic(document: &Document, topic: &Spanned<String>, problems: &mut Problems) -> Option<()> {
     if document.topics.contains_key(topic) {
         return Some(());
     }

@@ -127,6 +127,8 @@ pub enum TriggerField {
     Bucket,
     /// The object's URI.
     Uri,
+    /// The text that was published.
+    Message,
 }
 
 /// Prefix operators.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::ast::{Local, TextPart};
+use super::ast::{Local, TextPart, TriggerField};
 use super::guards;
 use super::parse::{Part, Syntax, Text};
 use super::problems::ExprProblem;
@@ -36,8 +36,8 @@ pub struct Scope<'a> {
     pub topics: &'a [&'a str],
     /// `error` is known.
     pub error: bool,
-    /// `trigger` is known, and only it, constants and text.
-    pub trigger: bool,
+    /// The fields of `trigger`, where it is known: then only it, constants and text are.
+    pub trigger: &'static [TriggerField],
     /// `run` is known.
     pub run: bool,
 }

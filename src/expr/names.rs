@@ -354,10 +354,22 @@ fn fields_of(name: &str) -> (&'static str, &'static [&'static str]) {
             &["name", "message", "step"],
         ),
         _ => (
-            "`trigger` is known in the `params` of an `object_created` trigger",
-            &["key", "bucket", "uri"],
+            "`trigger` is known in the `params` of an `object_created` and of a `topic` trigger",
+            &["key", "bucket", "uri", "message"],
         ),
     }
+}
+
+/// The field of `trigger` of that name, where this trigger has it. An open scope knows all.
+fn trigger_field(scope: &Scope, name: &str) -> Option<TriggerField> {
+    let field = match name {
+        "key" => TriggerField::Key,
+        "bucket" => TriggerField::Bucket,
+        "uri" => TriggerField::Uri,
+        "message" => TriggerField::Message,
+        _ => return None,
+    };
+    (scope.trigger.is_empty() || scope.trigger.contains(&field)).then_some(field)
 }
 
 /// True where `run`, `error` or `trigger` is known here.
@@ -366,7 +378,7 @@ fn here(checker: &mut Checker, path: &Path) -> bool {
     let known = match path.name {
         "run" => scope.run,
         "error" => scope.error,
-        _ => scope.trigger,
+        _ => !scope.trigger.is_empty(),
     };
     if !known && !checker.open {
         not_here(checker, path, fields_of(path.name).0);
@@ -386,11 +398,13 @@ fn own_field(checker: &mut Checker, path: &Path, field: &str, field_span: Span) 
         ("error", "name") => ExprKind::Error(ErrorField::Name),
         ("error", "message") => ExprKind::Error(ErrorField::Message),
         ("error", "step") => ExprKind::Error(ErrorField::Step),
-        ("trigger", "key") => ExprKind::Trigger(TriggerField::Key),
-        ("trigger", "bucket") => ExprKind::Trigger(TriggerField::Bucket),
-        ("trigger", "uri") => ExprKind::Trigger(TriggerField::Uri),
+        ("trigger", field) if trigger_field(checker.scope, field).is_some() => {
+            ExprKind::Trigger(trigger_field(checker.scope, field).unwrap_or(TriggerField::Key))
+        }
         _ => {
             let (_, fields) = fields_of(path.name);
+            let here = |name: &&str| path.name != "trigger" || trigger_field(checker.scope, name).is_some();
+            let fields: Vec<&str> = fields.iter().copied().filter(here).collect();
             let help = did_you_mean(field, fields.iter().copied())
                 .unwrap_or_else(|| listed(&format!("`{}` has", path.name), fields.iter().copied()));
             return unknown_field(checker, path.name.to_owned(), field, field_span, help);
@@ -404,11 +418,11 @@ pub(super) fn unknown(scope: &Scope, name: &str, span: Span) -> ExprProblem {
     let known = [
         ("params", scope.params.is_some()),
         ("steps", scope.steps.is_some()),
-        ("buckets", !scope.trigger),
-        ("topics", !scope.topics.is_empty() && !scope.trigger),
+        ("buckets", scope.trigger.is_empty()),
+        ("topics", !scope.topics.is_empty() && scope.trigger.is_empty()),
         ("run", scope.run),
         ("error", scope.error),
-        ("trigger", scope.trigger),
+        ("trigger", !scope.trigger.is_empty()),
     ];
     let locals = || scope.locals.iter().map(|local| local.name.as_str());
     let known = || locals().chain(known.iter().filter(|(_, here)| *here).map(|(name, _)| *name));

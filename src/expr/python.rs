@@ -192,6 +192,7 @@ fn printed(expr: &Expr) -> Printed {
         ExprKind::Error(ErrorField::Step) => Printed::new("error.step", PRIMARY),
         ExprKind::Trigger(TriggerField::Key) => Printed::new("trigger.key", PRIMARY),
         ExprKind::Trigger(TriggerField::Bucket) => Printed::new("trigger.bucket", PRIMARY),
+        ExprKind::Trigger(TriggerField::Message) => Printed::new("trigger.message", PRIMARY),
         ExprKind::Trigger(TriggerField::Uri) => Printed::new("trigger.uri", PRIMARY),
         ExprKind::Field(..) | ExprKind::Index(..) | ExprKind::Binary(..) => print_spine(expr),
         ExprKind::List(items) => Printed::new(brackets("[", items.iter().map(print), "]"), PRIMARY),

@@ -200,7 +200,7 @@ impl<'a> Checker<'a> {
 
     /// In a trigger's params: refuses all but constants, `trigger.*` and joined text.
     pub(super) fn trigger_only(&mut self, expr: &Expr) -> bool {
-        if !self.scope.trigger {
+        if self.scope.trigger.is_empty() {
             return true;
         }
         let mut stack = vec![expr];

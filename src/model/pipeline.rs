@@ -122,6 +122,13 @@ pub enum TriggerKind {
         /// IANA name, `UTC` by default.
         timezone: String,
     },
+    /// A message was published to a topic.
+    Topic {
+        /// The topic's id.
+        topic: String,
+    },
+    /// An HTTP request by somebody who may; its body is the params, and the trigger gives none.
+    Http,
 }
 
 /// The five fields of a cron line, normalised: names of days are `SUN`…`SAT`, at most one of the two day fields is restricted.

@@ -160,7 +160,11 @@ pub struct Trigger {
     pub object_created: Option<ObjectCreated>,
     /// A time, again and again.
     pub schedule: Option<Schedule>,
-    /// The execution's params. May read `trigger.key`, `trigger.bucket` and `trigger.uri` of an object.
+    /// A message was published to a topic.
+    pub topic: Option<TopicMessage>,
+    /// An HTTP request; its body, a JSON object, is the params.
+    pub http: Option<Http>,
+    /// The execution's params. May read `trigger.key`, `trigger.bucket` and `trigger.uri` of an object, `trigger.message` of a topic.
     #[serde(default)]
     pub params: IndexMap<Spanned<String>, Node>,
 }
@@ -177,6 +181,33 @@ pub struct ObjectCreated {
     /// Only keys that end with this.
     #[serde(default)]
     pub suffix: String,
+}
+
+/// A message was published to a topic.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopicMessage {
+    /// The topic's logical name.
+    pub name: Spanned<String>,
+}
+
+/// An HTTP request by somebody who may.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// How the caller proves who they are.
+    #[serde(default)]
+    pub auth: Auth,
+}
+
+/// How the caller of an HTTP trigger proves who they are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Auth {
+    /// By the cloud's own identities: IAM on AWS and Google Cloud, a function key on Azure.
+    #[default]
+    #[serde(rename = "iam")]
+    Iam,
 }
 
 /// A cron schedule.

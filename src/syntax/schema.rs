@@ -174,5 +174,5 @@ pub(super) fn one_wait(schema: &mut Schema) {
 
 /// A trigger has exactly one event.
 pub(super) fn one_trigger(schema: &mut Schema) {
-    exactly_one(schema, &["object_created", "schedule"]);
+    exactly_one(schema, &["object_created", "schedule", "topic", "http"]);
 }

@@ -40,7 +40,7 @@ fn holds(file: &str, shown: impl Fn(&Expr) -> String) {
             Some("trigger") => {
                 scope = Scope {
                     no_steps: "a trigger fires before any step",
-                    trigger: true,
+                    trigger: &[TriggerField::Key, TriggerField::Bucket, TriggerField::Uri],
                     ..Scope::default()
                 }
             }
