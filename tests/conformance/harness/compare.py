@@ -58,6 +58,7 @@ def succeeded(pipeline: Pipeline, case: Case, answers: Answers) -> list[Differen
         field("error", {e: a.get("error") for e, a in answers.items()}, None),
         None if pipeline.bounded else field("waits", {e: waits(a) for e, a in answers.items()}, waits(expected)),
         field("skipped", {e: skipped(a) for e, a in answers.items()}, skipped(expected)),
+        published(pipeline, expected, answers),
     ]
     for name, paths in counted(pipeline, case, answers).items():
         found.append(attempts(name, paths, answers, awaited(paths, expected)))
@@ -79,6 +80,8 @@ def failed(pipeline: Pipeline, case: Case, answers: Answers) -> list[Difference 
     if pipeline.bounded or ((racing or top in pipeline.concurrent) and waits(expected) is UNSEEN):
         values = {}
     found.append(field("waits", values, UNSEEN if pipeline.bounded else waits(expected)))
+    if "published" in expected or not (racing or top in pipeline.concurrent):
+        found.append(published(pipeline, expected, answers))
     never = pipeline.below(set(pipeline.needs)) if top == "params" else pipeline.descendants(top)
     if top in pipeline.concurrent:
         # What else runs in a group or for other items is a race too, unless the case knows better.
@@ -132,6 +135,16 @@ def waits(answer: dict[str, Any]) -> Any:
     """Sorted seconds; a wait of nothing is none."""
     given = answer.get("waits")
     return UNSEEN if given is None else sorted(seconds for seconds in (round(float(s), 3) for s in given) if seconds > 0)
+
+
+def published(pipeline: Pipeline, expected: dict[str, Any], answers: Answers) -> Difference | None:
+    """What was published to topics, whatever the order."""
+
+    def of(answer: dict[str, Any]) -> Any:
+        given = answer.get("published")
+        return UNSEEN if given is None else sorted(([m["topic"], m["message"]] for m in given))
+
+    return field("published", {e: neutral(of(a), a) for e, a in answers.items()}, of(expected))
 
 
 def skipped(answer: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Iterator
 import yaml
 
 REFERENCE = re.compile(r"""\bsteps\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_]*)|\[\s*(?:'([^']*)'|"([^"]*)")\s*\])""")
-FIELDS = {"name", "params", "approvals", "status", "outputs", "error", "attempts", "waits", "skipped"}
+FIELDS = {"name", "params", "approvals", "status", "outputs", "error", "attempts", "waits", "skipped", "published"}
 
 
 class CaseError(Exception):
