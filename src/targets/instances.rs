@@ -128,7 +128,7 @@ pub enum NoFit {
     },
 
     /// The service has others.
-    #[error("{service} has {}, not {}", names(.known), asked.name())]
+    #[error("{service} has {}, not {}", names(known), asked.name())]
     GpuKind {
         /// Of the table.
         service: String,
@@ -153,7 +153,7 @@ pub enum NoFit {
 
     /// Too few CPUs, too little memory, or not both in one.
     #[error("{service} has no such instance{}: the nearest, `{nearest}`, has {cpu} CPUs and {} GB",
-        with(*.gpu), gigabytes(*.memory_mib))]
+        with(*gpu), gigabytes(*memory_mib))]
     Size {
         /// Of the table.
         service: String,
@@ -223,7 +223,11 @@ impl Table {
 
     /// In the order of [`GpuKind::ALL`].
     pub fn gpu_kinds(&self) -> Vec<GpuKind> {
-        let has = |kind: &GpuKind| self.instances.iter().any(|i| i.gpu.is_some_and(|gpu| gpu.kind == *kind));
+        let has = |kind: &GpuKind| {
+            self.instances
+                .iter()
+                .any(|i| i.gpu.is_some_and(|gpu| gpu.kind == *kind))
+        };
         GpuKind::ALL.into_iter().filter(has).collect()
     }
 
@@ -272,15 +276,16 @@ pub fn by_name<'t>(table: &'t Table, name: &str) -> Option<&'t Instance> {
 
 fn with_gpus<'t>(table: &Table, asked: Gpu, of_kind: Vec<&'t Instance>) -> Result<Vec<&'t Instance>, NoFit> {
     let service = table.service.clone();
-    let Some(most) = of_kind.iter().max_by_key(|instance| instance.gpus()) else {
+    // The cheapest of those that have most: `max_by_key` gives the last.
+    let Some(most) = of_kind.iter().rev().max_by_key(|instance| instance.gpus()) else {
         let known = table.gpu_kinds();
-        return Err(match known.is_empty() {
-            true => NoFit::NoGpus { service },
-            false => NoFit::GpuKind {
-                service,
-                asked: asked.kind,
-                known,
-            },
+        if known.is_empty() {
+            return Err(NoFit::NoGpus { service });
+        }
+        return Err(NoFit::GpuKind {
+            service,
+            asked: asked.kind,
+            known,
         });
     };
     if most.gpus() < asked.count {
