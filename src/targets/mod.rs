@@ -3,6 +3,7 @@
 pub mod aws;
 pub mod azure;
 pub mod gcp;
+pub mod instances;
 pub mod package;
 mod pending;
 pub mod size;

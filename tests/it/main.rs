@@ -9,6 +9,7 @@ mod docs;
 mod explain;
 mod expressions;
 mod graphs;
+mod instances;
 mod labels;
 mod planning;
 mod robustness;
