@@ -105,15 +105,15 @@ fn write_picks(page: &mut String, kind: &str, requests: &[Request], tables: [&Ta
 }
 
 fn write_source(page: &mut String, table: &Table) {
-    let prices = match &table.prices {
+    let order = match &table.prices {
         Some(prices) => format!(
-            "{}, {}, [read]({}) on that day",
+            "by price in {}, read on {} from [this page]({})",
             prices.region, prices.date, prices.source
         ),
         None => "by size".to_owned(),
     };
     let (service, number, date) = (&table.service, table.instances.len(), &table.date);
-    writeln!(page, "| {service} | {number} | {date} | {prices} |").expect("a text");
+    writeln!(page, "| {service} | {number} | {date} | {order} |").expect("a text");
 }
 
 fn picks() -> String {
