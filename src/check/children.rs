@@ -10,7 +10,7 @@ use crate::diagnostics::Problems;
 use crate::expr::check::{Scope, object_template};
 use crate::expr::parse::Syntax;
 use crate::expr::{Template, Type, template_type};
-use crate::model::{ChildCall, ChildIx, Handler, Kind, Param, Pipeline};
+use crate::model::{ChildCall, ChildIx, Kind, Param, Pipeline};
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::Spanned;
 use crate::syntax::span::Span;
@@ -393,12 +393,8 @@ fn differs(what: &'static str, id: &str, child: &Pipeline, span: Span) -> CheckP
 pub fn place(mut pipeline: Pipeline, origin: &Origin<'_>) -> Pipeline {
     let is_root = origin.chain.len() <= 1;
     if !is_root {
-        let calls = pipeline.steps.iter_mut().filter_map(|step| match &mut step.kind {
-            Kind::Function(call) => Some(call),
-            _ => None,
-        });
-        for call in calls.chain(pipeline.on_failure.iter_mut().filter_map(Handler::function_mut)) {
-            call.source = joined(&origin.folder, &call.source);
+        for (source, _) in steps::sources_mut(&mut pipeline) {
+            *source = joined(&origin.folder, source);
         }
     }
     let prefix = if is_root {

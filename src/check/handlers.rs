@@ -56,23 +56,48 @@ impl<'a> Handlers<'a> {
         }
     }
 
+    /// True where the folder is there; where it is not, that is reported once.
+    fn has_source(&mut self, source: &str, span: Span, problems: &mut Problems) -> bool {
+        if let Some(found) = self.sources.get(source) {
+            return *found;
+        }
+        let found = self.files.is_folder(source);
+        self.sources.insert(source.to_owned(), found);
+        if !found {
+            problems.push(CheckProblem::NoSource {
+                source_folder: source.to_owned(),
+                span,
+            });
+        }
+        found
+    }
+
+    /// Reports a script that is missing.
+    pub fn check_script(&mut self, source: &Spanned<String>, script: &Spanned<String>, problems: &mut Problems) {
+        if !self.has_source(source, source.span, problems) {
+            return;
+        }
+        let file = format!("{}/{}", source.trim_end_matches('/'), script.value);
+        if self.files.read(&file).is_some() {
+            return;
+        }
+        let names = self.files.python_files(source);
+        let help = match suggest::nearest(script, names.iter().map(String::as_str)) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => "create it, or name another script of the folder".to_owned(),
+        };
+        problems.push(CheckProblem::NoScript {
+            file,
+            span: script.span,
+            help,
+        });
+    }
+
     /// Reports what is missing of `module.function` below `source`.
     pub fn check(&mut self, source: &str, source_span: Span, handler: &Spanned<String>, problems: &mut Problems) {
         let files = self.files;
-        if let Some(found) = self.sources.get(source) {
-            if !found {
-                return;
-            }
-        } else {
-            let found = files.is_folder(source);
-            self.sources.insert(source.to_owned(), found);
-            if !found {
-                problems.push(CheckProblem::NoSource {
-                    source_folder: source.to_owned(),
-                    span: source_span,
-                });
-                return;
-            }
+        if !self.has_source(source, source_span, problems) {
+            return;
         }
         let Some((module, function)) = handler.rsplit_once('.') else {
             return;

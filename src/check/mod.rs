@@ -6,6 +6,7 @@ pub mod declared;
 pub mod graph;
 pub mod handlers;
 pub mod labels;
+pub mod managed;
 pub mod modifiers;
 pub mod names;
 pub mod problems;
@@ -25,8 +26,8 @@ use crate::expr::ast::TriggerField;
 use crate::expr::check::{Scope, check_string};
 use crate::expr::{Template, Type};
 use crate::model::{
-    Action, AwsSettings, AzureSettings, Bucket, GcpSettings, Handler, LocalSettings, Notify, Pipeline, StepIx,
-    TargetSettings, Topic, Trigger, TriggerKind,
+    Action, AwsSettings, AzureSettings, Bucket, Containers, GcpSettings, Handler, LocalSettings, Notify, Pipeline,
+    StepIx, TargetSettings, Topic, Trigger, TriggerKind,
 };
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::{Duration, Spanned};
@@ -161,6 +162,7 @@ impl Checker<'_> {
             .map(|(name, node)| (name.value.clone(), self.source.parse(node, self.problems)))
             .collect();
         self.functions(&document.steps);
+        self.scripts(&document.steps);
 
         let graph = self.graph(&blocks);
         let known = Known {
@@ -267,6 +269,17 @@ impl Checker<'_> {
             let call = steps::function_call(self.document, function);
             let at = steps::source_span(self.document, function);
             self.handlers.check(&call.source, at, &function.handler, self.problems);
+        }
+    }
+
+    /// Checks that the scripts of trainings are there.
+    fn scripts(&mut self, written: &IndexMap<Spanned<String>, Spanned<document::Step>>) {
+        for step in written.values() {
+            if let Some(train) = &step.train {
+                self.handlers
+                    .check_script(&train.source, &train.entrypoint, self.problems);
+            }
+            step.steps.iter().for_each(|inner| self.scripts(inner));
         }
     }
 
@@ -493,6 +506,11 @@ impl Checker<'_> {
                     .iter()
                     .map(|(id, folder)| (id.value.clone(), folder.clone()))
                     .collect(),
+                containers: match targets.local.containers {
+                    None | Some(document::Containers::Docker) => Containers::Docker,
+                    Some(document::Containers::Podman) => Containers::Podman,
+                    Some(document::Containers::Process) => Containers::Process,
+                },
             },
         }
     }

@@ -447,6 +447,38 @@ pub enum CheckProblem {
         span: Span,
     },
 
+    /// A value that a command line cannot carry.
+    #[error("hyperparameter `{name}` is {ty}")]
+    #[diagnostic(
+        code(MLP0246),
+        help("a script gets it as `--{name} value`: give a string, a number or a boolean")
+    )]
+    NoScalar {
+        /// The hyperparameter.
+        name: String,
+        /// Its type.
+        ty: String,
+        /// Its place.
+        #[label("not one value")]
+        span: Span,
+    },
+
+    /// A name that is no variable of an environment.
+    #[error("`{name}` is not a {what} name")]
+    #[diagnostic(
+        code(MLP0247),
+        help("letters, digits and `_`, not a digit first: it becomes an environment variable")
+    )]
+    BadVariableName {
+        /// What was written.
+        name: String,
+        /// `channel` or `variable`.
+        what: &'static str,
+        /// Its place.
+        #[label("not a {what} name")]
+        span: Span,
+    },
+
     /// A pipeline without steps.
     #[error("the pipeline has no steps")]
     #[diagnostic(code(MLP0224), help("add a step below `steps:`"))]
@@ -545,6 +577,20 @@ pub enum CheckProblem {
     #[error("the handler's file `{file}` does not exist")]
     #[diagnostic(code(MLP0602))]
     NoHandlerFile {
+        /// Path relative to the pipeline file.
+        file: String,
+        /// Its place.
+        #[label("looked for `{file}`")]
+        span: Span,
+        /// What there is.
+        #[help]
+        help: String,
+    },
+
+    /// A training script that is not there.
+    #[error("the script `{file}` does not exist")]
+    #[diagnostic(code(MLP0604))]
+    NoScript {
         /// Path relative to the pipeline file.
         file: String,
         /// Its place.

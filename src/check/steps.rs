@@ -17,6 +17,7 @@ use crate::syntax::{Node, NodeValue, suggest};
 
 use super::children::{ChildDraft, Children};
 use super::declared;
+use super::managed::{self, JobDraft, TrainDraft};
 use super::modifiers::{self, CatchDraft, ForEachDraft, RepeatDraft};
 use super::problems::CheckProblem;
 use super::templates::{Parsed, Source, collect};
@@ -85,6 +86,10 @@ pub enum DraftKind {
         /// What it gives.
         outputs: Vec<(String, Option<Parsed>)>,
     },
+    /// A container.
+    Job(Box<JobDraft>),
+    /// Training.
+    Train(Box<TrainDraft>),
     /// A message; None was reported.
     Notify(Option<(String, Text)>),
     /// A person's answer; None was reported.
@@ -121,6 +126,8 @@ impl Draft {
         match &self.kind {
             DraftKind::Fail(Some((error, message))) => error.exprs().chain(message.exprs()).for_each(&mut add),
             DraftKind::Until(Some(time), _) => time.each(&mut add),
+            DraftKind::Job(job) => job.each(&mut add),
+            DraftKind::Train(train) => train.each(&mut add),
             DraftKind::Notify(Some((_, message))) => message.exprs().for_each(&mut add),
             DraftKind::Approval(Some(approval)) => approval.message.iter().flat_map(Text::exprs).for_each(&mut add),
             DraftKind::Pipeline(call, _) => call.each(&mut add),
@@ -145,7 +152,12 @@ impl Draft {
     pub fn kind_type(&self) -> Type {
         match &self.kind {
             DraftKind::Function(_) => self.output.clone().unwrap_or(Type::Any),
-            DraftKind::Wait(_) | DraftKind::Until(..) | DraftKind::Fail(_) | DraftKind::Notify(_) => Type::Null,
+            DraftKind::Wait(_)
+            | DraftKind::Until(..)
+            | DraftKind::Fail(_)
+            | DraftKind::Job(_)
+            | DraftKind::Notify(_) => Type::Null,
+            DraftKind::Train(_) => managed::train_type(),
             DraftKind::Approval(_) => approval_type(),
             DraftKind::Pipeline(_, ty) => ty.clone(),
             DraftKind::Group { .. } => Type::Any,
@@ -183,6 +195,10 @@ pub fn draft(
             steps: Vec::new(),
             outputs: Vec::new(),
         }
+    } else if let Some(job) = &step.job {
+        DraftKind::Job(Box::new(managed::job(source, job, problems)))
+    } else if let Some(train) = &step.train {
+        DraftKind::Train(Box::new(managed::train(source, train, problems)))
     } else if let Some(notify) = &step.notify {
         DraftKind::Notify(notify_draft(document, source, notify, problems))
     } else if let Some(approval) = &step.approval {
@@ -258,6 +274,8 @@ fn other_kind(id: &Spanned<String>, step: &document::Step, problems: &mut Proble
     let kinds = [
         ("wait", step.wait.is_some()),
         ("steps", step.steps.is_some()),
+        ("job", step.job.is_some()),
+        ("train", step.train.is_some()),
         ("notify", step.notify.is_some()),
         ("approval", step.approval.is_some()),
         ("pipeline", step.pipeline.is_some()),
@@ -363,7 +381,8 @@ fn approval_draft(
     })
 }
 
-fn text_of(source: &Source<'_>, node: &Node, place: &str, problems: &mut Problems) -> Option<Text> {
+/// A string that may hold expressions; `place` says where it stands.
+pub fn text_of(source: &Source<'_>, node: &Node, place: &str, problems: &mut Problems) -> Option<Text> {
     let NodeValue::String(text) = &node.value else {
         problems.push(crate::syntax::problems::SyntaxProblem::WrongType {
             place: place.to_owned(),
@@ -482,6 +501,8 @@ pub fn kind(
         }
         DraftKind::Group { .. } => group,
         DraftKind::Pipeline(call, _) => children.kind(call, scope, problems),
+        DraftKind::Job(job) => job.kind(scope, problems),
+        DraftKind::Train(train) => train.kind(scope, problems),
         DraftKind::Notify(None) | DraftKind::Approval(None) => None,
         DraftKind::Notify(Some((topic, message))) => {
             let message = collect(problems, |found| check_string(message, "`message`", scope, found))?;
@@ -544,31 +565,39 @@ pub fn plain(draft: &Draft, kind: Kind, input: Template) -> Step {
 /// Gives each source folder a package name of its own: its last path component behind `prefix`, numbered where it is taken.
 pub fn with_packages(mut pipeline: Pipeline, prefix: &str, taken: &mut BTreeSet<String>) -> Pipeline {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
-    let calls = pipeline.steps.iter_mut().filter_map(|step| match &mut step.kind {
-        Kind::Function(call) => Some(call),
-        Kind::Wait(_)
-        | Kind::Fail { .. }
-        | Kind::Notify(_)
-        | Kind::Approval(_)
-        | Kind::Pipeline(_)
-        | Kind::Group(_) => None,
-    });
-    for call in calls.chain(pipeline.on_failure.iter_mut().filter_map(Handler::function_mut)) {
-        if let Some(name) = names.get(&call.source) {
-            call.package.clone_from(name);
+    for (source, package) in sources_mut(&mut pipeline) {
+        if let Some(name) = names.get(source) {
+            package.clone_from(name);
             continue;
         }
-        let base = format!("{prefix}{}", package_name(&call.source));
+        let base = format!("{prefix}{}", package_name(source));
         let mut name = base.clone();
         let mut number = 2;
         while !taken.insert(name.clone()) {
             name = format!("{base}_{number}");
             number += 1;
         }
-        names.insert(call.source.clone(), name.clone());
-        call.package = name;
+        names.insert(source.clone(), name.clone());
+        *package = name;
     }
     pipeline
+}
+
+/// Every folder of code with the name of its package.
+pub fn sources_mut(pipeline: &mut Pipeline) -> impl Iterator<Item = (&mut String, &mut String)> {
+    let steps = pipeline.steps.iter_mut().filter_map(|step| match &mut step.kind {
+        Kind::Function(call) => Some((&mut call.source, &mut call.package)),
+        Kind::Train(train) => Some((&mut train.source, &mut train.package)),
+        Kind::Wait(_)
+        | Kind::Fail { .. }
+        | Kind::Job(_)
+        | Kind::Notify(_)
+        | Kind::Approval(_)
+        | Kind::Pipeline(_)
+        | Kind::Group(_) => None,
+    });
+    let handler = pipeline.on_failure.iter_mut().filter_map(Handler::function_mut);
+    steps.chain(handler.map(|call| (&mut call.source, &mut call.package)))
 }
 
 fn package_name(source: &str) -> String {

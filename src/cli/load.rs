@@ -133,10 +133,9 @@ impl Files for Disk<'_> {
 /// Reads every source folder of the pipeline: what git and `.mlpipeignore` ignore, hidden files and byte code stay out.
 pub fn sources(loaded: &Loaded) -> Result<Sources, String> {
     let mut folders = IndexMap::new();
-    for function in loaded.pipeline.family().into_iter().flat_map(Pipeline::functions) {
-        let source = &function.call.source;
+    for source in loaded.pipeline.family().into_iter().flat_map(Pipeline::sources) {
         if !folders.contains_key(source) {
-            folders.insert(source.clone(), source_files(&loaded.folder.join(source))?);
+            folders.insert(source.to_owned(), source_files(&loaded.folder.join(source))?);
         }
     }
     Ok(Sources { folders })

@@ -200,7 +200,13 @@ fn approvals(pipeline: &Pipeline, prefix: &str, found: &mut Vec<String>) {
         match &step.kind {
             Kind::Approval(_) => found.push(path),
             Kind::Pipeline(call) => approvals(pipeline.child(call.child), &format!("{path}."), found),
-            Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Notify(_) | Kind::Group(_) => {}
+            Kind::Function(_)
+            | Kind::Wait(_)
+            | Kind::Fail { .. }
+            | Kind::Job(_)
+            | Kind::Train(_)
+            | Kind::Notify(_)
+            | Kind::Group(_) => {}
         }
     }
 }

@@ -5,10 +5,13 @@ mod block;
 mod call;
 mod child;
 pub mod interpreter;
+mod job;
 pub mod params;
+mod process;
 mod run;
 mod scope;
 mod step;
+mod train;
 pub mod worker;
 
 use std::collections::BTreeMap;

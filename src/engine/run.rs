@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::expr::Env;
-use crate::model::{Action, ON_FAILURE, OnError, Pipeline};
+use crate::model::{Action, Containers, ON_FAILURE, OnError, Pipeline};
 use crate::targets::package;
 
 use super::call::{self, Call};
@@ -44,6 +44,7 @@ pub fn run(pipeline: &Pipeline, options: &Options, on_event: &mut dyn FnMut(Even
         waits: RefCell::default(),
         published: RefCell::default(),
         entered: RefCell::default(),
+        containers: pipeline.targets.local.containers,
         children: Cell::new(0),
     };
     let execution = Execution {
@@ -175,7 +176,9 @@ pub struct Host<'e> {
     waits: RefCell<Vec<f64>>,
     published: RefCell<Vec<Message>>,
     entered: RefCell<BTreeSet<String>>,
-    /// How many executions of other pipelines were started.
+    /// What runs containers.
+    pub containers: Containers,
+    /// How many executions of other pipelines, and containers, were started.
     children: Cell<u32>,
 }
 

@@ -13,8 +13,10 @@ use super::approval;
 use super::block;
 use super::call::{self, Call};
 use super::child;
+use super::job;
 use super::run::{self, Shared, Stop};
 use super::scope::{self, Ended, Layer, Scope};
+use super::train;
 
 /// Runs a step with all its modifiers but `when`.
 pub async fn run(shared: &Shared<'_, '_>, ix: StepIx, scope: &Scope<'_>) -> Result<Ended, Stop> {
@@ -121,12 +123,15 @@ fn attempts<'f>(
             return child::with_retries(shared, step, call, scope).await;
         }
         let label = scope.label(&step.path);
-        call::retried(shared, &step.retry, &label, async |_| once(shared, step, scope).await).await
+        call::retried(shared, &step.retry, &label, async |attempt| {
+            once(shared, step, attempt, scope).await
+        })
+        .await
     })
 }
 
 /// One attempt of what is no function.
-async fn once(shared: &Shared<'_, '_>, step: &Step, scope: &Scope<'_>) -> Result<Value, Stop> {
+async fn once(shared: &Shared<'_, '_>, step: &Step, attempt: u32, scope: &Scope<'_>) -> Result<Value, Stop> {
     let label = scope.label(&step.path);
     match &step.kind {
         // `attempts` runs these.
@@ -161,6 +166,8 @@ async fn once(shared: &Shared<'_, '_>, step: &Step, scope: &Scope<'_>) -> Result
             let message = text(message, &step.path, scope)?;
             Err(Stop::failed(&name, &message, &step.path))
         }
+        Kind::Job(job) => job::once(shared, step, job, attempt, scope).await,
+        Kind::Train(train) => train::once(shared, step, train, attempt, scope).await,
         Kind::Notify(message) => {
             notify(shared, message, &step.path, &label, scope)?;
             succeeded(shared, &label)

@@ -154,13 +154,13 @@ impl Pool {
 
 /// Ctrl-C is for mlpipe, which ends its workers; a handler shall not see it as its own error.
 #[cfg(unix)]
-fn own_group(command: &mut Command) {
+pub(super) fn own_group(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     command.process_group(0);
 }
 
 #[cfg(not(unix))]
-fn own_group(_: &mut Command) {}
+pub(super) fn own_group(_: &mut Command) {}
 
 #[derive(Default)]
 struct Log {

@@ -1,7 +1,9 @@
 //! The resolved pipeline: what the checker proved, and all that plans, targets and the engine may read.
 
 pub mod compute;
+pub mod managed;
 pub mod pipeline;
 
 pub use compute::*;
+pub use managed::*;
 pub use pipeline::*;

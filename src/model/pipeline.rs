@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use super::{Job, Train};
 use crate::expr::{Expr, ExprKind, Template, Type, equal, matches};
 use crate::syntax::span::Span;
 
@@ -219,6 +220,10 @@ pub enum Kind {
         /// The error's message: a template of type string.
         message: Template,
     },
+    /// A container, run to its end; its output is null.
+    Job(Box<Job>),
+    /// Training; its output is `{ job_name, model_uri, metrics }`.
+    Train(Box<Train>),
     /// A message to a topic; its output is null.
     Notify(Notify),
     /// A person's answer; its output is `{ approved, by, comment }`.
@@ -445,6 +450,31 @@ pub struct AzureSettings {
 pub struct LocalSettings {
     /// Folder of each bucket, relative to the pipeline file.
     pub buckets: IndexMap<String, String>,
+    /// What runs containers.
+    pub containers: Containers,
+}
+
+/// What runs containers on the desk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Containers {
+    /// Docker.
+    #[default]
+    Docker,
+    /// Podman.
+    Podman,
+    /// Nothing: the command runs as a plain process.
+    Process,
+}
+
+impl Containers {
+    /// The name as typed, and of the program.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Process => "process",
+        }
+    }
 }
 
 impl Pipeline {
@@ -491,6 +521,25 @@ impl Pipeline {
         }
     }
 
+    /// The folders of code that its functions and trainings are in, in file order, each once.
+    pub fn sources(&self) -> Vec<&str> {
+        let functions = self
+            .functions()
+            .into_iter()
+            .map(|function| function.call.source.as_str());
+        let trainings = self.steps.iter().filter_map(|step| match &step.kind {
+            Kind::Train(train) => Some(train.source.as_str()),
+            _ => None,
+        });
+        let mut found = Vec::new();
+        for source in functions.chain(trainings) {
+            if !found.contains(&source) {
+                found.push(source);
+            }
+        }
+        found
+    }
+
     /// Every function in the file with its step's name, `on_failure` last. Those of the pipelines that it runs are theirs.
     pub fn functions(&self) -> Vec<FunctionUse<'_>> {
         let steps = self.steps.iter().filter_map(|step| match &step.kind {
@@ -503,6 +552,8 @@ impl Pipeline {
             }),
             Kind::Wait(_)
             | Kind::Fail { .. }
+            | Kind::Job(_)
+            | Kind::Train(_)
             | Kind::Notify(_)
             | Kind::Approval(_)
             | Kind::Pipeline(_)
@@ -547,6 +598,12 @@ impl Step {
     pub fn attempt_timeout(&self) -> u64 {
         match &self.kind {
             Kind::Function(call) => self.timeout.map_or(call.timeout, |timeout| timeout.min(call.timeout)),
+            Kind::Job(job) => self
+                .timeout
+                .map_or(job.max_duration, |timeout| timeout.min(job.max_duration)),
+            Kind::Train(train) => self
+                .timeout
+                .map_or(train.max_duration, |timeout| timeout.min(train.max_duration)),
             Kind::Approval(approval) => self
                 .timeout
                 .map_or(approval.timeout, |timeout| timeout.min(approval.timeout)),
@@ -571,6 +628,14 @@ impl Step {
             Kind::Fail { error, message } => {
                 error.each_expr(visit);
                 message.each_expr(visit);
+            }
+            Kind::Job(job) => {
+                job.command.iter().for_each(|word| word.each_expr(visit));
+                job.env.iter().for_each(|(_, value)| value.each_expr(visit));
+            }
+            Kind::Train(train) => {
+                let values = train.hyperparameters.iter().chain(&train.data);
+                values.for_each(|(_, value)| value.each_expr(visit));
             }
             Kind::Notify(notify) => notify.message.each_expr(visit),
             Kind::Approval(approval) => approval.message.each_expr(visit),

@@ -14,6 +14,10 @@ use crate::model::{Block, Join, Kind, Pipeline, StepIx, StepRead, Wait, step_rea
 
 /// What a function is expected to take where nothing is written, in seconds.
 const FUNCTION_SECONDS: f64 = 10.0;
+/// What a container is expected to take.
+const JOB_SECONDS: f64 = 5.0 * 60.0;
+/// What training is expected to take.
+const TRAIN_SECONDS: f64 = 30.0 * 60.0;
 /// What an approval is expected to take.
 const APPROVAL_SECONDS: f64 = 4.0 * 60.0 * 60.0;
 
@@ -89,6 +93,8 @@ pub fn expected_seconds(pipeline: &Pipeline, ix: StepIx) -> f64 {
     step.expect_seconds.unwrap_or(match &step.kind {
         Kind::Function(_) => FUNCTION_SECONDS,
         Kind::Wait(Wait::Duration(seconds)) => *seconds as f64,
+        Kind::Job(_) => JOB_SECONDS,
+        Kind::Train(_) => TRAIN_SECONDS,
         // A person takes hours at best.
         Kind::Approval(approval) => (approval.timeout as f64).min(APPROVAL_SECONDS),
         Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Notify(_) | Kind::Pipeline(_) | Kind::Group(_) => 0.0,

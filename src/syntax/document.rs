@@ -290,6 +290,10 @@ pub struct Step {
     pub wait: Option<Wait>,
     /// Ends the pipeline, failed.
     pub fail: Option<Fail>,
+    /// Runs a container to its end.
+    pub job: Option<Job>,
+    /// Trains a model. Gives `{ job_name, model_uri, metrics }`.
+    pub train: Option<Train>,
     /// Publishes a message to a topic.
     pub notify: Option<Notify>,
     /// Waits for a person's answer. Gives `{ approved, by, comment }`.
@@ -448,6 +452,165 @@ pub struct Fail {
     pub message: Node,
 }
 
+/// Runs a container to its end.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// The container's image, or one a cloud.
+    pub image: ImageNode,
+    /// What runs in it; may hold expressions. What the image says where nothing is written.
+    #[serde(default)]
+    pub command: Vec<Node>,
+    /// Variables of its environment; may hold expressions.
+    #[serde(default)]
+    pub env: IndexMap<Spanned<String>, Node>,
+    /// What it runs on.
+    #[serde(default)]
+    pub compute: Compute,
+    /// What it runs on, by name.
+    #[serde(default)]
+    pub instance: PerCloud,
+    /// Longest run; `1h` where nothing is written.
+    pub max_duration: Option<Duration>,
+}
+
+/// Trains a model.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::one_runtime)]
+pub struct Train {
+    /// Folder of the code, relative to this file.
+    pub source: Spanned<String>,
+    /// The script, below the source folder.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_./-]*\.py$"))]
+    pub entrypoint: Spanned<String>,
+    /// The framework whose image of the cloud's own it runs in.
+    pub framework: Option<Framework>,
+    /// The image that it runs in, or one a cloud.
+    pub image: Option<ImageNode>,
+    /// What it runs on.
+    #[serde(default)]
+    pub compute: Compute,
+    /// What it runs on, by name.
+    #[serde(default)]
+    pub instance: PerCloud,
+    /// What the script gets as `--name value`; may hold expressions.
+    #[serde(default)]
+    pub hyperparameters: IndexMap<Spanned<String>, Node>,
+    /// URIs by channel: `train` is a folder at `MLPIPE_DATA_TRAIN`. May hold expressions.
+    #[serde(default)]
+    pub data: IndexMap<Spanned<String>, Node>,
+    /// Longest run; `1d` where nothing is written.
+    pub max_duration: Option<Duration>,
+    /// On machines that the cloud may take back, for less.
+    #[serde(default)]
+    pub spot: bool,
+}
+
+/// A framework and its version.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Framework {
+    /// Which.
+    pub name: FrameworkName,
+    /// Its version, in quotes: `"1.2"`.
+    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)*$"))]
+    pub version: Spanned<String>,
+}
+
+/// The frameworks that every cloud has images of.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum FrameworkName {
+    /// scikit-learn.
+    Sklearn,
+    /// XGBoost.
+    Xgboost,
+    /// PyTorch.
+    Pytorch,
+    /// TensorFlow.
+    Tensorflow,
+}
+
+/// What a step runs on: the smallest instances that have all of it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Compute {
+    /// Virtual CPUs, at least.
+    #[schemars(range(min = 0.25, max = 1024))]
+    pub cpu: Option<f64>,
+    /// Memory, at least.
+    pub memory: Option<Memory>,
+    /// GPUs of each instance.
+    pub gpu: Option<Gpu>,
+    /// Instances; 1 where nothing is written.
+    #[schemars(range(min = 1, max = 100))]
+    pub count: Option<Spanned<u32>>,
+}
+
+/// GPUs of an instance.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gpu {
+    /// Which.
+    #[serde(rename = "type")]
+    pub kind: GpuKind,
+    /// How many, at least; 1 where nothing is written.
+    #[schemars(range(min = 1, max = 16))]
+    pub count: Option<u32>,
+}
+
+/// Types of GPU.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum GpuKind {
+    /// NVIDIA T4.
+    T4,
+    /// NVIDIA V100.
+    V100,
+    /// NVIDIA A10G.
+    A10g,
+    /// NVIDIA L4.
+    L4,
+    /// NVIDIA A100.
+    A100,
+    /// NVIDIA H100.
+    H100,
+}
+
+/// A name a cloud.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PerCloud {
+    /// On AWS.
+    pub aws: Option<String>,
+    /// On Google Cloud.
+    pub gcp: Option<String>,
+    /// On Azure.
+    pub azure: Option<String>,
+}
+
+/// A container's image, the same on all clouds or one a cloud.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct ImageNode(pub Node);
+
+impl JsonSchema for ImageNode {
+    fn schema_name() -> Cow<'static, str> {
+        "Image".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "object"],
+            "description": "A container's image, or `{ aws, gcp, azure }` with one a cloud.",
+            "examples": ["docker.io/acme/prepare:1.4", { "aws": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/prepare:1.4" }]
+        })
+    }
+}
+
 /// Publishes a message to a topic.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -590,4 +753,19 @@ pub struct Local {
     /// The folder that stands for a bucket, relative to this file; `.mlpipe/buckets/<name>` where nothing is written.
     #[serde(default)]
     pub buckets: IndexMap<Spanned<String>, String>,
+    /// What runs the containers of `job` steps; `docker` where nothing is written.
+    pub containers: Option<Containers>,
+}
+
+/// What runs containers.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Containers {
+    /// Docker.
+    Docker,
+    /// Podman.
+    Podman,
+    /// Nothing: a job's command runs as a plain process.
+    Process,
 }

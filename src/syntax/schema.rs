@@ -153,7 +153,9 @@ fn exactly_one(schema: &mut Schema, keys: &[&str]) {
 pub(super) fn one_kind(schema: &mut Schema) {
     exactly_one(
         schema,
-        &["function", "wait", "fail", "notify", "approval", "pipeline", "steps"],
+        &[
+            "function", "wait", "fail", "job", "train", "notify", "approval", "pipeline", "steps",
+        ],
     );
 }
 
@@ -165,6 +167,11 @@ pub(super) fn one_kind_in_place(schema: &mut Schema) {
 /// The failure handler runs code or tells of the failure.
 pub(super) fn one_kind_of_handler(schema: &mut Schema) {
     exactly_one(schema, &["function", "notify"]);
+}
+
+/// Training runs in the image of a framework or in one's own.
+pub(super) fn one_runtime(schema: &mut Schema) {
+    exactly_one(schema, &["framework", "image"]);
 }
 
 /// A pause has a length or an end.

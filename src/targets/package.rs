@@ -12,6 +12,11 @@ use crate::model::{FunctionUse, Pipeline};
 /// File name of the adapter's core in every package.
 pub const CORE_MODULE: &str = "mlpipe_core.py";
 
+/// File name of what runs a training script, beside a cloud's own launcher.
+pub const TRAINING_MODULE: &str = "mlpipe_training.py";
+/// Its text, the same on every target.
+pub const TRAINING: &str = include_str!("../../targets/adapter/training.py");
+
 /// A source folder and the functions that live in it.
 #[derive(Clone, Debug)]
 pub struct Package<'a> {

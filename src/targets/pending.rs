@@ -32,6 +32,8 @@ pub fn check(pipeline: &Pipeline, target: Target) -> Problems {
     }
     for step in &pipeline.steps {
         let construct = match &step.kind {
+            Kind::Job(_) => "job",
+            Kind::Train(_) => "train",
             Kind::Notify(_) => "notify",
             Kind::Approval(_) => "approval",
             Kind::Pipeline(_) => "pipeline",
