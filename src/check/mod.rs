@@ -163,6 +163,7 @@ impl Checker<'_> {
             .collect();
         self.functions(&document.steps);
         self.scripts(&document.steps);
+        self.event_loops();
 
         let graph = self.graph(&blocks);
         let known = Known {
@@ -420,6 +421,34 @@ impl Checker<'_> {
         })
     }
 
+    /// Reports steps that publish to a topic whose messages start the pipeline.
+    fn event_loops(&mut self) {
+        let document = self.document;
+        let topics: Vec<&Spanned<String>> = document
+            .triggers
+            .iter()
+            .filter_map(|trigger| trigger.topic.as_ref().map(|message| &message.name))
+            .collect();
+        if topics.is_empty() {
+            return;
+        }
+        let mut publishers = Vec::new();
+        publishing(&document.steps, &mut publishers);
+        if let Some(notify) = document.on_failure.as_ref().and_then(|handler| handler.notify.as_ref()) {
+            publishers.push((ON_FAILURE, &notify.topic));
+        }
+        for (what, topic) in publishers {
+            if let Some(trigger) = topics.iter().find(|trigger| trigger.value == topic.value) {
+                self.problems.push(CheckProblem::EventLoop {
+                    what: what.to_owned(),
+                    topic: topic.value.clone(),
+                    span: topic.span,
+                    trigger: trigger.span,
+                });
+            }
+        }
+    }
+
     fn known_bucket(&mut self, bucket: &Spanned<String>) {
         if !self.document.buckets.contains_key(bucket) {
             self.problems.push(CheckProblem::UnknownBucket {
@@ -526,6 +555,24 @@ fn each_function<'d>(
         step.steps.iter().for_each(|inner| each_function(inner, found));
         let fallbacks = step.catch.iter().filter_map(|catch| catch.fallback.as_ref());
         found.extend(fallbacks.filter_map(|fallback| fallback.function.as_ref()));
+    }
+}
+
+/// Every step of these and of those in them that publishes, with its topic.
+fn publishing<'d>(
+    written: &'d IndexMap<Spanned<String>, Spanned<document::Step>>,
+    found: &mut Vec<(&'d str, &'d Spanned<String>)>,
+) {
+    for (id, step) in written {
+        let topics = |notify: &'d Option<document::Notify>, approval: &'d Option<document::Approval>| {
+            let notify = notify.iter().map(|notify| &notify.topic);
+            notify.chain(approval.iter().filter_map(|approval| approval.topic.as_ref()))
+        };
+        found.extend(topics(&step.notify, &step.approval).map(|topic| (id.value.as_str(), topic)));
+        step.steps.iter().for_each(|inner| publishing(inner, found));
+        for fallback in step.catch.iter().filter_map(|catch| catch.fallback.as_ref()) {
+            found.extend(topics(&fallback.notify, &fallback.approval).map(|topic| (id.value.as_str(), topic)));
+        }
     }
 }
 

@@ -559,6 +559,25 @@ pub enum CheckProblem {
         help: String,
     },
 
+    /// A pipeline that would start itself again and again.
+    #[error("`{what}` publishes to `{topic}`, which starts this pipeline again")]
+    #[diagnostic(
+        code(MLP0505),
+        help("publish to another topic, or start the pipeline by another trigger: this would never end")
+    )]
+    EventLoop {
+        /// The step, or `on_failure`.
+        what: String,
+        /// The topic.
+        topic: String,
+        /// Where the step stands.
+        #[label("publishes to `{topic}`")]
+        span: Span,
+        /// The trigger.
+        #[label("each message on it starts the pipeline")]
+        trigger: Span,
+    },
+
     /// A source folder that is not there.
     #[error("the source folder `{source_folder}` does not exist")]
     #[diagnostic(

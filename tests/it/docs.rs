@@ -38,6 +38,11 @@ fn snippets_of_the_language_run() {
     let part = std::fs::read_to_string(root().join("docs/parts/add.yaml")).expect("the other pipeline");
     assert!(page.contains(&part), "the page shows docs/parts/add.yaml");
     std::fs::write(parts.join("add.yaml"), part).expect("a file");
+    let training = folder.path().join("training");
+    std::fs::create_dir(&training).expect("a folder");
+    let script = std::fs::read_to_string(root().join("docs/training/fit.py")).expect("the script");
+    assert!(page.contains(&script), "the page shows docs/training/fit.py");
+    std::fs::write(training.join("fit.py"), script).expect("a file");
     for (pipeline, expected) in snippets(&page) {
         let file = folder.path().join("pipeline.yaml");
         std::fs::write(&file, &pipeline).expect("a file");
