@@ -26,8 +26,8 @@ use crate::expr::ast::TriggerField;
 use crate::expr::check::{Scope, check_string};
 use crate::expr::{Template, Type};
 use crate::model::{
-    Action, AwsSettings, AzureSettings, Bucket, Containers, GcpSettings, Handler, LocalSettings, Notify, Pipeline,
-    StepIx, TargetSettings, Topic, Trigger, TriggerKind,
+    Action, AwsSettings, AzureSettings, Bucket, Containers, GcpSettings, Handler, LocalSettings, Notify, ON_FAILURE,
+    Pipeline, StepIx, TargetSettings, Topic, Trigger, TriggerKind,
 };
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::{Duration, Spanned};
