@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::inputs::FINALIZED;
 use super::names::{Environment, SERVICE, Taken, resource};
+use super::workflow::PartText;
 use crate::expr::Template;
 use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, identifier, secret_variable};
 use crate::targets::package::{self, Package};
@@ -34,7 +35,7 @@ pub struct Terraform {
 type Resources = IndexMap<&'static str, Map<String, Value>>;
 
 /// The resources of a pipeline.
-pub fn terraform(pipeline: &Pipeline, environment: &Environment) -> Terraform {
+pub fn terraform(pipeline: &Pipeline, environment: &Environment, parts: &[PartText]) -> Terraform {
     let mut document = Terraform {
         terraform: json!({
             "required_version": ">= 1.5",
@@ -53,6 +54,7 @@ pub fn terraform(pipeline: &Pipeline, environment: &Environment) -> Terraform {
     secrets(pipeline, &mut document);
     functions(pipeline, &mut document);
     workflow(pipeline, environment, &mut document);
+    part_workflows(pipeline, parts, &mut document);
     object_triggers(pipeline, &mut document);
     schedules(pipeline, &mut document);
     outputs(pipeline, &mut document);
@@ -382,6 +384,37 @@ fn workflow(pipeline: &Pipeline, environment: &Environment, document: &mut Terra
     document.resource("google_workflows_workflow", "pipeline", body);
     if !pipeline.triggers.is_empty() {
         project_role("trigger_workflows", "roles/workflows.invoker", TRIGGER, document);
+    }
+}
+
+/// Where the definition of a part stands among the artifacts.
+pub fn part_file(part: &PartText) -> String {
+    format!("parts/{}.yaml", part.id)
+}
+
+/// The workflows that the pipeline's own runs parts of itself in.
+fn part_workflows(pipeline: &Pipeline, parts: &[PartText], document: &mut Terraform) {
+    let Some(whole) = document
+        .resource
+        .get("google_workflows_workflow")
+        .and_then(|workflows| workflows.get("pipeline"))
+        .cloned()
+    else {
+        return;
+    };
+    for part in parts {
+        let mut body = whole.clone();
+        body["name"] = json!(part.name);
+        body["description"] = json!(format!("A part of {}.", pipeline.name));
+        body["source_contents"] = json!(format!("${{file(\"${{path.module}}/{}\")}}", part_file(part)));
+        if let Some(values) = body.get_mut("user_env_vars").and_then(Value::as_object_mut) {
+            values.retain(|name, _| part.text.contains(&format!("sys.get_env(\"{name}\")")));
+        }
+        document.resource("google_workflows_workflow", format!("part_{}", part.id), body);
+    }
+    if !parts.is_empty() {
+        let account = "${google_service_account.workflow.member}";
+        project_role("workflow_workflows", "roles/workflows.invoker", account, document);
     }
 }
 

@@ -275,14 +275,11 @@ pub fn check_sources(pipeline: &Pipeline, sources: &Sources, problems: &mut Prob
     }
 }
 
-/// What the finished workflow shows.
-pub fn check_workflow(source: &str, problems: &mut Problems) {
+/// What the largest of the finished workflows shows, in bytes.
+pub fn check_workflow(found: usize, problems: &mut Problems) {
     let most = QUOTAS.workflow.source_bytes;
-    if source.len() > most {
-        problems.push(GcpProblem::Source {
-            found: source.len(),
-            most,
-        });
+    if found > most {
+        problems.push(GcpProblem::Source { found, most });
     }
 }
 

@@ -8,8 +8,10 @@ mod infra;
 mod inputs;
 mod limits;
 mod names;
+mod parts;
 mod readme;
 mod routines;
+mod scopes;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,11 @@ pub fn check(pipeline: &Pipeline) -> Problems {
 
 /// The artifacts.
 pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Artifacts, Problems> {
+    compile_within(pipeline, plan, sources, limits::QUOTAS.workflow.source_bytes)
+}
+
+/// The artifacts, with workflows of no more than `limit` bytes where that can be done.
+fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, limit: usize) -> Result<Artifacts, Problems> {
     let mut problems = Problems::new();
     let environment = names::environment(pipeline);
     let unwritable = |detail: String| {
@@ -34,15 +41,23 @@ pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Ar
         problems.push(limits::GcpProblem::Unwritable { detail });
         problems
     };
-    let workflow = workflow::workflow(pipeline, plan, &environment).map_err(|error| unwritable(error.to_string()))?;
+    let workflows =
+        workflow::workflows(pipeline, plan, &environment, limit).map_err(|error| unwritable(error.to_string()))?;
     limits::check_sources(pipeline, sources, &mut problems);
-    limits::check_workflow(&workflow, &mut problems);
+    let texts = workflows.parts.iter().map(|part| &part.text).chain([&workflows.text]);
+    limits::check_workflow(texts.map(String::len).max().unwrap_or(0), &mut problems);
     if problems.has_errors() {
         return Err(problems);
     }
     let mut artifacts = Artifacts::default();
-    artifacts.text("workflow.yaml", workflow);
-    artifacts.json("main.tf.json", &infra::terraform(pipeline, &environment));
+    artifacts.text("workflow.yaml", workflows.text.as_str());
+    artifacts.json(
+        "main.tf.json",
+        &infra::terraform(pipeline, &environment, &workflows.parts),
+    );
+    for part in workflows.parts {
+        artifacts.text(infra::part_file(&part), part.text);
+    }
     let written = functions::functions(pipeline, sources, &mut artifacts)
         .and_then(|()| readme::text(pipeline).map(|text| artifacts.text("README.md", text)));
     written.map_err(|error| unwritable(error.to_string()))?;

@@ -343,7 +343,7 @@ pub fn short(name: &str, limit: usize) -> String {
 }
 
 /// FNV-1a of 32 bits: short, and the same on every machine.
-fn fnv(text: &str) -> u32 {
+pub fn fnv(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     })

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from api import ApiRunner  # noqa: E402
 from deployment import NUMBER, PROJECT, ArtifactsError, Deployment  # noqa: E402
 from server import Server  # noqa: E402
-from workflows import DeployError, Execution, Fault, load  # noqa: E402
+from workflows import Deployed, DeployError, Execution, Fault, Outcome, load  # noqa: E402
 
 
 class Runner(Protocol):
@@ -42,12 +42,14 @@ class Run:
         where: str = "",
         waits: list[float] | None = None,
         entered: list[str] | None = None,
+        run_ids: set[str] | None = None,
     ) -> None:
         self.result = result
         self.error = error
         self.where = where
         self.waits = waits
         self.entered = entered
+        self.run_ids = run_ids or set()
 
 
 class Interpreter:
@@ -56,10 +58,34 @@ class Interpreter:
     functions_need_identity = True
 
     def run(self, deployment: Deployment, environment: dict[str, str], argument: Any) -> Run:
-        """Loads the definition and executes it."""
-        outcome = Execution(load(deployment.source), environment).run(argument)
+        """Loads the definitions and executes the pipeline's."""
+        built_in = {name: value for name, value in environment.items() if name.startswith("GOOGLE_")}
+        deployed = {
+            other.name: Deployed(
+                load(other.source),
+                {**built_in, **other.environment, "GOOGLE_CLOUD_WORKFLOW_ID": other.name},
+            )
+            for other in deployment.others
+            if other.startable
+        }
+        outcome = Execution(load(deployment.source), environment, deployed).run(argument)
         error = outcome.error if outcome.failed else None
-        return Run(outcome.result, error, outcome.failed_in, outcome.waits, outcome.entered)
+        parts = {other.name for other in deployment.others if other.part}
+        entered, run_ids = _seen(outcome, parts)
+        return Run(outcome.result, error, outcome.failed_in, outcome.waits, entered, run_ids)
+
+
+def _seen(outcome: Outcome, parts: set[str]) -> tuple[list[str], set[str]]:
+    """The steps entered in an execution and the parts of its workflow; the run ids of all others below it."""
+    entered, run_ids = list(outcome.entered), set()
+    for child in outcome.children:
+        child_entered, child_ids = _seen(child.outcome, parts)
+        run_ids |= child_ids
+        if child.workflow in parts:
+            entered += child_entered
+        else:
+            run_ids.add(child.run_id)
+    return entered, run_ids
 
 
 class Api:
@@ -84,7 +110,7 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
     run_id = str(uuid.uuid4())
     run = runner.run(deployment, _environment(deployment, run_id), request.get("params"))
     problems = server.proxy.problems()
-    if seen := server.proxy.run_ids() - {run_id}:
+    if seen := server.proxy.run_ids() - {run_id} - run.run_ids:
         problems.append(f"the functions saw the run_id {', '.join(map(str, seen))}, not {run_id}")
     if problems:
         return {"engine_error": "; ".join(problems)}

@@ -11,9 +11,9 @@ use crate::model::{Handler, Join, ON_FAILURE, Pipeline, Retry, StepIx, identifie
 use crate::plan::{Guard, Plan};
 use crate::targets::gcp::calls::{self, Calls, Of};
 use crate::targets::gcp::frames::{self, First, Frame, Layout, Tree, Unit};
-use crate::targets::gcp::limits::QUOTAS;
 use crate::targets::gcp::names::{self, Environment, Taken, Variables, step_name};
-use crate::targets::gcp::steps::{Action, Body, Call, Case, Routine, Step, Then, expression, to_yaml};
+use crate::targets::gcp::parts::{Splitter, URLS};
+use crate::targets::gcp::steps::{Action, Body, Call, Case, Node, NodeKind, Routine, Step, Then, expression, to_yaml};
 use crate::targets::gcp::{helpers, inputs, routines};
 
 /// Assignments of one step: Workflows quotas, "Assignments per step".
@@ -25,27 +25,64 @@ const BRANCHES: usize = 10;
 /// Statuses that one condition lists in place.
 const STATUSES: usize = 8;
 
-/// The text of `workflow.yaml`. Each step calls its function itself, unless that makes the source too large: then subworkflows do, which
-/// costs memory (a step's input is held twice).
-pub fn workflow(
+/// A pipeline's workflows.
+#[derive(Clone, Debug)]
+pub struct Workflows {
+    /// The text of `workflow.yaml`.
+    pub text: String,
+    /// What it runs as workflows of their own.
+    pub parts: Vec<PartText>,
+}
+
+/// A part as text.
+#[derive(Clone, Debug)]
+pub struct PartText {
+    /// After its first step; distinct.
+    pub id: String,
+    /// The workflow's name in Google Cloud.
+    pub name: String,
+    /// Its definition.
+    pub text: String,
+}
+
+/// How a workflow is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Each step calls its function itself.
+    Plain,
+    /// Subworkflows call the functions, which costs memory: a step's input is held twice.
+    Compact,
+    /// Likewise, and what is too much for one workflow is in parts.
+    Parts,
+}
+
+/// The workflows of a pipeline, none larger than `limit` where that can be done.
+pub fn workflows(
     pipeline: &Pipeline,
     plan: &Plan,
     environment: &Environment,
-) -> Result<String, serde_saphyr::ser::Error> {
-    let text = written(pipeline, plan, environment, false)?;
-    if text.len() <= QUOTAS.workflow.source_bytes {
-        Ok(text)
-    } else {
-        written(pipeline, plan, environment, true)
+    limit: usize,
+) -> Result<Workflows, serde_saphyr::ser::Error> {
+    let fits = |workflows: &Workflows| {
+        let texts = workflows.parts.iter().map(|part| &part.text);
+        texts.chain([&workflows.text]).all(|text| text.len() <= limit)
+    };
+    for form in [Form::Plain, Form::Compact] {
+        let written = written(pipeline, plan, environment, form, limit)?;
+        if fits(&written) && (form == Form::Plain || written.parts.is_empty()) {
+            return Ok(written);
+        }
     }
+    written(pipeline, plan, environment, Form::Parts, limit)
 }
 
 fn written(
     pipeline: &Pipeline,
     plan: &Plan,
     environment: &Environment,
-    compact: bool,
-) -> Result<String, serde_saphyr::ser::Error> {
+    form: Form,
+    limit: usize,
+) -> Result<Workflows, serde_saphyr::ser::Error> {
     let variables = names::variables(pipeline, plan);
     let (tree, layout) = frames::layout(pipeline, plan, &variables);
     let names = Names {
@@ -69,22 +106,76 @@ fn written(
         environment,
         variables,
         library: Library::default(),
-        calls: Calls::default(),
+        calls: Calls::new(form == Form::Parts),
         steps: Taken::new(ids.chain([ON_FAILURE.to_owned()])),
         failures: vec![Failure::new("failure")],
         stops: Vec::new(),
         deadlines: Vec::new(),
         again: false,
-        compact,
+        compact: form != Form::Plain,
     };
-    let main = writer.main(&tree);
-    let mut routines = vec![main];
-    routines.extend(inputs::trigger_routine(pipeline, &names, &mut writer.library));
+    let mut main = writer.main(&tree);
+    let mut routines: Vec<Routine> = inputs::trigger_routine(pipeline, &names, &mut writer.library)
+        .into_iter()
+        .collect();
     routines.extend(inputs::type_routines(pipeline, &mut writer.library));
     routines.extend(writer.calls.routines(&mut writer.library));
     routines.extend(writer.library.routines.iter().map(routines::of_expression));
-    let texts: Vec<String> = routines.iter().map(to_yaml).collect::<Result<_, _>>()?;
-    Ok(texts.join("\n") + &helpers::text(&writer.library.helpers))
+    let shared: Vec<(String, String)> = routines
+        .iter()
+        .map(|routine| to_yaml(routine).map(|text| (routine.name.clone(), text)))
+        .collect::<Result<_, _>>()?;
+    let text = |main: &Routine| to_yaml(main).map(|main| with_called(main, &shared));
+    let urls = writer.urls();
+    let splitter = Splitter::new(&pipeline.name, &mut writer.variables.taken, &mut writer.steps, urls);
+    let parts = match form {
+        Form::Plain | Form::Compact => splitter.nest(&mut main),
+        Form::Parts => splitter.fit(&mut main, limit, &text)?,
+    };
+    if parts.is_empty() {
+        let texts = std::iter::once(to_yaml(&main)).chain(shared.into_iter().map(|(_, text)| Ok(text)));
+        let texts: Vec<String> = texts.collect::<Result<_, _>>()?;
+        return Ok(Workflows {
+            text: texts.join("\n") + &helpers::text(&writer.library.helpers),
+            parts: Vec::new(),
+        });
+    }
+    let parts = parts
+        .into_iter()
+        .map(|part| {
+            Ok(PartText {
+                id: part.id,
+                name: part.name,
+                text: text(&part.main)?,
+            })
+        })
+        .collect::<Result<_, serde_saphyr::ser::Error>>()?;
+    Ok(Workflows {
+        text: text(&main)?,
+        parts,
+    })
+}
+
+/// A workflow with those of the subworkflows that it calls.
+fn with_called(main: String, shared: &[(String, String)]) -> String {
+    let mut wanted: Vec<bool> = vec![false; shared.len()];
+    let mut stack = vec![main.as_str()];
+    while let Some(text) = stack.pop() {
+        for ((name, called), wanted) in shared.iter().zip(&mut wanted) {
+            if !*wanted && helpers::calls(text, name) {
+                *wanted = true;
+                stack.push(called);
+            }
+        }
+    }
+    let called = shared.iter().zip(wanted).filter(|(_, wanted)| *wanted);
+    let mut text = main.clone();
+    for ((_, called), _) in called {
+        text.push('\n');
+        text.push_str(called);
+    }
+    let helpers = helpers::text(&helpers::called_in(&text));
+    text + &helpers
 }
 
 /// A function to call.
@@ -189,20 +280,27 @@ impl Writer<'_> {
         if reads_run(self.pipeline, RunField::StartedAt) {
             assign.push(("started_at".to_owned(), expression("time.format(sys.now())")));
         }
-        for (index, name) in self.environment.url_maps.keys().enumerate() {
-            let map = format!("json.decode(sys.get_env(\"{name}\"))");
-            let value = if index == 0 {
-                map
-            } else {
-                format!("map.merge(function_urls, {map})")
-            };
-            assign.push(("function_urls".to_owned(), expression(value)));
-        }
+        assign.extend(self.urls());
         if self.failures.first().is_some_and(|failure| failure.used) {
             assign.push(("failure".to_owned(), Value::Null));
         }
         assign.extend(self.declared(frames::ROOT));
         self.assign("init", assign)
+    }
+
+    /// Assigns the functions' URLs, where they share variables of the environment.
+    fn urls(&self) -> Vec<(String, Value)> {
+        let maps = self.environment.url_maps.keys().enumerate();
+        maps.map(|(index, name)| {
+            let map = format!("json.decode(sys.get_env(\"{name}\"))");
+            let value = if index == 0 {
+                map
+            } else {
+                format!("map.merge({URLS}, {map})")
+            };
+            (URLS.to_owned(), expression(value))
+        })
+        .collect()
     }
 
     fn declared(&self, frame: Frame) -> Vec<(String, Value)> {
@@ -237,13 +335,19 @@ impl Writer<'_> {
             }
             Tree::Run(unit) => {
                 self.stop(unit.ix, branch, out);
+                let start = out.len();
                 self.run(unit, out);
+                self.mark(unit.ix, start, NodeKind::Plain, out);
             }
             Tree::Par { id, branches } => {
                 if let Some(first) = branches.first().and_then(|(_, tree)| first(tree)) {
                     self.stop(first, branch, out);
                 }
+                let start = out.len();
                 self.parallel_step(*id, branches, out);
+                if let Some(first) = first(tree) {
+                    self.mark(first, start, NodeKind::Plain, out);
+                }
             }
             Tree::If { guard, then } => {
                 let mut started = false;
@@ -260,8 +364,22 @@ impl Writer<'_> {
                 if let Some(branch) = branch {
                     *branch = true;
                 }
+                let start = out.len();
                 self.guarded(guard, inside, out);
+                self.mark(guard.step, start, NodeKind::Condition, out);
             }
+        }
+    }
+
+    /// Notes that the steps from `start` on are a node of the plan, which begins with that step.
+    fn mark(&self, ix: StepIx, start: usize, kind: NodeKind, out: &mut [Step]) {
+        let len = out.len().saturating_sub(start);
+        if let Some(first) = out.get_mut(start) {
+            first.node = Some(Node {
+                id: self.pipeline.step(ix).path.clone(),
+                len,
+                kind,
+            });
         }
     }
 
@@ -384,9 +502,10 @@ impl Writer<'_> {
             ("timeout", self.within(function.timeout)),
             ("input", function.input.clone()),
         ];
+        let run = self.calls.in_parts.then(|| ("run_id", expression("run_id")));
         Call {
             result: function.result.clone(),
-            ..Call::new(self.calls.policy(function.retry), args)
+            ..Call::new(self.calls.policy(function.retry), args.into_iter().chain(run))
         }
     }
 

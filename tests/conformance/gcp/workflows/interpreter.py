@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import http, limits
+from . import connectors, http, limits
 from .definition import (
     Assign,
     Call,
@@ -33,8 +34,17 @@ from .definition import (
 )
 from .errors import DeployError, Fault, WorkflowError, runtime_error, type_error, undocumented
 from .expressions import Access, Binary, Constant, Invocation, ListLiteral, Node, Unary, Variable
-from .library import FUNCTIONS, POLICIES, POLICY_BACKOFF, POLICY_RETRIES, PREDICATES
-from .scheduler import Blocking, Fork, Request, Result, Scheduler, Sleep, Task, Turn
+from .library import (
+    EXECUTIONS_RUN,
+    FUNCTIONS,
+    POLICIES,
+    POLICY_BACKOFF,
+    POLICY_RETRIES,
+    PREDICATES,
+    decode_json,
+    encode_json,
+)
+from .scheduler import Blocking, Bounded, Fork, Request, Result, Scheduler, Sleep, Task, Turn
 from .scopes import Memory, Scope
 from .values import (
     access,
@@ -98,16 +108,42 @@ class Outcome:
     entered: list[str] = field(default_factory=list)
     logs: list[Any] = field(default_factory=list)
     failed_in: str = ""
+    children: list[Child] = field(default_factory=list)
+
+
+@dataclass
+class Child:
+    """An execution that another one started."""
+
+    workflow: str
+    run_id: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A workflow that others may start."""
+
+    workflow: Workflow
+    environment: dict[str, str]
 
 
 class Execution:
     """One execution of a workflow."""
 
-    def __init__(self, workflow: Workflow, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        workflow: Workflow,
+        environment: dict[str, str] | None = None,
+        deployed: dict[str, Deployed] | None = None,
+        parent: Execution | None = None,
+    ) -> None:
+        """`deployed` are the workflows that it may start, by name; its children share its clock."""
         self.workflow = workflow
         self.environment = environment or {}
         _check_environment(self.environment)
-        self._scheduler = Scheduler()
+        self._deployed = deployed or {}
+        self._scheduler = parent._scheduler if parent else Scheduler()
         self._memory = Memory()
         self._outcome = Outcome()
         self._steps = 0
@@ -118,8 +154,8 @@ class Execution:
 
     def run(self, argument: Any = None) -> Outcome:
         """Runs `main`. Raises Fault where the definition leaves documented ground."""
-        if size(argument) > limits.ARGUMENT_BYTES:
-            raise Fault(f"arguments of more than {limits.ARGUMENT_BYTES} bytes")
+        if size(argument) > limits.VARIABLE_BYTES:
+            raise Fault(f"arguments of more than {limits.VARIABLE_BYTES} bytes")
         try:
             self._outcome.result = self._scheduler.run(self._main(argument))
         except WorkflowError as error:
@@ -428,11 +464,39 @@ class Execution:
                 raise undocumented("sys.sleep of a negative time")
             yield Sleep(seconds)
             return None
+        if function == EXECUTIONS_RUN:
+            return (yield from self._run_workflow(connectors.run_request(arguments)))
         if function == "sys.log":
             self._outcome.logs.append(arguments)
             return None
         request = http.prepare(function, arguments)
         return (yield Blocking(lambda: http.send(request)))
+
+    def _run_workflow(self, request: connectors.RunRequest) -> Task:
+        """Workflows docs, executions.run: starts an execution and waits for its end.
+
+        The result is decoded from its JSON. An execution that fails is an OperationError. One that
+        is late is not ended.
+        """
+        deployed = self._deployed.get(request.workflow)
+        if deployed is None:
+            raise connectors.not_found(request.workflow)
+        run_id = str(uuid.uuid4())
+        environment = {**deployed.environment, "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": run_id}
+        execution = Execution(deployed.workflow, environment, self._deployed, self)
+        self._outcome.children.append(Child(request.workflow, run_id, execution._outcome))
+        late = runtime_error("TimeoutError", f"no end in {request.timeout} s")
+        text = yield Bounded(execution._child(request.argument, run_id), request.timeout, late)
+        return decode_json(text)
+
+    def _child(self, argument: Any, run_id: str) -> Task:
+        try:
+            result = yield from self._main(argument)
+        except WorkflowError as error:
+            self._outcome.failed, self._outcome.error = True, error.value
+            raise connectors.operation_error(run_id, error.value) from None
+        self._outcome.result = result
+        return encode_json(result)
 
     # Values
 

@@ -409,6 +409,8 @@ def _upper(source: Any) -> str:
     return _text(source, "text.to_upper").upper()
 
 
+EXECUTIONS_RUN = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions.run"
+
 _REQUEST = ("headers", "query", "auth", "private_service_name", "ca_certificate")
 _WITH_BODY = Function(("url",), ("timeout", "body", *_REQUEST), blocking=True)
 
@@ -465,6 +467,10 @@ FUNCTIONS: dict[str, Function] = {
     "http.put": _WITH_BODY,
     "http.patch": _WITH_BODY,
     "http.delete": _WITH_BODY,
+    # Workflows docs, Connectors reference: workflowexecutions.
+    EXECUTIONS_RUN: Function(
+        ("workflow_id",), ("location", "project_id", "argument", "connector_params"), blocking=True
+    ),
     "http.request": Function(("method", "url"), ("timeout", "body", *_REQUEST), blocking=True),
 }
 

@@ -1,0 +1,64 @@
+"""The connectors of Google's own services that generated workflows call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import Fault, WorkflowError, runtime_error, type_error, value_error
+from .library import encode_json
+from .values import is_number, type_name
+
+_DEFAULT_SECONDS, _MOST_SECONDS = 1800, 31_536_000
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """`executions.run`: which workflow, with what, for how long."""
+
+    workflow: str
+    argument: Any
+    timeout: float
+
+
+def run_request(arguments: dict[str, Any]) -> RunRequest:
+    """Workflows docs, executions.run: the arguments, `argument` as JSON carries it."""
+    workflow = arguments["workflow_id"]
+    if not isinstance(workflow, str):
+        raise type_error(f"workflow_id is a string, not a {type_name(workflow)}")
+    argument = arguments.get("argument")
+    encode_json(argument)
+    return RunRequest(workflow, argument, _timeout(arguments.get("connector_params")))
+
+
+def _timeout(params: Any) -> float:
+    """Workflows docs, Invoke a connector call: 30 minutes unless told otherwise, a year at most."""
+    if params is None:
+        return _DEFAULT_SECONDS
+    if not isinstance(params, dict) or set(params) - {"timeout"}:
+        raise Fault(f"connector_params that this interpreter does not know: {params!r}")
+    seconds = params.get("timeout", _DEFAULT_SECONDS)
+    if not is_number(seconds):
+        raise type_error(f"timeout is a number, not a {type_name(seconds)}")
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise value_error(f"timeout out of range: {seconds}")
+    return float(seconds)
+
+
+def not_found(workflow: str) -> WorkflowError:
+    """A workflow that is not there, or that the caller may not start."""
+    return WorkflowError(
+        {
+            "message": f"workflow {workflow} was not found, or this account may not start it",
+            "tags": ["HttpError"],
+            "code": 404,
+            "headers": {},
+            "body": {"error": {"code": 404, "status": "NOT_FOUND"}},
+        }
+    )
+
+
+def operation_error(execution: str, error: Any) -> WorkflowError:
+    """Workflows docs, Understand connectors: what a failed long-running operation raises."""
+    operation = {"name": execution, "state": "FAILED", "error": {"payload": encode_json(error)}}
+    return runtime_error("OperationError", "the execution failed", operation=operation)
