@@ -12,6 +12,7 @@ mod parts;
 mod readme;
 mod routines;
 mod scopes;
+mod slices;
 mod steps;
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,8 @@ pub struct Splitter<'a> {
     reads: Counts,
     ids: Taken,
     parts: Vec<Part>,
+    /// The names of a part's own steps, which no other step has.
+    own: [String; 4],
 }
 
 /// What a workflow's text is, whatever else stands in it.
@@ -53,6 +55,7 @@ type Text<'t> = &'t dyn Fn(&Routine) -> Result<String, serde_saphyr::ser::Error>
 impl<'a> Splitter<'a> {
     /// For a pipeline of that name.
     pub fn new(pipeline: &'a str, variables: &'a mut Taken, steps: &'a mut Taken, urls: Vec<(String, Value)>) -> Self {
+        let own = ["init_part", "part", "part_failed", "part_outputs"].map(|name| steps.name(name));
         Self {
             pipeline,
             variables,
@@ -61,6 +64,7 @@ impl<'a> Splitter<'a> {
             reads: Counts::new(),
             ids: Taken::default(),
             parts: Vec::new(),
+            own,
         }
     }
 
@@ -261,17 +265,27 @@ impl<'a> Splitter<'a> {
 
     /// Moves steps into a part; gives how many stand in their place.
     fn outline(&mut self, list: &mut Vec<Step>, at: usize, len: usize, visible: &BTreeSet<String>) -> usize {
-        let moved: Vec<Step> = list.drain(at..at + len).collect();
+        let mut moved: Vec<Step> = list.drain(at..at + len).collect();
         let path = moved
             .first()
             .and_then(|step| step.node.as_ref())
             .map_or_else(String::new, |node| node.id.clone());
+        let slice = moved
+            .first()
+            .and_then(|step| step.node.as_ref())
+            .is_some_and(|node| node.kind == NodeKind::Slice);
         let last = moved.iter().rev().find_map(|step| step.node.as_ref());
         let comment = match last.map(|node| &node.id).filter(|last| **last != path) {
             Some(last) => format!("From `{path}` to `{last}`."),
+            None if slice => format!("Some of the items of `{path}`."),
             None => format!("Only `{path}`."),
         };
-        let id = self.ids.name(&identifier(&path));
+        if let Some(node) = moved.first_mut().and_then(|step| step.node.as_mut()) {
+            // It has moved.
+            node.kind = NodeKind::Plain;
+        }
+        let suffix = if slice { "_slice" } else { "" };
+        let id = self.ids.name(&format!("{}{suffix}", identifier(&path)));
         let name = resource(&[self.pipeline, "part", &id], SERVICE);
         let uses = scopes::uses(&moved);
         for (variable, count) in &uses.reads {
@@ -346,22 +360,29 @@ impl<'a> Splitter<'a> {
         count
     }
 
-    fn main(&mut self, comment: String, init: Vec<(String, Value)>, moved: Vec<Step>, gives: Value) -> Routine {
+    fn main(&self, comment: String, init: Vec<(String, Value)>, moved: Vec<Step>, gives: Value) -> Routine {
+        let [first, all, failed, outputs] = &self.own;
         let mut steps: Vec<Step> = init
             .chunks(ASSIGNMENTS)
-            .map(|chunk| Step::new(self.steps.name("init_part"), Action::Assign(chunk.to_vec())))
+            .enumerate()
+            .map(|(index, chunk)| {
+                let name = match index {
+                    0 => first.clone(),
+                    more => format!("{first}_{}", more + 1),
+                };
+                Step::new(name, Action::Assign(chunk.to_vec()))
+            })
             .collect();
-        let failed = Action::Return(json!({ "failure": expression("e") }));
-        let except = vec![Step::new(self.steps.name("part_failed"), failed)];
+        let failure = Action::Return(json!({ "failure": expression("e") }));
         steps.push(Step::new(
-            self.steps.name("part"),
+            all,
             Action::Try {
                 body: Body::Steps(moved),
                 retry: None,
-                except: Some(("e".to_owned(), except)),
+                except: Some(("e".to_owned(), vec![Step::new(failed, failure)])),
             },
         ));
-        steps.push(Step::new(self.steps.name("part_done"), Action::Return(gives)));
+        steps.push(Step::new(outputs, Action::Return(gives)));
         Routine {
             name: "main".to_owned(),
             comment,
