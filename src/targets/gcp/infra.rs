@@ -7,9 +7,10 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::family::{self, Family, Member, Service};
 use super::inputs::FINALIZED;
-use super::names::{Environment, SERVICE, Taken, resource};
-use super::workflow::PartText;
+use super::names::{SERVICE, Taken, resource};
+use super::workflow::{PartText, Workflows};
 use crate::expr::Template;
 use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, identifier, secret_variable};
 use crate::targets::package::{self, Package};
@@ -35,7 +36,8 @@ pub struct Terraform {
 type Resources = IndexMap<&'static str, Map<String, Value>>;
 
 /// The resources of a pipeline.
-pub fn terraform(pipeline: &Pipeline, environment: &Environment, parts: &[PartText]) -> Terraform {
+pub fn terraform(family: &Family<'_>, workflows: &[Workflows]) -> Terraform {
+    let pipeline = family.root;
     let mut document = Terraform {
         terraform: json!({
             "required_version": ">= 1.5",
@@ -49,12 +51,21 @@ pub fn terraform(pipeline: &Pipeline, environment: &Environment, parts: &[PartTe
         ..Terraform::default()
     };
     services(pipeline, &mut document);
-    accounts(pipeline, &mut document);
-    buckets(pipeline, &mut document);
-    secrets(pipeline, &mut document);
-    functions(pipeline, &mut document);
-    workflow(pipeline, environment, &mut document);
-    part_workflows(pipeline, parts, &mut document);
+    accounts(family, &mut document);
+    buckets(family, &mut document);
+    topics(pipeline, &mut document);
+    secrets(family, &mut document);
+    functions(family, &mut document);
+    for (member, workflows) in family.members.iter().zip(workflows) {
+        workflow(pipeline, member, &mut document);
+        part_workflows(member, &workflows.parts, &mut document);
+    }
+    if family.members.len() > 1 || workflows.iter().any(|workflows| !workflows.parts.is_empty()) {
+        project_role("workflow_workflows", "roles/workflows.invoker", WORKFLOW, &mut document);
+    }
+    if !pipeline.triggers.is_empty() {
+        project_role("trigger_workflows", "roles/workflows.invoker", TRIGGER, &mut document);
+    }
     object_triggers(pipeline, &mut document);
     schedules(pipeline, &mut document);
     outputs(pipeline, &mut document);
@@ -117,6 +128,9 @@ fn services(pipeline: &Pipeline, document: &mut Terraform) {
     if !pipeline.secrets.is_empty() {
         apis.push("secretmanager");
     }
+    if !pipeline.topics.is_empty() {
+        apis.push("pubsub");
+    }
     apis.sort_unstable();
     apis.dedup();
     let list: Vec<String> = apis.iter().map(|api| format!("\"{api}.googleapis.com\"")).collect();
@@ -131,9 +145,10 @@ fn services(pipeline: &Pipeline, document: &mut Terraform) {
     );
 }
 
-fn accounts(pipeline: &Pipeline, document: &mut Terraform) {
+fn accounts(family: &Family<'_>, document: &mut Terraform) {
+    let pipeline = family.root;
     let mut accounts = vec![("workflow", "runs the workflow")];
-    if !pipeline.functions().is_empty() {
+    if family.has_functions() {
         accounts.push(("functions", "runs the functions"));
     }
     if !pipeline.triggers.is_empty() {
@@ -152,14 +167,15 @@ fn accounts(pipeline: &Pipeline, document: &mut Terraform) {
     }
 }
 
-fn buckets(pipeline: &Pipeline, document: &mut Terraform) {
+fn buckets(family: &Family<'_>, document: &mut Terraform) {
+    let pipeline = family.root;
     for bucket in &pipeline.buckets {
         let id = identifier(&bucket.id);
         match bucket.existing.get("gcp") {
             Some(name) => document.data("google_storage_bucket", &id, json!({ "name": escaped(name) })),
             None => document.resource("google_storage_bucket", &id, new_bucket(pipeline, bucket)),
         }
-        if !pipeline.functions().is_empty() {
+        if family.has_functions() {
             document.resource(
                 "google_storage_bucket_iam_member",
                 format!("functions_{id}"),
@@ -200,7 +216,32 @@ fn bucket_address(bucket: &Bucket) -> String {
     format!("{prefix}google_storage_bucket.{}", identifier(&bucket.id))
 }
 
-fn secrets(pipeline: &Pipeline, document: &mut Terraform) {
+/// Topics, to which the workflows alone publish.
+fn topics(pipeline: &Pipeline, document: &mut Terraform) {
+    for topic in &pipeline.topics {
+        let id = identifier(&topic.id);
+        document.resource(
+            "google_pubsub_topic",
+            &id,
+            json!({
+                "name": family::topic(pipeline, &topic.id),
+                "depends_on": ["google_project_service.apis"],
+            }),
+        );
+        document.resource(
+            "google_pubsub_topic_iam_member",
+            format!("workflow_{id}"),
+            json!({
+                "topic": format!("${{google_pubsub_topic.{id}.name}}"),
+                "role": "roles/pubsub.publisher",
+                "member": WORKFLOW,
+            }),
+        );
+    }
+}
+
+fn secrets(family: &Family<'_>, document: &mut Terraform) {
+    let pipeline = family.root;
     for secret in &pipeline.secrets {
         let id = identifier(secret);
         document.resource(
@@ -212,7 +253,7 @@ fn secrets(pipeline: &Pipeline, document: &mut Terraform) {
                 "depends_on": ["google_project_service.apis"],
             }),
         );
-        if !pipeline.functions().is_empty() {
+        if family.has_functions() {
             document.resource(
                 "google_secret_manager_secret_iam_member",
                 format!("functions_{id}"),
@@ -226,9 +267,9 @@ fn secrets(pipeline: &Pipeline, document: &mut Terraform) {
     }
 }
 
-fn functions(pipeline: &Pipeline, document: &mut Terraform) {
-    let packages = package::packages(pipeline);
-    if packages.is_empty() {
+fn functions(family: &Family<'_>, document: &mut Terraform) {
+    let pipeline = family.root;
+    if !family.has_functions() {
         return;
     }
     let mut taken = Taken::new(pipeline.buckets.iter().map(|bucket| identifier(&bucket.id)));
@@ -246,8 +287,13 @@ fn functions(pipeline: &Pipeline, document: &mut Terraform) {
         }),
     );
     let mut keys = Taken::default();
-    for package in &packages {
-        let key = keys.name(&package_key(package));
+    let packages = family.members.iter().flat_map(|member| {
+        package::packages(member.pipeline)
+            .into_iter()
+            .map(move |package| (member, package))
+    });
+    for (member, package) in packages {
+        let key = keys.name(&package_key(&package));
         document.data(
             "archive_file",
             &key,
@@ -268,7 +314,7 @@ fn functions(pipeline: &Pipeline, document: &mut Terraform) {
             }),
         );
         for function in &package.functions {
-            one_function(pipeline, function, &code, &key, document);
+            one_function(member, function, &code, &key, document);
         }
     }
 }
@@ -286,8 +332,9 @@ fn package_key(package: &Package<'_>) -> String {
     }
 }
 
-fn one_function(pipeline: &Pipeline, function: &FunctionUse<'_>, bucket: &str, object: &str, document: &mut Terraform) {
-    let id = identifier(function.step);
+fn one_function(member: &Member<'_>, function: &FunctionUse<'_>, bucket: &str, object: &str, document: &mut Terraform) {
+    let pipeline = member.pipeline;
+    let Service { key: id, name } = member.service(function);
     let mut service = json!({
         "available_memory": format!("{}Mi", function.call.memory_mib),
         "timeout_seconds": function.call.timeout,
@@ -308,7 +355,7 @@ fn one_function(pipeline: &Pipeline, function: &FunctionUse<'_>, bucket: &str, o
         service["environment_variables"] = Value::Object(secrets);
     }
     let mut body = json!({
-        "name": resource(&[&pipeline.name, function.step], SERVICE),
+        "name": name,
         "location": "${var.region}",
     });
     if let Some(description) = function.description {
@@ -333,7 +380,7 @@ fn one_function(pipeline: &Pipeline, function: &FunctionUse<'_>, bucket: &str, o
             "location": format!("${{google_cloudfunctions2_function.{id}.location}}"),
             "service": format!("${{google_cloudfunctions2_function.{id}.name}}"),
             "role": "roles/run.invoker",
-            "member": "${google_service_account.workflow.member}",
+            "member": WORKFLOW,
         }),
     );
 }
@@ -343,12 +390,21 @@ pub fn runtime(name: &str) -> String {
     name.replace('.', "")
 }
 
-fn workflow(pipeline: &Pipeline, environment: &Environment, document: &mut Terraform) {
+/// Where the definition of a workflow stands among the artifacts.
+pub fn workflow_file(member: &Member<'_>) -> String {
+    format!("{}workflow.yaml", member.folder)
+}
+
+/// Where that of a part of it stands.
+pub fn part_file(member: &Member<'_>, part: &PartText) -> String {
+    format!("{}parts/{}.yaml", member.folder, part.id)
+}
+
+fn workflow(root: &Pipeline, member: &Member<'_>, document: &mut Terraform) {
+    let environment = &member.environment;
     let url = |step: &str| {
-        format!(
-            "${{google_cloudfunctions2_function.{}.service_config[0].uri}}",
-            identifier(step)
-        )
+        let key = member.services.get(step).map_or("", |service| &service.key);
+        format!("${{google_cloudfunctions2_function.{key}.service_config[0].uri}}")
     };
     let mut values: Map<String, Value> = environment
         .urls
@@ -362,62 +418,52 @@ fn workflow(pipeline: &Pipeline, environment: &Environment, document: &mut Terra
             .collect();
         values.insert(name.clone(), json!(format!("{{{}}}", urls.join(","))));
     }
-    for bucket in &pipeline.buckets {
+    for bucket in &root.buckets {
         if let Some(name) = environment.buckets.get(&bucket.id) {
             values.insert(name.clone(), json!(format!("${{{}.name}}", bucket_address(bucket))));
         }
     }
     let mut body = json!({
-        "name": pipeline.name,
+        "name": member.workflow,
         "region": "${var.region}",
     });
-    if let Some(description) = &pipeline.description {
+    if let Some(description) = &member.pipeline.description {
         body["description"] = json!(escaped(description));
     }
     body["service_account"] = json!("${google_service_account.workflow.id}");
-    body["source_contents"] = json!("${file(\"${path.module}/workflow.yaml\")}");
+    body["source_contents"] = json!(format!("${{file(\"${{path.module}}/{}\")}}", workflow_file(member)));
     if !values.is_empty() {
         body["user_env_vars"] = Value::Object(values);
     }
     body["deletion_protection"] = json!(false);
     body["depends_on"] = json!(["google_project_service.apis"]);
-    document.resource("google_workflows_workflow", "pipeline", body);
-    if !pipeline.triggers.is_empty() {
-        project_role("trigger_workflows", "roles/workflows.invoker", TRIGGER, document);
-    }
+    document.resource("google_workflows_workflow", &member.key, body);
 }
 
-/// Where the definition of a part stands among the artifacts.
-pub fn part_file(part: &PartText) -> String {
-    format!("parts/{}.yaml", part.id)
-}
-
-/// The workflows that the pipeline's own runs parts of itself in.
-fn part_workflows(pipeline: &Pipeline, parts: &[PartText], document: &mut Terraform) {
-    let Some(whole) = document
-        .resource
-        .get("google_workflows_workflow")
-        .and_then(|workflows| workflows.get("pipeline"))
-        .cloned()
-    else {
+/// The workflows in which a pipeline runs parts of itself.
+fn part_workflows(member: &Member<'_>, parts: &[PartText], document: &mut Terraform) {
+    let workflows = document.resource.get("google_workflows_workflow");
+    let Some(whole) = workflows.and_then(|workflows| workflows.get(&member.key)).cloned() else {
         return;
     };
     for part in parts {
         let mut body = whole.clone();
         body["name"] = json!(part.name);
-        body["description"] = json!(format!("A part of {}.", pipeline.name));
-        body["source_contents"] = json!(format!("${{file(\"${{path.module}}/{}\")}}", part_file(part)));
+        body["description"] = json!(format!("A part of {}.", member.pipeline.name));
+        body["source_contents"] = json!(format!("${{file(\"${{path.module}}/{}\")}}", part_file(member, part)));
         if let Some(values) = body.get_mut("user_env_vars").and_then(Value::as_object_mut) {
             values.retain(|name, _| part.text.contains(&format!("sys.get_env(\"{name}\")")));
         }
-        document.resource("google_workflows_workflow", format!("part_{}", part.id), body);
-    }
-    if !parts.is_empty() {
-        let account = "${google_service_account.workflow.member}";
-        project_role("workflow_workflows", "roles/workflows.invoker", account, document);
+        let key = if member.folder.is_empty() {
+            format!("part_{}", part.id)
+        } else {
+            format!("{}_part_{}", member.key, part.id)
+        };
+        document.resource("google_workflows_workflow", key, body);
     }
 }
 
+const WORKFLOW: &str = "${google_service_account.workflow.member}";
 const TRIGGER: &str = "${google_service_account.trigger.member}";
 
 fn project_role(name: &str, role: &str, member: &str, document: &mut Terraform) {

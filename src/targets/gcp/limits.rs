@@ -10,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::functions::ENTRY;
+use super::names::Environment;
 use crate::diagnostics::Problems;
 use crate::model::{FunctionUse, Kind, ON_FAILURE, Pipeline, Wait};
 use crate::syntax::span::Span;
@@ -201,9 +202,14 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     }
     let most = QUOTAS.workflow.execution_seconds;
     for step in &pipeline.steps {
-        if let Kind::Wait(Wait::Duration(seconds)) = step.kind
-            && seconds > most
-        {
+        let seconds = match &step.kind {
+            Kind::Wait(Wait::Duration(seconds)) => *seconds,
+            Kind::Approval(_) => step.attempt_timeout(),
+            Kind::Function(_) | Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Pipeline(_) | Kind::Group(_) => {
+                0
+            }
+        };
+        if seconds > most {
             problems.push(GcpProblem::Wait {
                 step: step.id.clone(),
                 seconds,
@@ -211,11 +217,6 @@ pub fn check(pipeline: &Pipeline) -> Problems {
                 span: step.span,
             });
         }
-    }
-    let most = QUOTAS.workflow.environment_variables;
-    let found = super::names::environment(pipeline).count();
-    if found > most {
-        problems.push(GcpProblem::Environment { found, most });
     }
     problems
 }
@@ -272,6 +273,15 @@ pub fn check_sources(pipeline: &Pipeline, sources: &Sources, problems: &mut Prob
                 });
             }
         }
+    }
+}
+
+/// What the names of buckets and functions show.
+pub fn check_environment(environment: &Environment, problems: &mut Problems) {
+    let most = QUOTAS.workflow.environment_variables;
+    let found = environment.count();
+    if found > most {
+        problems.push(GcpProblem::Environment { found, most });
     }
 }
 

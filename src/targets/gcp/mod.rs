@@ -1,6 +1,7 @@
 //! Google Cloud: a Workflows definition, Cloud Run functions, Terraform JSON.
 
 mod calls;
+mod family;
 mod frames;
 mod functions;
 mod helpers;
@@ -22,6 +23,7 @@ use super::{Artifacts, Sources};
 use crate::diagnostics::Problems;
 use crate::model::Pipeline;
 use crate::plan::Plan;
+use family::Family;
 
 /// Quotas that the pipeline alone shows.
 pub fn check(pipeline: &Pipeline) -> Problems {
@@ -36,31 +38,42 @@ pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Ar
 /// The artifacts, with workflows of no more than `limit` bytes where that can be done.
 fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, limit: usize) -> Result<Artifacts, Problems> {
     let mut problems = Problems::new();
-    let environment = names::environment(pipeline);
+    let family = Family::new(pipeline, plan);
     let unwritable = |detail: String| {
         let mut problems = Problems::new();
         problems.push(limits::GcpProblem::Unwritable { detail });
         problems
     };
-    let workflows =
-        workflow::workflows(pipeline, plan, &environment, limit).map_err(|error| unwritable(error.to_string()))?;
-    limits::check_sources(pipeline, sources, &mut problems);
-    let texts = workflows.parts.iter().map(|part| &part.text).chain([&workflows.text]);
-    limits::check_workflow(texts.map(String::len).max().unwrap_or(0), &mut problems);
+    let mut workflows = Vec::new();
+    for member in &family.members {
+        let written = workflow::workflows(&family, member, limit).map_err(|error| unwritable(error.to_string()))?;
+        limits::check_sources(member.pipeline, sources, &mut problems);
+        let texts = written.parts.iter().map(|part| &part.text).chain([&written.text]);
+        limits::check_environment(&member.environment, &mut problems);
+        limits::check_workflow(texts.map(String::len).max().unwrap_or(0), &mut problems);
+        workflows.push(written);
+    }
     if problems.has_errors() {
         return Err(problems);
     }
     let mut artifacts = Artifacts::default();
-    artifacts.text("workflow.yaml", workflows.text.as_str());
-    artifacts.json(
-        "main.tf.json",
-        &infra::terraform(pipeline, &environment, &workflows.parts),
-    );
-    for part in workflows.parts {
-        artifacts.text(infra::part_file(&part), part.text);
+    if let Some(root) = workflows.first() {
+        artifacts.text("workflow.yaml", root.text.as_str());
     }
-    let written = functions::functions(pipeline, sources, &mut artifacts)
-        .and_then(|()| readme::text(pipeline).map(|text| artifacts.text("README.md", text)));
-    written.map_err(|error| unwritable(error.to_string()))?;
+    artifacts.json("main.tf.json", &infra::terraform(&family, &workflows));
+    for (member, workflows) in family.members.iter().zip(&workflows) {
+        if !member.folder.is_empty() {
+            artifacts.text(infra::workflow_file(member), workflows.text.as_str());
+        }
+        for part in &workflows.parts {
+            artifacts.text(infra::part_file(member, part), part.text.as_str());
+        }
+    }
+    for member in &family.members {
+        functions::functions(member.pipeline, sources, &mut artifacts)
+            .map_err(|error| unwritable(error.to_string()))?;
+    }
+    let readme = readme::text(&family, &workflows).map_err(|error| unwritable(error.to_string()))?;
+    artifacts.text("README.md", readme);
     Ok(artifacts)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 
+use super::family::Service;
 use super::helpers;
 use crate::expr::Local;
 use crate::model::{Kind, ON_FAILURE, Pipeline, TriggerKind, identifier};
@@ -260,23 +261,22 @@ const VARIABLE: usize = 4096;
 const URL: usize = 72;
 
 /// Lays out the environment.
-pub fn environment(pipeline: &Pipeline) -> Environment {
+pub fn environment(pipeline: &Pipeline, services: &IndexMap<String, Service>) -> Environment {
     let mut taken = Taken::default();
     let mut environment = Environment::default();
     for bucket in used_buckets(pipeline) {
         let name = taken.name(&variable(bucket, "BUCKET"));
         environment.buckets.insert(bucket.to_owned(), name);
     }
-    let steps: Vec<&str> = pipeline.functions().iter().map(|function| function.step).collect();
-    if steps.len() + environment.buckets.len() <= ENVIRONMENT {
-        for step in steps {
+    if services.len() + environment.buckets.len() <= ENVIRONMENT {
+        for step in services.keys() {
             let name = taken.name(&variable(step, "URL"));
             environment.urls.insert(step.to_owned(), name);
         }
     } else {
         let mut room = 0;
-        for step in steps {
-            let size = step.len() + resource(&[&pipeline.name, step], SERVICE).len() + URL;
+        for (step, service) in services {
+            let size = step.len() + service.name.len() + URL;
             if room < size {
                 environment.url_maps.insert(taken.name("FUNCTION_URLS"), Vec::new());
                 room = VARIABLE - 2;

@@ -392,7 +392,8 @@ fn writes_small_workflows() {
     let text = std::fs::read_to_string(&file).unwrap();
     let mut problems = Problems::new();
     let document = syntax::read(&text, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
-    let pipeline = check::check(&document, &text, &AllThere, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
+    let pipeline = check::check(&document, &check::Input::new(&text, &AllThere), &mut problems)
+        .unwrap_or_else(|| panic!("{problems:?}"));
     let mut sources = Sources::default();
     for function in pipeline.functions() {
         let folder = file.parent().unwrap().join(&function.call.source);

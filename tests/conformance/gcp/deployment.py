@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,24 +24,32 @@ class ArtifactsError(Exception):
 
 @dataclass(frozen=True)
 class OtherWorkflow:
-    """A workflow beside the pipeline's own. A part of it (`part` tells) runs steps of its own."""
+    """A workflow beside the pipeline's own.
+
+    A part runs steps of another workflow; anything else is a pipeline: `child` is its name.
+    """
 
     name: str
     source: str
     environment: dict[str, str]
     part: bool
+    child: str | None
     startable: bool
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What main.tf.json declares, as far as an execution depends on it."""
+    """What main.tf.json declares, as far as an execution depends on it.
+
+    `topics` are those to which the workflows may publish.
+    """
 
     workflow_name: str
     source: str
     environment: dict[str, str]
     region: str
     others: list[OtherWorkflow]
+    topics: set[str]
     functions: list[FunctionSpec]
     bucket_names: dict[str, str]
 
@@ -109,11 +118,13 @@ def _read(module: Module, pipeline: Path, buckets: list[str]) -> Deployment:
                 module.value(workflow["source_contents"]),
                 _environment(module, workflow),
                 name.startswith("part_"),
+                _child(workflow),
                 _account(pipeline_workflow) in accounts,
             )
             for name, workflow in workflows.items()
             if name != key
         ],
+        _topics(module, _account(pipeline_workflow)),
         [
             _function(module, name, body)
             for name, body in module.resources("google_cloudfunctions2_function").items()
@@ -131,6 +142,23 @@ def _account(workflow: dict[str, Any]) -> str:
     """The name of the service account's resource that a workflow runs as."""
     _, name = _referenced(workflow.get("service_account"), "service_account of a workflow")
     return name
+
+
+def _child(workflow: dict[str, Any]) -> str | None:
+    """The name of the pipeline in whose folder the definition stands."""
+    found = re.search(r"/children/([^/]+)/workflow\.yaml", str(workflow["source_contents"]))
+    return found[1] if found else None
+
+
+def _topics(module: Module, account: str) -> set[str]:
+    topics = module.resources("google_pubsub_topic")
+    granted = set()
+    for body in module.resources("google_pubsub_topic_iam_member").values():
+        _, topic = _referenced(body["topic"], "topic of google_pubsub_topic_iam_member")
+        _, member = _referenced(body["member"], "member of google_pubsub_topic_iam_member")
+        if body.get("role") == "roles/pubsub.publisher" and member == account:
+            granted.add(module.value(topics[topic]["name"]))
+    return granted
 
 
 def _invokers(module: Module) -> set[str]:

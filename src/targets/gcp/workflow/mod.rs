@@ -1,15 +1,17 @@
 //! `workflow.yaml`: the plan as Workflows steps, named after the pipeline's.
 
+mod others;
 mod units;
 
 use serde_json::{Map, Value, json};
 
 use crate::expr::ast::RunField;
-use crate::expr::workflows::{Library, Names, Printer, field_path};
+use crate::expr::workflows::{Library, Names, Printer, field_path, quote};
 use crate::expr::{Expr, ExprKind, Template};
-use crate::model::{Handler, Join, ON_FAILURE, Pipeline, Retry, StepIx, identifier};
-use crate::plan::{Guard, Plan};
+use crate::model::{Handler, Join, Kind, ON_FAILURE, Pipeline, Retry, StepIx, identifier};
+use crate::plan::Guard;
 use crate::targets::gcp::calls::{self, Calls, Of};
+use crate::targets::gcp::family::{self, Family, Member};
 use crate::targets::gcp::frames::{self, First, Frame, Layout, Tree, Unit};
 use crate::targets::gcp::names::{self, Environment, Taken, Variables, step_name};
 use crate::targets::gcp::parts::{Splitter, URLS};
@@ -58,9 +60,8 @@ enum Form {
 
 /// The workflows of a pipeline, none larger than `limit` where that can be done.
 pub fn workflows(
-    pipeline: &Pipeline,
-    plan: &Plan,
-    environment: &Environment,
+    family: &Family<'_>,
+    member: &Member<'_>,
     limit: usize,
 ) -> Result<Workflows, serde_saphyr::ser::Error> {
     let fits = |workflows: &Workflows| {
@@ -68,21 +69,26 @@ pub fn workflows(
         texts.chain([&workflows.text]).all(|text| text.len() <= limit)
     };
     for form in [Form::Plain, Form::Compact] {
-        let written = written(pipeline, plan, environment, form, limit)?;
+        let written = written(family, member, form, limit)?;
         if fits(&written) && (form == Form::Plain || written.parts.is_empty()) {
             return Ok(written);
         }
     }
-    written(pipeline, plan, environment, Form::Parts, limit)
+    written(family, member, Form::Parts, limit)
 }
 
 fn written(
-    pipeline: &Pipeline,
-    plan: &Plan,
-    environment: &Environment,
+    family: &Family<'_>,
+    member: &Member<'_>,
     form: Form,
     limit: usize,
 ) -> Result<Workflows, serde_saphyr::ser::Error> {
+    let Member {
+        pipeline,
+        plan,
+        environment,
+        ..
+    } = member;
     let variables = names::variables(pipeline, plan);
     let (tree, layout) = frames::layout(pipeline, plan, &variables);
     let names = Names {
@@ -96,12 +102,19 @@ fn written(
             .iter()
             .map(|(bucket, name)| (bucket.clone(), format!("sys.get_env(\"{name}\")")))
             .collect(),
-        topics: indexmap::IndexMap::new(),
+        topics: family
+            .root
+            .topics
+            .iter()
+            .map(|topic| (topic.id.clone(), quote(&family::topic(family.root, &topic.id))))
+            .collect(),
         taken: variables.taken.all().clone(),
     };
     let ids = pipeline.steps.iter().map(|step| step_name(&step.path));
     let mut writer = Writer {
+        family,
         pipeline,
+        child: !member.folder.is_empty(),
         names: &names,
         layout: &layout,
         environment,
@@ -116,7 +129,7 @@ fn written(
         compact: form != Form::Plain,
     };
     let mut main = writer.main(&tree);
-    let mut routines: Vec<Routine> = inputs::trigger_routine(pipeline, &names, &mut writer.library)
+    let mut routines: Vec<Routine> = inputs::trigger_routine(pipeline, environment, &names, &mut writer.library)
         .into_iter()
         .collect();
     routines.extend(inputs::type_routines(pipeline, &mut writer.library));
@@ -128,7 +141,7 @@ fn written(
         .collect::<Result<_, _>>()?;
     let text = |main: &Routine| to_yaml(main).map(|main| with_called(main, &shared));
     let urls = writer.urls();
-    let splitter = Splitter::new(&pipeline.name, &mut writer.variables.taken, &mut writer.steps, urls);
+    let splitter = Splitter::new(&member.workflow, &mut writer.variables.taken, &mut writer.steps, urls);
     let parts = match form {
         Form::Plain | Form::Compact => splitter.nest(&mut main),
         Form::Parts => splitter.fit(&mut main, limit, &text)?,
@@ -207,7 +220,10 @@ impl Failure {
 }
 
 struct Writer<'a> {
+    family: &'a Family<'a>,
     pipeline: &'a Pipeline,
+    /// True where another pipeline runs it: it gives its failure as a value.
+    child: bool,
     names: &'a Names,
     layout: &'a Layout,
     environment: &'a Environment,
@@ -234,16 +250,21 @@ impl Writer<'_> {
         self.tree(tree, None, &mut body);
         self.outputs(&mut body);
         let mut steps = self.init();
-        steps.extend(inputs::trigger_steps(self.pipeline, &mut self.steps));
+        if !self.child {
+            steps.extend(inputs::trigger_steps(self.pipeline, &mut self.steps));
+        }
         steps.extend(inputs::default_steps(
             self.pipeline,
             self.names,
             &mut self.library,
             &mut self.steps,
         ));
-        match &self.pipeline.on_failure {
-            Some(handler) => {
-                let except = self.on_failure(handler);
+        let except = match &self.pipeline.on_failure {
+            Some(handler) => Some(self.on_failure(handler)),
+            None => self.child.then(|| vec![self.end_failed()]),
+        };
+        match except {
+            Some(except) => {
                 steps.push(Step::new(
                     self.steps.name("pipeline"),
                     Action::Try {
@@ -265,6 +286,12 @@ impl Writer<'_> {
 
     fn title(&self) -> String {
         let written = "Written by mlpipe from pipeline.yaml.";
+        if self.child {
+            return format!(
+                "{} as a step of {}.\n{written}",
+                self.pipeline.name, self.family.root.name
+            );
+        }
         match &self.pipeline.description {
             Some(text) => format!("{}\n{written}", one_line(text)),
             None => written.to_owned(),
@@ -274,7 +301,11 @@ impl Writer<'_> {
     /// Declares what steps of conditions and branches assign.
     fn init(&mut self) -> Vec<Step> {
         let mut assign = Vec::new();
-        if !self.pipeline.functions().is_empty() || reads_run(self.pipeline, RunField::Id) {
+        let asks = |step: &crate::model::Step| matches!(step.kind, Kind::Approval(_));
+        if !self.pipeline.functions().is_empty()
+            || self.pipeline.steps.iter().any(asks)
+            || reads_run(self.pipeline, RunField::Id)
+        {
             let id = expression("sys.get_env(\"GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID\")");
             assign.push(("run_id".to_owned(), id));
         }
@@ -690,7 +721,8 @@ impl Writer<'_> {
         let pipeline = self.pipeline;
         let values = self.output_values(&pipeline.root.outputs, "");
         if pipeline.root.outputs.iter().all(|(_, template)| template.is_safe()) {
-            out.push(Step::new(self.steps.name("outputs"), Action::Return(values)));
+            let given = self.given(values);
+            out.push(Step::new(self.steps.name("outputs"), given));
             return;
         }
         let variable = self.variables.taken.name("outputs");
@@ -698,7 +730,8 @@ impl Writer<'_> {
         let assign = Action::Assign(vec![(variable.clone(), values)]);
         let evaluate = self.attempt("outputs", "outputs", Body::Steps(vec![Step::new(name, assign)]));
         out.push(Step::new(self.steps.name("outputs"), evaluate));
-        out.push(Step::new(self.steps.name("done"), Action::Return(expression(variable))));
+        let given = self.given(expression(variable));
+        out.push(Step::new(self.steps.name("done"), given));
     }
 
     /// The outputs of a block as a map; `prefix` names the routines that they may need.
@@ -744,8 +777,28 @@ impl Writer<'_> {
                 };
             }
         }
-        steps.push(Step::new(self.steps.name("fail"), Action::Raise(expression("error"))));
+        steps.push(self.end_failed());
         steps
+    }
+
+    /// Ends the execution with `error`.
+    fn end_failed(&mut self) -> Step {
+        let error = expression("error");
+        let action = if self.child {
+            Action::Return(json!({ "failure": error }))
+        } else {
+            Action::Raise(error)
+        };
+        Step::new(self.steps.name("fail"), action)
+    }
+
+    /// What the execution gives.
+    fn given(&self, outputs: Value) -> Action {
+        Action::Return(if self.child {
+            json!({ "outputs": outputs })
+        } else {
+            outputs
+        })
     }
 
     fn printer(&mut self) -> Printer<'_> {

@@ -318,13 +318,18 @@ impl Writer<'_> {
     }
 
     /// Fails where a value is larger than a step's output may be.
-    fn fit(&mut self, path: &str, variable: &str, out: &mut Vec<Step>) {
+    pub(super) fn fit(&mut self, path: &str, variable: &str, out: &mut Vec<Step>) {
+        self.fit_as(path, variable, "output", out);
+    }
+
+    /// Fails where a value is larger than a step's `what` may be.
+    pub(super) fn fit_as(&mut self, path: &str, variable: &str, what: &str, out: &mut Vec<Step>) {
         self.library.helpers.insert("check_size");
         let args = [("x", expression(variable))];
         let name = identifier(path);
         // What is too large to be measured is too large.
         let raise = Action::Raise(json!({
-            "name": "PayloadTooLarge", "message": "output is larger than 256 KiB", "step": path,
+            "name": "PayloadTooLarge", "message": format!("{what} is larger than 256 KiB"), "step": path,
         }));
         let too_large = Step::new(self.steps.name(&format!("{name}_too_large")), raise);
         let measure = Action::Try {
@@ -529,13 +534,17 @@ impl Writer<'_> {
             self.function(function, out);
             return;
         }
+        let params = match &step.kind {
+            Kind::Pipeline(call) => Some(self.params(&step.path, call, out)),
+            _ => None,
+        };
         let Some(retry) = self.calls.retry(&step.retry, Of::Step) else {
-            self.once(ix, block, result, out);
+            self.once(ix, block, params.as_deref(), result, out);
             return;
         };
         let mut body = Vec::new();
         let again = std::mem::replace(&mut self.again, true);
-        self.once(ix, block, result, &mut body);
+        self.once(ix, block, params.as_deref(), result, &mut body);
         self.again = again;
         let id = identifier(&step.path);
         out.push(Step::new(
@@ -549,7 +558,14 @@ impl Writer<'_> {
     }
 
     /// One attempt of what is no function.
-    fn once(&mut self, ix: StepIx, block: Option<&Tree>, result: Option<&str>, out: &mut Vec<Step>) {
+    fn once(
+        &mut self,
+        ix: StepIx,
+        block: Option<&Tree>,
+        params: Option<&str>,
+        result: Option<&str>,
+        out: &mut Vec<Step>,
+    ) {
         let step = self.pipeline.step(ix);
         let path = step.path.as_str();
         let name = step_name(path);
@@ -557,7 +573,8 @@ impl Writer<'_> {
         match &step.kind {
             // `attempts` calls these.
             Kind::Function(_) => {}
-            Kind::Approval(_) | Kind::Pipeline(_) => {}
+            Kind::Approval(approval) => self.approval(step, approval, result, out),
+            Kind::Pipeline(call) => self.child(step, call, params.unwrap_or("null"), result, out),
             Kind::Wait(Wait::Duration(seconds)) => {
                 let bound = step.timeout.unwrap_or(u64::MAX);
                 self.sleep(&name, (*seconds).min(bound), out);

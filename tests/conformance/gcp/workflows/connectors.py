@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +47,32 @@ def _timeout(params: Any) -> float:
     return float(seconds)
 
 
-def not_found(workflow: str) -> WorkflowError:
-    """A workflow that is not there, or that the caller may not start."""
+def published(arguments: dict[str, Any], project: str) -> tuple[str, list[Any]]:
+    """Workflows docs, topics.publish: the topic's id, and the data of the messages."""
+    topic = arguments["topic"]
+    prefix = f"projects/{project}/topics/"
+    if not isinstance(topic, str) or not topic.startswith(prefix):
+        raise value_error(f"not the name of a topic: {topic!r}")
+    body = arguments.get("body")
+    match body:
+        case {"messages": [_, *_] as messages} if set(body) == {"messages"}:
+            return topic.removeprefix(prefix), [_data(message) for message in messages]
+    raise value_error(f"not what publish takes: {body!r}")
+
+
+def _data(message: Any) -> Any:
+    """Pub/Sub docs, PubsubMessage: `data` is base64; here it is JSON."""
+    try:
+        return json.loads(base64.b64decode(message["data"], validate=True))
+    except (KeyError, TypeError, ValueError) as error:
+        raise value_error(f"not a message: {message!r}: {error}") from None
+
+
+def not_found(what: str) -> WorkflowError:
+    """A workflow or topic that is not there, or that the caller may not use."""
     return WorkflowError(
         {
-            "message": f"workflow {workflow} was not found, or this account may not start it",
+            "message": f"{what} was not found, or this account may not use it",
             "tags": ["HttpError"],
             "code": 404,
             "headers": {},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,15 @@ from .definition import (
     Try,
     Workflow,
 )
-from .errors import DeployError, Fault, WorkflowError, runtime_error, type_error, undocumented
+from .errors import (
+    DeployError,
+    Fault,
+    WorkflowError,
+    runtime_error,
+    type_error,
+    undocumented,
+    value_error,
+)
 from .expressions import Access, Binary, Constant, Invocation, ListLiteral, Node, Unary, Variable
 from .library import (
     EXECUTIONS_RUN,
@@ -41,10 +49,11 @@ from .library import (
     POLICY_BACKOFF,
     POLICY_RETRIES,
     PREDICATES,
+    PUBLISH,
     decode_json,
     encode_json,
 )
-from .scheduler import Blocking, Bounded, Fork, Request, Result, Scheduler, Sleep, Task, Turn
+from .scheduler import Blocking, Bounded, Fork, Never, Request, Result, Scheduler, Sleep, Task, Turn
 from .scopes import Memory, Scope
 from .values import (
     access,
@@ -128,6 +137,21 @@ class Deployed:
     environment: dict[str, str]
 
 
+@dataclass
+class World:
+    """What an execution finds round it, and what it leaves there.
+
+    `workflows` are those that it may start, by name, `topics` those that it may publish to, by id.
+    `answer` gives the body with which a message is answered that holds the URL of a callback, or
+    None where nobody answers.
+    """
+
+    workflows: dict[str, Deployed] = field(default_factory=dict)
+    topics: set[str] = field(default_factory=set)
+    answer: Callable[[Any], Any] = lambda message: None
+    messages: list[Any] = field(default_factory=list)
+
+
 class Execution:
     """One execution of a workflow."""
 
@@ -135,14 +159,14 @@ class Execution:
         self,
         workflow: Workflow,
         environment: dict[str, str] | None = None,
-        deployed: dict[str, Deployed] | None = None,
+        world: World | None = None,
         parent: Execution | None = None,
     ) -> None:
-        """`deployed` are the workflows that it may start, by name; its children share its clock."""
+        """The executions that it starts share its clock."""
         self.workflow = workflow
         self.environment = environment or {}
         _check_environment(self.environment)
-        self._deployed = deployed or {}
+        self._world = world or World()
         self._scheduler = parent._scheduler if parent else Scheduler()
         self._memory = Memory()
         self._outcome = Outcome()
@@ -466,6 +490,12 @@ class Execution:
             return None
         if function == EXECUTIONS_RUN:
             return (yield from self._run_workflow(connectors.run_request(arguments)))
+        if function == PUBLISH:
+            return self._publish(arguments)
+        if function == "events.create_callback_endpoint":
+            return self._callback(arguments["http_callback_method"])
+        if function == "events.await_callback":
+            return (yield from self._await_callback(arguments))
         if function == "sys.log":
             self._outcome.logs.append(arguments)
             return None
@@ -478,12 +508,12 @@ class Execution:
         The result is decoded from its JSON. An execution that fails is an OperationError. One that
         is late is not ended.
         """
-        deployed = self._deployed.get(request.workflow)
+        deployed = self._world.workflows.get(request.workflow)
         if deployed is None:
-            raise connectors.not_found(request.workflow)
+            raise connectors.not_found(f"the workflow {request.workflow}")
         run_id = str(uuid.uuid4())
         environment = {**deployed.environment, "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": run_id}
-        execution = Execution(deployed.workflow, environment, self._deployed, self)
+        execution = Execution(deployed.workflow, environment, self._world, self)
         self._outcome.children.append(Child(request.workflow, run_id, execution._outcome))
         late = runtime_error("TimeoutError", f"no end in {request.timeout} s")
         text = yield Bounded(execution._child(request.argument, run_id), request.timeout, late)
@@ -497,6 +527,37 @@ class Execution:
             raise connectors.operation_error(run_id, error.value) from None
         self._outcome.result = result
         return encode_json(result)
+
+    def _publish(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        project = self.environment.get("GOOGLE_CLOUD_PROJECT_ID", "")
+        topic, messages = connectors.published(arguments, project)
+        if topic not in self._world.topics:
+            raise connectors.not_found(f"the topic {topic}")
+        self._world.messages += messages
+        return {"messageIds": [str(uuid.uuid4().int % 10**16) for _ in messages]}
+
+    def _callback(self, method: Any) -> dict[str, Any]:
+        if method not in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
+            raise value_error(f"no HTTP method {method!r}")
+        host = "https://workflowexecutions.googleapis.com/v1"
+        return {"url": f"{host}/projects/test/callbacks/{method}/{uuid.uuid4()}"}
+
+    def _await_callback(self, arguments: dict[str, Any]) -> Task:
+        """Workflows docs, events.await_callback: the request that came, or a TimeoutError.
+
+        The answer comes at once where the URL went out in a message, and that is answered.
+        """
+        url, seconds = arguments["callback"]["url"], arguments.get("timeout", 43_200.0)
+        if not is_number(seconds) or seconds <= 0:
+            raise value_error(f"await_callback: a timeout of {seconds!r}")
+        texts = [message for message in self._world.messages if url in encode_json(message)]
+        body = self._world.answer(texts[-1]) if texts else None
+        if body is None:
+            late = runtime_error("TimeoutError", f"no callback in {seconds} s")
+            return (yield Bounded(_never(), float(seconds), late))
+        yield Turn()
+        request = {"body": body, "headers": {}, "method": "POST", "query": {}, "url": url}
+        return {"http_request": request, "received_time": self.now(), "type": "HTTP"}
 
     # Values
 
@@ -571,6 +632,11 @@ class Execution:
             case "<" | "<=" | ">" | ">=":
                 return compare(node.operator, left, right)
         return arithmetic(node.operator, left, right)
+
+
+def _never() -> Task:
+    """Waits without an end."""
+    yield Never()
 
 
 def _check_environment(environment: dict[str, str]) -> None:

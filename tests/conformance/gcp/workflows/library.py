@@ -409,6 +409,7 @@ def _upper(source: Any) -> str:
     return _text(source, "text.to_upper").upper()
 
 
+PUBLISH = "googleapis.pubsub.v1.projects.topics.publish"
 EXECUTIONS_RUN = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions.run"
 
 _REQUEST = ("headers", "query", "auth", "private_service_name", "ca_certificate")
@@ -471,10 +472,14 @@ FUNCTIONS: dict[str, Function] = {
     EXECUTIONS_RUN: Function(
         ("workflow_id",), ("location", "project_id", "argument", "connector_params"), blocking=True
     ),
+    PUBLISH: Function(("topic",), ("body", "connector_params"), blocking=True),
+    # Workflows docs, Wait using callbacks.
+    "events.create_callback_endpoint": Function(("http_callback_method",), blocking=True),
+    "events.await_callback": Function(("callback",), ("timeout",), blocking=True),
     "http.request": Function(("method", "url"), ("timeout", "body", *_REQUEST), blocking=True),
 }
 
-MODULES = {name.partition(".")[0] for name in FUNCTIONS} | {"retry", "events"}
+MODULES = {name.partition(".")[0] for name in FUNCTIONS} | {"retry"}
 
 
 def retry_default_predicate(error: Any) -> bool:

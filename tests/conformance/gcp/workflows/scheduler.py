@@ -25,6 +25,11 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Never:
+    """Wait for nothing."""
+
+
+@dataclass(frozen=True)
 class Sleep:
     """Wait for the virtual clock."""
 
@@ -66,7 +71,7 @@ class Result:
     error: WorkflowError | None = None
 
 
-Request = Turn | Sleep | Blocking | Fork | Bounded
+Request = Turn | Never | Sleep | Blocking | Fork | Bounded
 Task = Generator[Request, Any, Any]
 _Resume = Callable[[Result], None]
 
@@ -138,6 +143,8 @@ class Scheduler:
         match request:
             case Turn():
                 self._ready.append(lambda: resume(Result()))
+            case Never():
+                pass
             case Sleep(seconds):
                 self.waits.append(seconds)
                 self._at(seconds, lambda: resume(Result()))
