@@ -1,13 +1,12 @@
 //! What a step has others do: a person who approves, another pipeline.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Writer;
-use crate::expr::workflows::quote;
 use crate::model::{Approval, ChildCall, Step as Source, identifier};
 use crate::targets::gcp::calls;
 use crate::targets::gcp::names::step_name;
-use crate::targets::gcp::steps::{Action, Body, Call, Case, Step, Then, expression};
+use crate::targets::gcp::steps::{Action, Body, Call, Step, expression};
 use crate::targets::size;
 
 /// How long an execution lasts at most: Workflows quotas, "Execution duration".
@@ -106,24 +105,32 @@ impl Writer<'_> {
         let path = step.path.as_str();
         let id = identifier(path);
         let child = self.pipeline.child(call.child);
-        self.library
-            .helpers
-            .extend(["run_workflow", "fail_pipeline", "fail_step"]);
-        let answer = self.variables.taken.name(&format!("{id}_answer"));
+        let fits = size::fits(&child.root.outputs);
+        let variable = match result {
+            Some(variable) => Some(variable.to_owned()),
+            None => (!fits).then(|| self.variables.taken.name(&format!("{id}_outputs"))),
+        };
+        let mut args = vec![
+            ("workflow", json!(self.family.workflow(child))),
+            ("step", json!(path)),
+            ("argument", expression(params)),
+        ];
+        let mut helper = "run_pipeline";
+        if step.timeout.is_some() || !self.deadlines.is_empty() {
+            helper = "run_pipeline_within";
+            args.push(("seconds", self.within(step.attempt_timeout().min(YEAR))));
+        }
+        self.library.helpers.extend([helper, "fail_call"]);
         let run = Call {
-            result: Some(answer.clone()),
-            ..Call::new(
-                "run_workflow",
-                [
-                    ("workflow", json!(self.family.workflow(child))),
-                    ("argument", expression(params)),
-                    ("seconds", self.within(step.attempt_timeout().min(YEAR))),
-                ],
-            )
+            result: variable.clone(),
+            ..Call::new(helper, args)
         };
         let mut except = self.out_of_time(&id);
-        let failed = Action::Call(calls::fail_step(json!(path)));
-        except.push(Step::new(self.steps.name(&format!("{id}_failed")), failed));
+        let failed = Call::new("fail_call", [("step", json!(path)), ("e", expression("e"))]);
+        except.push(Step::new(
+            self.steps.name(&format!("{id}_failed")),
+            Action::Call(failed),
+        ));
         out.push(Step::new(
             self.steps.name(&format!("{id}_run")),
             Action::Try {
@@ -132,31 +139,7 @@ impl Writer<'_> {
                 except: Some(("e".to_owned(), except)),
             },
         ));
-        let fail = Call::new(
-            "fail_pipeline",
-            [("step", json!(path)), ("e", expression(format!("{answer}.failure")))],
-        );
-        let fail = Step::new(self.steps.name(&format!("{id}_fail")), Action::Call(fail));
-        let failed = Case {
-            condition: format!("{} in {answer}", quote("failure")),
-            then: Then::Steps(vec![fail]),
-        };
-        out.push(Step::new(
-            self.steps.name(&format!("{id}_ended")),
-            Action::Switch(vec![failed]),
-        ));
-        let fits = size::fits(&child.root.outputs);
-        let variable = match result {
-            Some(variable) => variable.to_owned(),
-            None if fits => return,
-            None => self.variables.taken.name(&format!("{id}_outputs")),
-        };
-        let assign = vec![
-            (variable.clone(), expression(format!("{answer}.outputs"))),
-            (answer, Value::Null),
-        ];
-        out.extend(self.assign(&format!("{id}_output"), assign));
-        if !fits {
+        if let (false, Some(variable)) = (fits, variable) {
             self.fit(path, &variable, out);
         }
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import Fault, WorkflowError, runtime_error, type_error, value_error
-from .library import encode_json
+from .errors import Fault, WorkflowError, runtime_error, type_error, undocumented, value_error
+from .library import decode_json, encode_json
 from .values import is_number, type_name
 
 _DEFAULT_SECONDS, _MOST_SECONDS = 1800, 31_536_000
@@ -47,6 +48,27 @@ def _timeout(params: Any) -> float:
     return float(seconds)
 
 
+def parent(arguments: dict[str, Any]) -> str:
+    """Workflows docs, executions.create: the workflow in `parent`.
+
+    What `create` gives where it waits is not clear from the documentation.
+    """
+    if arguments.get("connector_params") != {"skip_polling": True}:
+        raise undocumented("executions.create that waits; use run, or skip_polling")
+    found = re.fullmatch(r"projects/[^/]+/locations/[^/]+/workflows/([^/]+)", arguments["parent"])
+    if found is None:
+        raise value_error(f"not the name of a workflow: {arguments['parent']!r}")
+    return found[1]
+
+
+def argument(arguments: dict[str, Any]) -> Any:
+    """The argument in the body of executions.create: JSON in a string."""
+    match arguments["body"]:
+        case {"argument": str(text)}:
+            return decode_json(text)
+    raise value_error(f"not an execution with an argument: {arguments['body']!r}")
+
+
 def published(arguments: dict[str, Any], project: str) -> tuple[str, list[Any]]:
     """Workflows docs, topics.publish: the topic's id, and the data of the messages."""
     topic = arguments["topic"]
@@ -81,7 +103,7 @@ def not_found(what: str) -> WorkflowError:
     )
 
 
-def operation_error(execution: str, error: Any) -> WorkflowError:
+def operation_error(error: Any) -> WorkflowError:
     """Workflows docs, Understand connectors: what a failed long-running operation raises."""
-    operation = {"name": execution, "state": "FAILED", "error": {"payload": encode_json(error)}}
+    operation = {"state": "FAILED", "error": {"payload": encode_json(error)}}
     return runtime_error("OperationError", "the execution failed", operation=operation)

@@ -43,7 +43,7 @@ from .errors import (
 )
 from .expressions import Access, Binary, Constant, Invocation, ListLiteral, Node, Unary, Variable
 from .library import (
-    EXECUTIONS_RUN,
+    EXECUTIONS,
     FUNCTIONS,
     POLICIES,
     POLICY_BACKOFF,
@@ -53,7 +53,7 @@ from .library import (
     decode_json,
     encode_json,
 )
-from .scheduler import Blocking, Bounded, Fork, Never, Request, Result, Scheduler, Sleep, Task, Turn
+from .scheduler import Blocking, Bounded, Fork, Never, Request, Result, Scheduler, Sleep, Start, Task, Turn
 from .scopes import Memory, Scope
 from .values import (
     access,
@@ -107,7 +107,7 @@ class _Frame:
 class Outcome:
     """How an execution ended, with what was seen on the way.
 
-    `error` is the value that was raised and not caught, `entered` the names of the steps.
+    `error` is the value that was raised and not caught, `entered` the names of the steps of `main`.
     """
 
     result: Any = None
@@ -150,6 +150,7 @@ class World:
     topics: set[str] = field(default_factory=set)
     answer: Callable[[Any], Any] = lambda message: None
     messages: list[Any] = field(default_factory=list)
+    executions: dict[str, Execution] = field(default_factory=dict)
 
 
 class Execution:
@@ -171,6 +172,8 @@ class Execution:
         self._memory = Memory()
         self._outcome = Outcome()
         self._steps = 0
+        self.cancelled = False
+        self.state = "ACTIVE"
 
     def now(self) -> float:
         """Seconds since 1970, waits included."""
@@ -190,6 +193,7 @@ class Execution:
         return self._outcome
 
     def _main(self, argument: Any) -> Task:
+        self._argument = argument
         main = self.workflow.routines["main"]
         if not main.parameters and argument is not None:
             # Workflows docs, Runtime arguments: main must take the argument that is passed.
@@ -238,7 +242,9 @@ class Execution:
         index = 0
         while index < len(steps):
             step = steps[index]
-            self._enter(step)
+            while self.cancelled:
+                yield Never()
+            self._enter(step, frame)
             yield Turn()
             try:
                 signal = yield from self._step(step, frame)
@@ -255,11 +261,11 @@ class Execution:
                 index += 1
         return None
 
-    def _enter(self, step: Step) -> None:
+    def _enter(self, step: Step, frame: _Frame) -> None:
         self._steps += 1
         if self._steps > limits.STEPS_PER_EXECUTION:
             raise runtime_error("ResourceLimitError", "step limit exceeded")
-        if step.name:
+        if step.name and frame.routine == "main":
             self._outcome.entered.append(step.name)
 
     def _step(self, step: Step, frame: _Frame) -> _Steps:
@@ -488,8 +494,14 @@ class Execution:
                 raise undocumented("sys.sleep of a negative time")
             yield Sleep(seconds)
             return None
-        if function == EXECUTIONS_RUN:
+        if function == f"{EXECUTIONS}.run":
             return (yield from self._run_workflow(connectors.run_request(arguments)))
+        if function == f"{EXECUTIONS}.create":
+            return (yield from self._create_workflow(arguments))
+        if function == f"{EXECUTIONS}.get":
+            return self._get_execution(arguments)
+        if function == f"{EXECUTIONS}.cancel":
+            return self._cancel_execution(arguments)
         if function == PUBLISH:
             return self._publish(arguments)
         if function == "events.create_callback_endpoint":
@@ -508,25 +520,62 @@ class Execution:
         The result is decoded from its JSON. An execution that fails is an OperationError. One that
         is late is not ended.
         """
-        deployed = self._world.workflows.get(request.workflow)
+        _, execution = self._start_workflow(request.workflow)
+        late = runtime_error("TimeoutError", f"no end in {request.timeout} s")
+        yield Bounded(execution._child(request.argument), request.timeout, late)
+        if execution._outcome.failed:
+            raise connectors.operation_error(execution._outcome.error)
+        return decode_json(encode_json(execution._outcome.result))
+
+    def _create_workflow(self, arguments: dict[str, Any]) -> Generator[Request, Any, dict[str, Any]]:
+        """Workflows docs, executions.create with skip_polling: the new execution."""
+        name, execution = self._start_workflow(connectors.parent(arguments))
+        yield Start(execution._child(connectors.argument(arguments)))
+        return {"name": name, "state": "ACTIVE"}
+
+    def _start_workflow(self, workflow: str) -> tuple[str, Execution]:
+        deployed = self._world.workflows.get(workflow)
         if deployed is None:
-            raise connectors.not_found(f"the workflow {request.workflow}")
+            raise connectors.not_found(f"the workflow {workflow}")
         run_id = str(uuid.uuid4())
         environment = {**deployed.environment, "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": run_id}
         execution = Execution(deployed.workflow, environment, self._world, self)
-        self._outcome.children.append(Child(request.workflow, run_id, execution._outcome))
-        late = runtime_error("TimeoutError", f"no end in {request.timeout} s")
-        text = yield Bounded(execution._child(request.argument, run_id), request.timeout, late)
-        return decode_json(text)
+        self._outcome.children.append(Child(workflow, run_id, execution._outcome))
+        name = f"projects/test/locations/test/workflows/{workflow}/executions/{run_id}"
+        self._world.executions[name] = execution
+        return name, execution
 
-    def _child(self, argument: Any, run_id: str) -> Task:
+    def _child(self, argument: Any) -> Task:
         try:
-            result = yield from self._main(argument)
+            self._outcome.result = yield from self._main(argument)
+            self.state = "SUCCEEDED"
         except WorkflowError as error:
             self._outcome.failed, self._outcome.error = True, error.value
-            raise connectors.operation_error(run_id, error.value) from None
-        self._outcome.result = result
-        return encode_json(result)
+            self.state = "FAILED"
+
+    def _look_up(self, arguments: dict[str, Any]) -> Execution:
+        execution = self._world.executions.get(arguments["name"])
+        if execution is None:
+            raise connectors.not_found(f"the execution {arguments['name']}")
+        return execution
+
+    def _get_execution(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Workflows docs, executions.get: FULL unless `view` says BASIC."""
+        execution = self._look_up(arguments)
+        found = {"name": arguments["name"], "state": execution.state}
+        if arguments.get("view") not in ("BASIC", "FULL", None):
+            raise value_error(f"no view {arguments['view']!r}")
+        if arguments.get("view") != "BASIC" and execution.state == "SUCCEEDED":
+            found["argument"] = encode_json(execution._argument)
+            found["result"] = encode_json(execution._outcome.result)
+        return found
+
+    def _cancel_execution(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Workflows docs, executions.cancel: its steps go no further; what it started itself goes on."""
+        execution = self._look_up(arguments)
+        if execution.state == "ACTIVE":
+            execution.state, execution.cancelled = "CANCELLED", True
+        return {"name": arguments["name"], "state": execution.state}
 
     def _publish(self, arguments: dict[str, Any]) -> dict[str, Any]:
         project = self.environment.get("GOOGLE_CLOUD_PROJECT_ID", "")

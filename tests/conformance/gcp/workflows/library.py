@@ -410,7 +410,7 @@ def _upper(source: Any) -> str:
 
 
 PUBLISH = "googleapis.pubsub.v1.projects.topics.publish"
-EXECUTIONS_RUN = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions.run"
+EXECUTIONS = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions"
 
 _REQUEST = ("headers", "query", "auth", "private_service_name", "ca_certificate")
 _WITH_BODY = Function(("url",), ("timeout", "body", *_REQUEST), blocking=True)
@@ -469,9 +469,12 @@ FUNCTIONS: dict[str, Function] = {
     "http.patch": _WITH_BODY,
     "http.delete": _WITH_BODY,
     # Workflows docs, Connectors reference: workflowexecutions.
-    EXECUTIONS_RUN: Function(
+    f"{EXECUTIONS}.run": Function(
         ("workflow_id",), ("location", "project_id", "argument", "connector_params"), blocking=True
     ),
+    f"{EXECUTIONS}.create": Function(("parent", "body"), ("connector_params",), blocking=True),
+    f"{EXECUTIONS}.get": Function(("name",), ("view", "connector_params"), blocking=True),
+    f"{EXECUTIONS}.cancel": Function(("name",), ("connector_params",), blocking=True),
     PUBLISH: Function(("topic",), ("body", "connector_params"), blocking=True),
     # Workflows docs, Wait using callbacks.
     "events.create_callback_endpoint": Function(("http_callback_method",), blocking=True),

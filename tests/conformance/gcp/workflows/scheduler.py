@@ -64,6 +64,13 @@ class Bounded:
 
 
 @dataclass(frozen=True)
+class Start:
+    """Run this beside everything else; nobody waits for it."""
+
+    task: Task
+
+
+@dataclass(frozen=True)
 class Result:
     """How a forked task ended."""
 
@@ -71,7 +78,7 @@ class Result:
     error: WorkflowError | None = None
 
 
-Request = Turn | Never | Sleep | Blocking | Fork | Bounded
+Request = Turn | Never | Sleep | Blocking | Fork | Bounded | Start
 Task = Generator[Request, Any, Any]
 _Resume = Callable[[Result], None]
 
@@ -153,6 +160,9 @@ class Scheduler:
                 self._pool.submit(self._work, work, resume)
             case Fork(tasks, limit):
                 _Group(self, tasks, limit, resume).start()
+            case Start(task):
+                self._start(task, lambda result: None)
+                self._ready.append(lambda: resume(Result()))
             case Bounded(task, seconds, late):
                 first = _First(resume)
                 self._at(seconds, lambda: first(Result(error=late)))
