@@ -57,8 +57,7 @@ pub fn terraform(family: &Family<'_>, workflows: &[Workflows]) -> Terraform {
     secrets(family, &mut document);
     functions(family, &mut document);
     for (member, workflows) in family.members.iter().zip(workflows) {
-        workflow(pipeline, member, &mut document);
-        part_workflows(member, &workflows.parts, &mut document);
+        workflows_of(pipeline, member, workflows, &mut document);
     }
     if family.members.len() > 1 || workflows.iter().any(|workflows| !workflows.parts.is_empty()) {
         project_role("workflow_workflows", "roles/workflows.invoker", WORKFLOW, &mut document);
@@ -400,7 +399,7 @@ pub fn part_file(member: &Member<'_>, part: &PartText) -> String {
     format!("{}parts/{}.yaml", member.folder, part.id)
 }
 
-fn workflow(root: &Pipeline, member: &Member<'_>, document: &mut Terraform) {
+fn workflow(root: &Pipeline, member: &Member<'_>) -> Value {
     let environment = &member.environment;
     let url = |step: &str| {
         let key = member.services.get(step).map_or("", |service| &service.key);
@@ -437,23 +436,27 @@ fn workflow(root: &Pipeline, member: &Member<'_>, document: &mut Terraform) {
     }
     body["deletion_protection"] = json!(false);
     body["depends_on"] = json!(["google_project_service.apis"]);
-    document.resource("google_workflows_workflow", &member.key, body);
+    body
 }
 
-/// The workflows in which a pipeline runs parts of itself.
-fn part_workflows(member: &Member<'_>, parts: &[PartText], document: &mut Terraform) {
-    let workflows = document.resource.get("google_workflows_workflow");
-    let Some(whole) = workflows.and_then(|workflows| workflows.get(&member.key)).cloned() else {
-        return;
+/// The workflow of a pipeline, and those in which it runs parts of itself.
+fn workflows_of(root: &Pipeline, member: &Member<'_>, workflows: &Workflows, document: &mut Terraform) {
+    let read = |body: &mut Value, text: &str| {
+        if let Some(values) = body.get_mut("user_env_vars").and_then(Value::as_object_mut) {
+            let read = member.environment.read_by(text);
+            values.retain(|name, _| read.contains(name.as_str()));
+        }
     };
-    for part in parts {
+    let whole = workflow(root, member);
+    let mut body = whole.clone();
+    read(&mut body, &workflows.text);
+    document.resource("google_workflows_workflow", &member.key, body);
+    for part in &workflows.parts {
         let mut body = whole.clone();
         body["name"] = json!(part.name);
         body["description"] = json!(format!("A part of {}.", member.pipeline.name));
         body["source_contents"] = json!(format!("${{file(\"${{path.module}}/{}\")}}", part_file(member, part)));
-        if let Some(values) = body.get_mut("user_env_vars").and_then(Value::as_object_mut) {
-            values.retain(|name, _| part.text.contains(&format!("sys.get_env(\"{name}\")")));
-        }
+        read(&mut body, &part.text);
         let key = if member.folder.is_empty() {
             format!("part_{}", part.id)
         } else {

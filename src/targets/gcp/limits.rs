@@ -3,6 +3,7 @@
 // The derive reads some fields only through their labels.
 #![allow(unused_assignments)]
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use miette::Diagnostic;
@@ -10,9 +11,9 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::functions::ENTRY;
-use super::names::Environment;
 use crate::diagnostics::Problems;
-use crate::model::{FunctionUse, Kind, ON_FAILURE, Pipeline, Wait};
+use crate::expr::ExprKind;
+use crate::model::{FunctionUse, Kind, ON_FAILURE, Pipeline, Step, Wait};
 use crate::syntax::span::Span;
 use crate::targets::Sources;
 use crate::targets::package::{self, CORE_MODULE};
@@ -95,7 +96,7 @@ pub enum GcpProblem {
 
     /// More values than a workflow's environment takes.
     #[error(
-        "a workflow has at most {most} environment variables, the buckets and functions of this pipeline need {found}"
+        "a workflow has at most {most} environment variables, the buckets and functions that one must know need {found}"
     )]
     #[diagnostic(code(MLP0725), help("split the pipeline into several"))]
     Environment {
@@ -218,7 +219,22 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             });
         }
     }
+    let most = pipeline.steps.iter().map(buckets_of).max().unwrap_or(0);
+    check_environment(most, &mut problems);
     problems
+}
+
+/// How many buckets the expressions of a step name: wherever it runs, that workflow must know them.
+fn buckets_of(step: &Step) -> usize {
+    let mut found = BTreeSet::new();
+    step.each_expr(&mut |expr| {
+        expr.walk(&mut |part| {
+            if let ExprKind::BucketUri(bucket) | ExprKind::BucketName(bucket) = &part.kind {
+                found.insert(bucket.clone());
+            }
+        });
+    });
+    found.len()
 }
 
 fn check_function(function: &FunctionUse<'_>, span: Option<Span>, problems: &mut Problems) {
@@ -276,10 +292,9 @@ pub fn check_sources(pipeline: &Pipeline, sources: &Sources, problems: &mut Prob
     }
 }
 
-/// What the names of buckets and functions show.
-pub fn check_environment(environment: &Environment, problems: &mut Problems) {
+/// How many variables of the environment one of the finished workflows reads.
+pub fn check_environment(found: usize, problems: &mut Problems) {
     let most = QUOTAS.workflow.environment_variables;
-    let found = environment.count();
     if found > most {
         problems.push(GcpProblem::Environment { found, most });
     }

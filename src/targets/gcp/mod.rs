@@ -48,9 +48,16 @@ fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, limit: us
     for member in &family.members {
         let written = workflow::workflows(&family, member, limit).map_err(|error| unwritable(error.to_string()))?;
         limits::check_sources(member.pipeline, sources, &mut problems);
-        let texts = written.parts.iter().map(|part| &part.text).chain([&written.text]);
-        limits::check_environment(&member.environment, &mut problems);
-        limits::check_workflow(texts.map(String::len).max().unwrap_or(0), &mut problems);
+        let texts: Vec<&str> = written
+            .parts
+            .iter()
+            .map(|part| &part.text)
+            .chain([&written.text])
+            .map(String::as_str)
+            .collect();
+        let variables = texts.iter().map(|text| member.environment.read_by(text).len());
+        limits::check_environment(variables.max().unwrap_or(0), &mut problems);
+        limits::check_workflow(texts.iter().map(|text| text.len()).max().unwrap_or(0), &mut problems);
         workflows.push(written);
     }
     if problems.has_errors() {

@@ -301,9 +301,17 @@ fn variable(id: &str, suffix: &str) -> String {
 }
 
 impl Environment {
-    /// How many variables it has.
-    pub fn count(&self) -> usize {
-        self.urls.len() + self.url_maps.len() + self.buckets.len()
+    /// The variables that a workflow reads.
+    pub fn read_by<'a>(&'a self, text: &str) -> BTreeSet<&'a str> {
+        let names = self
+            .urls
+            .values()
+            .chain(self.url_maps.keys())
+            .chain(self.buckets.values());
+        names
+            .map(String::as_str)
+            .filter(|name| text.contains(&format!("sys.get_env(\"{name}\")")))
+            .collect()
     }
 }
 

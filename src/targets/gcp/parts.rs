@@ -9,13 +9,16 @@ use serde_json::{Map, Value, json};
 
 use super::names::{SERVICE, Taken, fnv, resource};
 use super::scopes::{self, Counts};
-use super::steps::{Action, Body, Call, Node, NodeKind, Routine, Step, expression, to_yaml};
+use super::steps::{Action, Body, Call, Node, NodeKind, Routine, Step, Then, expression, to_yaml};
 use super::workflow::ASSIGNMENTS;
 use crate::expr::workflows::field_path;
-use crate::model::identifier;
+use crate::model::{Pipeline, identifier};
+use crate::plan::{Node as PlanNode, Plan};
 
 /// How deep parallel steps nest: Workflows quotas, "Parallel nesting depth".
 const NESTING: usize = 2;
+/// Branches side by side in one workflow, where it is split.
+const WIDE: usize = 40;
 /// Bytes of steps that are not worth a workflow of their own.
 const FEW: usize = 800;
 /// The variable with the functions' URLs, which each workflow reads from its own environment.
@@ -156,7 +159,7 @@ impl<'a> Splitter<'a> {
             let before = self.parts.len();
             self.reads = scopes::uses(&main.steps).reads;
             let visible = main.params.iter().cloned().collect();
-            self.pack(&mut main.steps, &visible, room / 10 * 9, room / 2)?;
+            self.pack(&mut main.steps, &visible, room / 10 * 9, room / 2, false)?;
             if self.parts.len() == before {
                 // What cannot be split further is a problem of the caller's.
                 return Ok(());
@@ -171,6 +174,7 @@ impl<'a> Splitter<'a> {
         visible: &BTreeSet<String>,
         target: usize,
         most: usize,
+        whole: bool,
     ) -> Result<(), serde_saphyr::ser::Error> {
         let mut seen = visible.clone();
         let mut at = 0;
@@ -180,38 +184,43 @@ impl<'a> Splitter<'a> {
                 .and_then(|step| step.node.as_ref())
                 .map_or(1, |node| node.len);
             let end = (at + len).min(list.len());
+            let node = list.get(at).is_some_and(|step| step.node.is_some());
+            // A node can move as it is where it is no larger than a part; what is none can only shrink.
+            let goal = if node { most } else { most.min(target) };
             let mut size = list.get(at..end).map_or(Ok(0), bytes)?;
             for step in list.iter_mut().take(end).skip(at) {
-                if size > most {
-                    size = self.pack_within(step, &seen, size, most)?;
+                if size > goal {
+                    size = self.pack_within(step, &seen, size, goal, most)?;
                 }
                 seen.extend(scopes::assigned(step));
             }
             at = end;
         }
         if bytes(list)? > target {
-            self.runs(list, visible, most)?;
+            self.runs(list, visible, most, whole)?;
         }
         Ok(())
     }
 
-    /// Packs the lists within a step, the largest first, until what was of `size` is no larger than `most`.
+    /// Packs the lists within a step, the largest first, until what was of `size` is no larger than `goal`.
     fn pack_within(
         &mut self,
         step: &mut Step,
         visible: &BTreeSet<String>,
         mut size: usize,
+        goal: usize,
         most: usize,
     ) -> Result<usize, serde_saphyr::ser::Error> {
+        let whole = step.name == self.own[1];
         let mut lists = Vec::new();
         for inner in scopes::inner(step) {
             lists.push((bytes(inner.steps)?, inner));
         }
         lists.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
         for (before, inner) in lists {
-            if size > most && before > FEW {
+            if size > goal && before > FEW {
                 let inside: BTreeSet<String> = visible.iter().cloned().chain(inner.bound).collect();
-                self.pack(inner.steps, &inside, most / 8, most)?;
+                self.pack(inner.steps, &inside, FEW, most, whole)?;
                 size = (size + bytes(inner.steps)?).saturating_sub(before);
             }
         }
@@ -219,11 +228,14 @@ impl<'a> Splitter<'a> {
     }
 
     /// Moves runs of nodes of up to `most` bytes into parts. Where one ends depends on the steps' names, so that a new step moves few ends.
+    ///
+    /// `whole` tells that the list is all that a part does: as a part it would be the same again.
     fn runs(
         &mut self,
         list: &mut Vec<Step>,
         visible: &BTreeSet<String>,
         most: usize,
+        whole: bool,
     ) -> Result<(), serde_saphyr::ser::Error> {
         let mut runs: Vec<Run> = Vec::new();
         let mut at = 0;
@@ -233,14 +245,15 @@ impl<'a> Splitter<'a> {
                 continue;
             };
             let size = list.get(at..at + node.len).map_or(Ok(0), bytes)?;
-            let ends = |run: &Run| {
-                run.at + run.len != at
-                    || run.size + size > most
-                    || (run.size >= most / 4 && fnv(&node.id).is_multiple_of(8))
+            let follows = |run: &Run| {
+                let between = list.get(run.at + run.len..at).unwrap_or_default();
+                between.iter().all(stops)
+                    && run.size + size <= most
+                    && !(run.size >= most / 4 && fnv(&node.id).is_multiple_of(8))
             };
-            match runs.last_mut().filter(|run| !ends(run)) {
+            match runs.last_mut().filter(|run| follows(run)) {
                 Some(run) => {
-                    run.len += node.len;
+                    run.len = at + node.len - run.at;
                     run.size += size;
                 }
                 None => runs.push(Run {
@@ -251,14 +264,17 @@ impl<'a> Splitter<'a> {
             }
             at += node.len;
         }
-        // All there is would be the same again in another workflow.
-        runs.retain(|run| run.size > FEW && run.len < list.len());
+        runs.retain(|run| run.size > FEW && !(whole && run.len == list.len()));
+        let first = self.parts.len();
         for run in runs.iter().rev() {
             let mut seen = visible.clone();
             for step in list.iter().take(run.at) {
                 seen.extend(scopes::assigned(step));
             }
             self.outline(list, run.at, run.len, &seen);
+        }
+        if let Some(parts) = self.parts.get_mut(first..) {
+            parts.reverse();
         }
         Ok(())
     }
@@ -392,11 +408,64 @@ impl<'a> Splitter<'a> {
     }
 }
 
+/// The plan with no more branches side by side than one workflow may hold: they stand side by side in groups.
+pub fn narrow(pipeline: &Pipeline, plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    narrow_node(pipeline, &mut plan.root);
+    for node in plan.groups.values_mut() {
+        narrow_node(pipeline, node);
+    }
+    plan
+}
+
+fn narrow_node(pipeline: &Pipeline, node: &mut PlanNode) {
+    match node {
+        PlanNode::Run(_) => {}
+        PlanNode::Seq(nodes) => nodes.iter_mut().for_each(|node| narrow_node(pipeline, node)),
+        PlanNode::If { then, .. } => narrow_node(pipeline, then),
+        PlanNode::Par(nodes) => {
+            nodes.iter_mut().for_each(|node| narrow_node(pipeline, node));
+            while nodes.len() > WIDE {
+                let mut groups: Vec<Vec<PlanNode>> = Vec::new();
+                for node in std::mem::take(nodes) {
+                    let path = node.steps().first().map_or("", |ix| &pipeline.step(*ix).path);
+                    let ends = |group: &Vec<PlanNode>| {
+                        group.len() >= WIDE || (group.len() >= WIDE / 4 && fnv(path).is_multiple_of(8))
+                    };
+                    match groups.last_mut().filter(|group| !ends(group)) {
+                        Some(group) => group.push(node),
+                        None => groups.push(vec![node]),
+                    }
+                }
+                nodes.extend(
+                    groups
+                        .into_iter()
+                        .map(|mut group| match (group.pop(), group.is_empty()) {
+                            (Some(only), true) => only,
+                            (last, _) => {
+                                group.extend(last);
+                                PlanNode::Par(group)
+                            }
+                        }),
+                );
+            }
+        }
+    }
+}
+
 /// Nodes that follow one another.
 struct Run {
     at: usize,
     len: usize,
     size: usize,
+}
+
+/// True of a step that only ends a branch where another has failed: it may go into a part, where it sees nothing.
+fn stops(step: &Step) -> bool {
+    match &step.action {
+        Action::Switch(cases) => cases.iter().all(|case| matches!(case.then, Then::Raise(_))),
+        _ => false,
+    }
 }
 
 /// Variables by name.

@@ -168,7 +168,7 @@ fn many_branches_are_a_parallel_loop() {
 }
 
 #[test]
-fn deep_nests_run_in_turn() {
+fn deep_nests_stay_within_the_quotas() {
     let mut text = format!("steps:\n  s: {{ {STEP} }}\n");
     for path in ["s", "s0", "s1", "s00", "s01", "s10", "s11"] {
         for side in ["0", "1"] {
@@ -287,7 +287,22 @@ fn quotas_are_problems() {
     for i in 1..1200 {
         text.push_str(&format!("  s{i}: {{ {STEP}, needs: [s{}] }}\n", i - 1));
     }
-    assert_eq!(codes(&text), ["MLP0725"]);
+    assert!(codes(&text).is_empty());
+    let names: Vec<String> = (0..21).map(|i| format!("b{i}")).collect();
+    let buckets: Vec<String> = names.iter().map(|name| format!("{name}: {{}}")).collect();
+    let uris: Vec<String> = names
+        .iter()
+        .map(|name| format!("\"${{{{ buckets.{name}.uri }}}}\""))
+        .collect();
+    assert_eq!(
+        codes(&format!(
+            "buckets: {{ {} }}\nsteps:\n  a: {{ {STEP}, input: [{}, {}] }}\n",
+            buckets.join(", "),
+            uris.join(", "),
+            "x".repeat(140_000),
+        )),
+        ["MLP0725", "MLP0725", "MLP0724"]
+    );
 }
 
 #[test]
@@ -381,6 +396,124 @@ fn names_of_deep_steps_fit() {
         name.len()
     );
     assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{name}");
+}
+
+/// The workflows of a pipeline, as another YAML reader sees them: by their files' names.
+fn all_workflows(text: &str, limit: usize) -> IndexMap<String, Value> {
+    let pipeline = pipeline(text);
+    let artifacts = super::compile_within(&pipeline, &plan::plan(&pipeline), &sources(&[]), limit)
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
+    let names = artifacts.files.keys().filter(|path| path.ends_with(".yaml"));
+    names
+        .map(|path| {
+            let text = file(&artifacts, path);
+            assert!(text.len() <= limit, "{path} has {} bytes", text.len());
+            let value: Value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            within_quotas(&value, 0);
+            calls_are_there(&text, &value);
+            (path.clone(), value)
+        })
+        .collect()
+}
+
+/// Steps in a row, each of which reads the one before.
+fn row(count: usize) -> String {
+    row_of(&(0..count).map(|i| format!("s{i}")).collect::<Vec<_>>())
+}
+
+fn row_of(ids: &[String]) -> String {
+    let mut text = "steps:\n".to_owned();
+    let mut before = None::<&String>;
+    for id in ids {
+        let input = before.map_or(String::new(), |before| {
+            format!(", input: {{ n: \"${{{{ steps.{before}.output.n }}}}\" }}")
+        });
+        text.push_str(&format!("  {id}: {{ {STEP}{input} }}\n"));
+        before = Some(id);
+    }
+    text
+}
+
+#[test]
+fn a_large_workflow_runs_in_parts() {
+    let workflows = all_workflows(&row(400), 40_000);
+    let parts: Vec<&String> = workflows.keys().filter(|path| path.starts_with("parts/")).collect();
+    assert!((10..100).contains(&parts.len()), "{parts:?}");
+    // A part gets what it reads, and gives what is read behind it.
+    let steps = steps(&workflows["workflow.yaml"]);
+    let calls: Vec<&Value> = steps.values().filter(|step| step["call"] == "run_part").collect();
+    assert_eq!(calls.len(), parts.len());
+    let second = &calls[1]["args"]["input"];
+    let names: Vec<&String> = second.as_object().unwrap().keys().collect();
+    assert_eq!(names.len(), 2, "{second}");
+    assert!(names.iter().any(|name| *name == "run_id"), "{second}");
+}
+
+#[test]
+fn a_new_step_changes_the_parts_near_it_only() {
+    let mut ids: Vec<String> = (0..400).map(|i| format!("s{i}")).collect();
+    let before = all_workflows(&row_of(&ids), 40_000);
+    ids.insert(200, "more".to_owned());
+    let after = all_workflows(&row_of(&ids), 40_000);
+    let changed = after
+        .iter()
+        .filter(|(path, workflow)| before.get(*path) != Some(workflow))
+        .count();
+    assert!(after.len() > 10 && changed <= 4, "{changed} of {} files", after.len());
+}
+
+#[test]
+fn many_steps_side_by_side_run_in_parts() {
+    let mut text = "steps:\n".to_owned();
+    for i in 0..500 {
+        text.push_str(&format!("  s{i}: {{ {STEP} }}\n"));
+    }
+    let workflows = all_workflows(&text, 80_000);
+    assert!(workflows.len() > 10, "{}", workflows.len());
+}
+
+#[test]
+fn a_group_too_large_for_its_place_is_split_within() {
+    let inner: String = row(60).lines().skip(1).map(|line| format!("    {line}\n")).collect();
+    let text = format!(
+        "steps:\n  before: {{ {STEP} }}\n  each:\n    for_each: ${{{{ steps.before.output }}}}\n    catch: [{{ on: [all], output: null }}]\n    retry: {{ attempts: 2 }}\n    steps:\n{inner}    outputs: {{ n: \"${{{{ steps.s59.output }}}}\" }}\noutputs: {{ all: \"${{{{ steps.each.output }}}}\" }}\n"
+    );
+    let workflows = all_workflows(&text, 16_000);
+    assert!(
+        workflows.keys().any(|path| path.starts_with("parts/each_s")),
+        "{:?}",
+        workflows.keys()
+    );
+}
+
+#[test]
+fn parallel_steps_beyond_the_second_level_are_workflows_of_their_own() {
+    let text = format!(
+        "steps:\n  a:\n    for_each: [1]\n    steps:\n      b:\n        for_each: [1]\n        steps:\n          c: {{ for_each: [1], {STEP}, input: \"${{{{ item }}}}\" }}\n"
+    );
+    let workflows = all_workflows(&text, 131_072);
+    let names: Vec<&String> = workflows.keys().collect();
+    assert_eq!(names, ["workflow.yaml", "parts/a_b_c.yaml"]);
+    let role = &terraform(&text)["resource"]["google_project_iam_member"]["workflow_workflows"];
+    assert_eq!(role["role"], "roles/workflows.invoker");
+}
+
+#[test]
+fn a_wide_list_runs_in_slices() {
+    let text = |most: u32| {
+        format!(
+            "params: {{ xs: [any] }}\nsteps:\n  a: {{ for_each: \"${{{{ params.xs }}}}\", max_concurrency: {most}, {STEP} }}\n"
+        )
+    };
+    assert_eq!(all_workflows(&text(20), 131_072).len(), 1);
+    let wide = all_workflows(&text(50), 131_072);
+    let deal = &steps(&wide["workflow.yaml"])["a_slices"]["args"];
+    assert_eq!(
+        (&deal["most"], &deal["share"]),
+        (&serde_json::json!(5), &serde_json::json!(10))
+    );
+    let turns = &steps(&wide["parts/a_slice.yaml"])["a_each"]["parallel"];
+    assert_eq!(turns["concurrency_limit"], 10);
 }
 
 /// The artifacts of `$PIPELINE` in `$OUTPUT/gcp`, in workflows of `$LIMIT` bytes: what `tests/conformance/gcp/split` runs.

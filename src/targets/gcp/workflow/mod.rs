@@ -3,6 +3,8 @@
 mod others;
 mod units;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::expr::ast::RunField;
@@ -14,7 +16,7 @@ use crate::targets::gcp::calls::{self, Calls, Of};
 use crate::targets::gcp::family::{self, Family, Member};
 use crate::targets::gcp::frames::{self, First, Frame, Layout, Tree, Unit};
 use crate::targets::gcp::names::{self, Environment, Taken, Variables, step_name};
-use crate::targets::gcp::parts::{Splitter, URLS};
+use crate::targets::gcp::parts::{self, Splitter, URLS};
 use crate::targets::gcp::steps::{Action, Body, Call, Case, Node, NodeKind, Routine, Step, Then, expression, to_yaml};
 use crate::targets::gcp::{helpers, inputs, routines};
 
@@ -89,6 +91,13 @@ fn written(
         environment,
         ..
     } = member;
+    let narrow;
+    let plan = if form == Form::Parts {
+        narrow = parts::narrow(pipeline, plan);
+        &narrow
+    } else {
+        *plan
+    };
     let variables = names::variables(pipeline, plan);
     let (tree, layout) = frames::layout(pipeline, plan, &variables);
     let names = Names {
@@ -154,9 +163,11 @@ fn written(
             parts: Vec::new(),
         });
     }
+    writer.need_urls(&mut main)?;
     let parts = parts
         .into_iter()
-        .map(|part| {
+        .map(|mut part| {
+            writer.need_urls(&mut part.main)?;
             Ok(PartText {
                 id: part.id,
                 name: part.name,
@@ -322,17 +333,54 @@ impl Writer<'_> {
 
     /// Assigns the functions' URLs, where they share variables of the environment.
     fn urls(&self) -> Vec<(String, Value)> {
-        let maps = self.environment.url_maps.keys().enumerate();
-        maps.map(|(index, name)| {
-            let map = format!("json.decode(sys.get_env(\"{name}\"))");
-            let value = if index == 0 {
-                map
-            } else {
-                format!("map.merge({URLS}, {map})")
+        self.urls_of(&|_| true)
+    }
+
+    /// Likewise those of the steps that are called.
+    fn urls_of(&self, called: &dyn Fn(&str) -> bool) -> Vec<(String, Value)> {
+        let maps = self.environment.url_maps.iter();
+        let maps = maps.filter(|(_, steps)| steps.iter().any(|step| called(&identifier(step))));
+        maps.map(|(name, _)| name)
+            .enumerate()
+            .map(|(index, name)| {
+                let map = format!("json.decode(sys.get_env(\"{name}\"))");
+                let value = if index == 0 {
+                    map
+                } else {
+                    format!("map.merge({URLS}, {map})")
+                };
+                (URLS.to_owned(), expression(value))
+            })
+            .collect()
+    }
+
+    /// Leaves to a workflow that is one of several the URLs that it calls.
+    fn need_urls(&self, main: &mut Routine) -> Result<(), serde_saphyr::ser::Error> {
+        let mut called = BTreeSet::new();
+        let text = to_yaml(main)?;
+        for (at, _) in text.match_indices(&format!("{URLS}.")) {
+            let rest = text.get(at + URLS.len() + 1..).unwrap_or_default();
+            let end = rest
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
+            called.extend(rest.get(..end).map(str::to_owned));
+        }
+        let urls = self.urls_of(&|step| called.contains(step));
+        let mut first = true;
+        main.steps.retain_mut(|step| {
+            let Action::Assign(variables) = &mut step.action else {
+                return true;
             };
-            (URLS.to_owned(), expression(value))
-        })
-        .collect()
+            let Some(at) = variables.iter().position(|(variable, _)| variable == URLS) else {
+                return true;
+            };
+            variables.retain(|(variable, _)| variable != URLS);
+            if std::mem::take(&mut first) {
+                variables.splice(at..at, urls.iter().cloned());
+            }
+            !variables.is_empty()
+        });
+        Ok(())
     }
 
     fn declared(&self, frame: Frame) -> Vec<(String, Value)> {

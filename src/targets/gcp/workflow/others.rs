@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Writer;
 use crate::model::{Approval, ChildCall, Step as Source, identifier};
 use crate::targets::gcp::calls;
+use crate::targets::gcp::family;
 use crate::targets::gcp::names::step_name;
 use crate::targets::gcp::steps::{Action, Body, Call, Step, expression};
 use crate::targets::size;
@@ -32,7 +33,7 @@ impl Writer<'_> {
         }
         self.library.helpers.extend(["ask", "approval_answer", "fail_step"]);
         let callback = self.variables.taken.name(&format!("{id}_callback"));
-        let topic = self.names.topics.get(&approval.topic).cloned().unwrap_or_default();
+        let topic = family::topic(self.family.root, &approval.topic);
         let request = json!({
             "pipeline": self.pipeline.name,
             "run": expression("run_id"),
@@ -41,7 +42,7 @@ impl Writer<'_> {
         });
         let ask = Call {
             result: Some(callback.clone()),
-            ..Call::new("ask", [("topic", expression(topic)), ("request", request)])
+            ..Call::new("ask", [("topic", json!(topic)), ("request", request)])
         };
         out.push(Step::new(self.steps.name(&format!("{id}_ask")), Action::Call(ask)));
         let answer = self.variables.taken.name(&format!("{id}_answer"));
