@@ -335,12 +335,16 @@ impl<'a> Splitter<'a> {
         let unset = outputs.iter().filter(|variable| !inputs.contains(*variable));
         init.extend(unset.map(|variable| ((*variable).clone(), Value::Null)));
         let given = values(&inputs);
+        if !init.is_empty() {
+            // Its memory is needed.
+            init.push(("args".to_owned(), Value::Null));
+        }
         let gives = json!({ "outputs": values(&outputs) });
         let main = self.main(format!("A part of {}. {comment}", self.pipeline), init, moved, gives);
 
         let mut call = Call::new(
             "run_part",
-            [("workflow", json!(name)), ("step", json!(path)), ("input", given)],
+            [("workflow", json!(name)), ("step", json!(path)), ("value", given)],
         );
         let mut after = Vec::new();
         if !outputs.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::check::handlers::AllThere;
+use crate::check::handlers::{AllThere, Files};
 use crate::diagnostics::Problems;
 use crate::model::Pipeline;
 use crate::targets::{Artifacts, Sources};
@@ -443,7 +443,7 @@ fn a_large_workflow_runs_in_parts() {
     let steps = steps(&workflows["workflow.yaml"]);
     let calls: Vec<&Value> = steps.values().filter(|step| step["call"] == "run_part").collect();
     assert_eq!(calls.len(), parts.len());
-    let second = &calls[1]["args"]["input"];
+    let second = &calls[1]["args"]["value"];
     let names: Vec<&String> = second.as_object().unwrap().keys().collect();
     assert_eq!(names.len(), 2, "{second}");
     assert!(names.iter().any(|name| *name == "run_id"), "{second}");
@@ -516,27 +516,48 @@ fn a_wide_list_runs_in_slices() {
     assert_eq!(turns["concurrency_limit"], 10);
 }
 
+/// A folder on the disk.
+struct Folder(std::path::PathBuf);
+
+impl Files for Folder {
+    fn is_folder(&self, path: &str) -> bool {
+        self.0.join(path).is_dir()
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(self.0.join(path)).ok()
+    }
+
+    fn python_files(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.join(folder)).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    }
+}
+
 /// The artifacts of `$PIPELINE` in `$OUTPUT/gcp`, in workflows of `$LIMIT` bytes: what `tests/conformance/gcp/split` runs.
 #[test]
 #[ignore = "writes files: tests/conformance/gcp/split calls it"]
 fn writes_small_workflows() {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"));
     let file = std::path::PathBuf::from(variable("PIPELINE"));
+    let folder = Folder(file.parent().unwrap().to_owned());
     let text = std::fs::read_to_string(&file).unwrap();
     let mut problems = Problems::new();
     let document = syntax::read(&text, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
-    let pipeline = check::check(&document, &check::Input::new(&text, &AllThere), &mut problems)
+    let pipeline = check::check(&document, &check::Input::new(&text, &folder), &mut problems)
         .unwrap_or_else(|| panic!("{problems:?}"));
     let mut sources = Sources::default();
-    for function in pipeline.functions() {
-        let folder = file.parent().unwrap().join(&function.call.source);
+    for function in pipeline.family().iter().flat_map(|member| member.functions()) {
         let mut files = IndexMap::new();
-        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+        for entry in std::fs::read_dir(folder.0.join(&function.call.source))
+            .unwrap()
+            .flatten()
+        {
             if entry.path().is_file() {
-                files.insert(
-                    entry.file_name().into_string().unwrap(),
-                    std::fs::read(entry.path()).unwrap(),
-                );
+                let name = entry.file_name().into_string().unwrap();
+                files.insert(name, std::fs::read(entry.path()).unwrap());
             }
         }
         files.sort_keys();

@@ -114,7 +114,7 @@ impl Writer<'_> {
         let mut args = vec![
             ("workflow", json!(self.family.workflow(child))),
             ("step", json!(path)),
-            ("argument", expression(params)),
+            ("value", expression(params)),
         ];
         let mut helper = "run_pipeline";
         if step.timeout.is_some() || !self.deadlines.is_empty() {
