@@ -118,16 +118,14 @@ impl Member<'_> {
 
 /// The name of a resource that no other has.
 pub fn distinct(parts: &[&str], taken: &mut BTreeSet<String>) -> String {
-    let mut name = resource(parts, SERVICE);
-    let mut more = String::new();
+    let wanted = resource(parts, SERVICE);
+    let mut name = wanted.clone();
+    let mut number = 1;
     while !taken.insert(name.clone()) {
-        more.push('-');
-        let parts: Vec<&str> = [more.as_str()].into_iter().chain(parts.iter().copied()).collect();
-        name = format!(
-            "{}-{:08x}",
-            resource(&parts[1..], SERVICE - 9),
-            names::fnv(&parts.join("-"))
-        );
+        number += 1;
+        let end = format!("-{number}");
+        let head: String = wanted.chars().take(SERVICE - end.len()).collect();
+        name = format!("{}{end}", head.trim_end_matches('-'));
     }
     name
 }

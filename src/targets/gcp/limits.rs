@@ -162,6 +162,12 @@ pub struct Workflow {
     pub http_timeout_seconds: u64,
     /// Of one execution.
     pub execution_seconds: u64,
+    /// Of one execution.
+    pub steps: u64,
+    /// Branches and turns of one execution.
+    pub at_once: u32,
+    /// Parallel steps.
+    pub parallel_nesting: usize,
 }
 
 /// Of functions.

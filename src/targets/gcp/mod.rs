@@ -19,6 +19,8 @@ mod steps;
 mod tests;
 mod workflow;
 
+use std::collections::BTreeSet;
+
 use super::{Artifacts, Sources};
 use crate::diagnostics::Problems;
 use crate::model::Pipeline;
@@ -45,8 +47,10 @@ fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, limit: us
         problems
     };
     let mut workflows = Vec::new();
+    let mut taken: BTreeSet<String> = family.members.iter().map(|member| member.workflow.clone()).collect();
     for member in &family.members {
-        let written = workflow::workflows(&family, member, limit).map_err(|error| unwritable(error.to_string()))?;
+        let written =
+            workflow::workflows(&family, member, limit, &taken).map_err(|error| unwritable(error.to_string()))?;
         limits::check_sources(member.pipeline, sources, &mut problems);
         let texts: Vec<&str> = written
             .parts
@@ -58,6 +62,7 @@ fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, limit: us
         let variables = texts.iter().map(|text| member.environment.read_by(text).len());
         limits::check_environment(variables.max().unwrap_or(0), &mut problems);
         limits::check_workflow(texts.iter().map(|text| text.len()).max().unwrap_or(0), &mut problems);
+        taken.extend(written.parts.iter().map(|part| part.name.clone()));
         workflows.push(written);
     }
     if problems.has_errors() {

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::names::{SERVICE, Taken, fnv, resource};
+use super::family::distinct;
+use super::limits::QUOTAS;
+use super::names::{Taken, fnv};
 use super::scopes::{self, Counts};
 use super::steps::{Action, Body, Call, Node, NodeKind, Routine, Step, Then, expression, to_yaml};
 use super::workflow::ASSIGNMENTS;
@@ -15,8 +17,6 @@ use crate::expr::workflows::field_path;
 use crate::model::{Pipeline, identifier};
 use crate::plan::{Node as PlanNode, Plan};
 
-/// How deep parallel steps nest: Workflows quotas, "Parallel nesting depth".
-const NESTING: usize = 2;
 /// Branches side by side in one workflow, where it is split.
 const WIDE: usize = 40;
 /// Bytes of steps that are not worth a workflow of their own.
@@ -38,6 +38,8 @@ pub struct Part {
 /// Moves steps into parts.
 pub struct Splitter<'a> {
     pipeline: &'a str,
+    /// Names of workflows.
+    workflows: BTreeSet<String>,
     /// Names of variables.
     variables: &'a mut Taken,
     /// Names of steps.
@@ -56,11 +58,18 @@ pub struct Splitter<'a> {
 type Text<'t> = &'t dyn Fn(&Routine) -> Result<String, serde_saphyr::ser::Error>;
 
 impl<'a> Splitter<'a> {
-    /// For a pipeline of that name.
-    pub fn new(pipeline: &'a str, variables: &'a mut Taken, steps: &'a mut Taken, urls: Vec<(String, Value)>) -> Self {
+    /// For a pipeline whose workflow has that name.
+    pub fn new(
+        pipeline: &'a str,
+        workflows: BTreeSet<String>,
+        variables: &'a mut Taken,
+        steps: &'a mut Taken,
+        urls: Vec<(String, Value)>,
+    ) -> Self {
         let own = ["init_part", "part", "part_failed", "part_outputs"].map(|name| steps.name(name));
         Self {
             pipeline,
+            workflows,
             variables,
             steps,
             urls,
@@ -130,7 +139,8 @@ impl<'a> Splitter<'a> {
                 .and_then(|step| step.node.as_ref())
                 .map(|node| (node.len, node.kind))
                 && let Some(node) = list.get(at..at + len)
-                && (kind == NodeKind::Slice || (kind == NodeKind::Plain && depth == NESTING && nesting(node) > 0))
+                && (kind == NodeKind::Slice
+                    || (kind == NodeKind::Plain && depth == QUOTAS.workflow.parallel_nesting && nesting(node) > 0))
             {
                 count = self.outline(list, at, len, &visible);
             } else if let Some(step) = list.get_mut(at)
@@ -302,7 +312,7 @@ impl<'a> Splitter<'a> {
         }
         let suffix = if slice { "_slice" } else { "" };
         let id = self.ids.name(&format!("{}{suffix}", identifier(&path)));
-        let name = resource(&[self.pipeline, "part", &id], SERVICE);
+        let name = distinct(&[self.pipeline, "part", &id], &mut self.workflows);
         let uses = scopes::uses(&moved);
         for (variable, count) in &uses.reads {
             if let Some(reads) = self.reads.get_mut(variable) {
@@ -510,7 +520,7 @@ fn step_nesting(step: &Step) -> usize {
 
 /// True where some of the steps must move, `depth` parallel steps deep.
 fn must_move(steps: &[Step], depth: usize) -> bool {
-    depth + nesting(steps) > NESTING || steps.iter().any(has_slice)
+    depth + nesting(steps) > QUOTAS.workflow.parallel_nesting || steps.iter().any(has_slice)
 }
 
 fn has_slice(step: &Step) -> bool {

@@ -2,13 +2,10 @@
 
 use serde_json::Value;
 
+use super::limits::QUOTAS;
 use crate::expr::{Expr, ExprKind, Template};
 use crate::model::{ForEach, Kind, Pipeline, StepIx};
 
-/// What runs at once in an execution: Workflows quotas, "Concurrent branches or iterations".
-const AT_ONCE: u32 = 20;
-/// Steps that the items of a list may take in one execution: the half of Workflows quotas, "Steps per execution".
-const STEPS: u64 = 50_000;
 /// Steps of a workflow that a step of a pipeline takes, for each item: an estimate from above, retries aside.
 const PER_STEP: u64 = 8;
 
@@ -27,10 +24,13 @@ pub struct Slices {
 
 /// The slices of a step's list; None: one execution can run it.
 pub fn slices(pipeline: &Pipeline, ix: StepIx, for_each: &ForEach) -> Option<Slices> {
+    let at_once = QUOTAS.workflow.at_once;
+    // Half of what an execution has: retries and helpers take some too.
+    let most_steps = QUOTAS.workflow.steps / 2;
     let steps = length(&for_each.list).unwrap_or(0).saturating_mul(cost(pipeline, ix));
-    let long = (steps > STEPS).then(|| steps.div_ceil(STEPS));
+    let long = (steps > most_steps).then(|| steps.div_ceil(most_steps));
     match (for_each.max_concurrency, long) {
-        (Some(most), None) if most > AT_ONCE => {
+        (Some(most), None) if most > at_once => {
             let (count, limit) = wide(most);
             Some(Slices {
                 count: count.into(),
@@ -46,15 +46,22 @@ pub fn slices(pipeline: &Pipeline, ix: StepIx, for_each: &ForEach) -> Option<Sli
             limit: None,
             at_once: None,
         }),
-        (Some(most), Some(count)) => {
-            let (wide, limit) = wide(most);
-            let at_once = u32::try_from(count).map_or(wide, |count| count.min(most)).min(AT_ONCE);
-            let limit = if most > AT_ONCE { limit } else { most / at_once };
+        (Some(most), Some(count)) if most > at_once => {
+            let (slices, limit) = wide(most);
             Some(Slices {
-                count: count.max(wide.into()),
+                count: count.max(slices.into()),
                 share: 1,
                 limit: Some(limit),
-                at_once: Some(if most > AT_ONCE { wide } else { at_once }),
+                at_once: Some(slices),
+            })
+        }
+        (Some(most), Some(count)) => {
+            let slices = u32::try_from(count).unwrap_or(most).min(most).max(1);
+            Some(Slices {
+                count,
+                share: 1,
+                limit: Some(most / slices),
+                at_once: Some(slices),
             })
         }
     }
@@ -62,9 +69,10 @@ pub fn slices(pipeline: &Pipeline, ix: StepIx, for_each: &ForEach) -> Option<Sli
 
 /// How many slices run that many items at once, and how many each: as few as come closest to it.
 fn wide(most: u32) -> (u32, u32) {
-    let fewest = most.div_ceil(AT_ONCE).clamp(1, AT_ONCE);
-    let each = |count: u32| (most / count).min(AT_ONCE);
-    let best = (fewest..=AT_ONCE)
+    let at_once = QUOTAS.workflow.at_once;
+    let fewest = most.div_ceil(at_once).clamp(1, at_once);
+    let each = |count: u32| (most / count).min(at_once);
+    let best = (fewest..=at_once)
         .rev()
         .max_by_key(|count| count * each(*count))
         .unwrap_or(fewest);

@@ -61,22 +61,25 @@ enum Form {
 }
 
 /// The workflows of a pipeline, none larger than `limit` where that can be done.
+///
+/// `taken` are the names of workflows that are gone.
 pub fn workflows(
     family: &Family<'_>,
     member: &Member<'_>,
     limit: usize,
+    taken: &BTreeSet<String>,
 ) -> Result<Workflows, serde_saphyr::ser::Error> {
     let fits = |workflows: &Workflows| {
         let texts = workflows.parts.iter().map(|part| &part.text);
         texts.chain([&workflows.text]).all(|text| text.len() <= limit)
     };
     for form in [Form::Plain, Form::Compact] {
-        let written = written(family, member, form, limit)?;
+        let written = written(family, member, form, limit, taken)?;
         if fits(&written) && (form == Form::Plain || written.parts.is_empty()) {
             return Ok(written);
         }
     }
-    written(family, member, Form::Parts, limit)
+    written(family, member, Form::Parts, limit, taken)
 }
 
 fn written(
@@ -84,6 +87,7 @@ fn written(
     member: &Member<'_>,
     form: Form,
     limit: usize,
+    taken: &BTreeSet<String>,
 ) -> Result<Workflows, serde_saphyr::ser::Error> {
     let Member {
         pipeline,
@@ -138,9 +142,15 @@ fn written(
         compact: form != Form::Plain,
     };
     let mut main = writer.main(&tree);
-    let mut routines: Vec<Routine> = inputs::trigger_routine(pipeline, environment, &names, &mut writer.library)
-        .into_iter()
-        .collect();
+    let mut routines = Vec::new();
+    if !writer.child {
+        routines.extend(inputs::trigger_routine(
+            pipeline,
+            environment,
+            &names,
+            &mut writer.library,
+        ));
+    }
     routines.extend(inputs::type_routines(pipeline, &mut writer.library));
     routines.extend(writer.calls.routines(&mut writer.library));
     routines.extend(writer.library.routines.iter().map(routines::of_expression));
@@ -150,7 +160,13 @@ fn written(
         .collect::<Result<_, _>>()?;
     let text = |main: &Routine| to_yaml(main).map(|main| with_called(main, &shared));
     let urls = writer.urls();
-    let splitter = Splitter::new(&member.workflow, &mut writer.variables.taken, &mut writer.steps, urls);
+    let splitter = Splitter::new(
+        &member.workflow,
+        taken.clone(),
+        &mut writer.variables.taken,
+        &mut writer.steps,
+        urls,
+    );
     let parts = match form {
         Form::Plain | Form::Compact => splitter.nest(&mut main),
         Form::Parts => splitter.fit(&mut main, limit, &text)?,
