@@ -516,6 +516,52 @@ fn a_wide_list_runs_in_slices() {
     assert_eq!(turns["concurrency_limit"], 10);
 }
 
+#[test]
+fn a_family_is_one_stack() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/approval-child");
+    let folder = Folder(root.clone());
+    let text = std::fs::read_to_string(root.join("pipeline.yaml")).unwrap();
+    let mut problems = Problems::new();
+    let document = syntax::read(&text, &mut problems).unwrap();
+    let pipeline = check::check(&document, &check::Input::new(&text, &folder), &mut problems).unwrap();
+    let artifacts = super::compile(&pipeline, &plan::plan(&pipeline), &sources(&[])).unwrap();
+    let terraform: Value = serde_json::from_str(&file(&artifacts, "main.tf.json")).unwrap();
+    let resources = &terraform["resource"];
+    let workflows = resources["google_workflows_workflow"].as_object().unwrap();
+    let names: Vec<&Value> = workflows.values().map(|workflow| &workflow["name"]).collect();
+    assert_eq!(names, ["approval-child", "approval-child-asks"]);
+    // The child's topic is the stack's, and its workflow publishes to it.
+    let topic = &resources["google_pubsub_topic"]["approvals"]["name"];
+    assert_eq!(topic, "approval-child-approvals");
+    let member = &resources["google_pubsub_topic_iam_member"]["workflow_approvals"];
+    assert_eq!(member["role"], "roles/pubsub.publisher");
+    let invoker = &resources["google_project_iam_member"]["workflow_workflows"];
+    assert_eq!(invoker["role"], "roles/workflows.invoker");
+    let child = file(&artifacts, "children/asks/workflow.yaml");
+    assert!(child.contains("topic: approval-child-approvals\n"), "{child}");
+    assert!(
+        child.contains("failure: '${error}'"),
+        "it gives its failure as a value: {child}"
+    );
+    let readme = file(&artifacts, "README.md");
+    assert!(readme.contains("gcloud auth print-access-token"), "{readme}");
+}
+
+#[test]
+fn wide_branches_within_wide_branches_have_variables_of_their_own() {
+    let wait = "wait: { duration: 1s }";
+    let mut text = "steps:\n  g:\n    steps:\n".to_owned();
+    for i in 0..11 {
+        text.push_str(&format!("      s{i}: {{ {wait} }}\n"));
+    }
+    for i in 0..11 {
+        text.push_str(&format!("  t{i}: {{ {wait} }}\n"));
+    }
+    let text = file(&artifacts(&text), "workflow.yaml");
+    assert_eq!(text.matches("value: branch\n").count(), 1);
+    assert_eq!(text.matches("value: branch_2\n").count(), 1);
+}
+
 /// A folder on the disk.
 struct Folder(std::path::PathBuf);
 

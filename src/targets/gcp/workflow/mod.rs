@@ -139,6 +139,8 @@ fn written(
         stops: Vec::new(),
         deadlines: Vec::new(),
         again: false,
+        branch_loops: vec!["branch".to_owned()],
+        loops_around: 0,
         compact: form != Form::Plain,
     };
     let mut main = writer.main(&tree);
@@ -267,6 +269,10 @@ struct Writer<'a> {
     deadlines: Vec<(String, String)>,
     /// True where the step at hand runs more than once without its variables being new.
     again: bool,
+    /// The variables of loops over branches, of which one may stand within another.
+    branch_loops: Vec<String>,
+    /// How many such loops are round the step at hand.
+    loops_around: usize,
     /// True where subworkflows call the functions.
     compact: bool,
 }
@@ -716,10 +722,12 @@ impl Writer<'_> {
         shared.extend(self.layout.shared.get(&id).into_iter().flatten().cloned());
         let name = self.steps.name("parallel");
         let many = branches.len() > BRANCHES;
+        self.loops_around += usize::from(many);
         let branches: Vec<(String, Vec<Step>)> = branches
             .iter()
             .map(|(frame, tree)| self.branch(*frame, tree, many, &failure))
             .collect();
+        self.loops_around -= usize::from(many);
         let action = if many {
             self.turns(shared, branches)
         } else {
@@ -759,10 +767,14 @@ impl Writer<'_> {
     /// More branches than a parallel step takes: a parallel loop over their names.
     fn turns(&mut self, shared: Vec<String>, branches: Vec<(String, Vec<Step>)>) -> Action {
         let items = branches.iter().map(|(name, _)| json!(name)).collect();
+        while self.branch_loops.len() <= self.loops_around {
+            self.branch_loops.push(self.variables.taken.name("branch"));
+        }
+        let variable = self.branch_loops.get(self.loops_around).cloned().unwrap_or_default();
         let mut cases: Vec<Case> = branches
             .into_iter()
             .map(|(name, steps)| Case {
-                condition: format!("branch == \"{name}\""),
+                condition: format!("{variable} == \"{name}\""),
                 then: Then::Steps(steps),
             })
             .collect();
@@ -774,7 +786,7 @@ impl Writer<'_> {
         }
         Action::ParallelFor {
             shared,
-            value: "branch".to_owned(),
+            value: variable,
             items,
             limit: None,
             steps,

@@ -481,18 +481,19 @@ class Execution:
                 raise Fault(f"{call.function}: an optional argument is left out before another")
             value = function.implementation(*prefix, *(arguments[name] for name in names))
         else:
-            value = yield from self._blocking(call.function, arguments)
+            value = yield from self._blocking(call.function, arguments, frame)
         if call.result is not None:
             self._assign(call.result, value, frame)
 
-    def _blocking(self, function: str, arguments: dict[str, Any]) -> Task:
+    def _blocking(self, function: str, arguments: dict[str, Any], frame: _Frame) -> Task:
         if function == "sys.sleep":
             seconds = arguments["seconds"]
             if not is_number(seconds):
                 raise type_error(f"sys.sleep takes a number, not a {type_name(seconds)}")
             if seconds < 0:
                 raise undocumented("sys.sleep of a negative time")
-            yield Sleep(seconds)
+            # What a helper waits for is no wait of the pipeline.
+            yield Sleep(seconds, frame.routine == "main")
             return None
         if function == f"{EXECUTIONS}.run":
             return (yield from self._run_workflow(connectors.run_request(arguments)))

@@ -31,9 +31,10 @@ class Never:
 
 @dataclass(frozen=True)
 class Sleep:
-    """Wait for the virtual clock."""
+    """Wait for the virtual clock; `told` among the waits of the execution."""
 
     seconds: float
+    told: bool = True
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,9 @@ class Scheduler:
                 self._ready.append(lambda: resume(Result()))
             case Never():
                 pass
-            case Sleep(seconds):
-                self.waits.append(seconds)
+            case Sleep(seconds, told):
+                if told:
+                    self.waits.append(seconds)
                 self._at(seconds, lambda: resume(Result()))
             case Blocking(work):
                 self._blocking += 1
