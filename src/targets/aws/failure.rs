@@ -156,6 +156,16 @@ pub fn record(source: &str) -> String {
     )
 }
 
+/// The failure of an execution that `source` describes: what the failed end of a branch tells in its cause, or an error
+/// of the service.
+pub fn described(source: &str, step: &str) -> String {
+    let step = string_literal(step);
+    format!(
+        "$exists({source}.Cause) and $substring({source}.Cause, 0, 9) = '{{\"Error\":' ? $parse({source}.Cause) \
+         : {{'Error': {source}.Error, 'Cause': $exists({source}.Cause) ? {source}.Cause : '', 'Step': {step}}}"
+    )
+}
+
 /// The catcher of what [`branch_fail`] carries out.
 pub fn branch_catchers(step: &str, next: &str) -> Vec<Catcher> {
     let mut catchers = catchers(step, next);

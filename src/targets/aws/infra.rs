@@ -12,6 +12,7 @@ use super::limits::QUOTAS;
 use super::triggers;
 use super::workflow::Placeholders;
 use super::workflow::bounded::{file, is_bounded};
+use super::workflow::distributed;
 use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, secret_variable};
 
 /// The logical id of the state machine.
@@ -480,6 +481,10 @@ fn machine(
     if !started.is_empty() {
         policies.push(executions(&started));
     }
+    if definition.contains(distributed::LOOK_UP) {
+        let name = format!("{}RunItems", logical.strip_suffix(STATE_MACHINE).unwrap_or(logical));
+        resources.insert(name, Resource::of("AWS::IAM::ManagedPolicy", items(logical)));
+    }
     let properties = StateMachineProperties {
         kind: "STANDARD",
         definition_uri: file,
@@ -536,6 +541,28 @@ fn executions(machines: &[&str]) -> Value {
             vec![sub(rule)],
         ),
     ])
+}
+
+/// What a Distributed Map takes: starting executions of the state machine itself (Step Functions Developer Guide, "IAM
+/// policies for using Distributed Map states"), and finding the one that failed (Service Authorization Reference, "AWS Step
+/// Functions": what each action is allowed on). A policy of its own: one in the role would need the machine that needs the role.
+fn items(machine: &str) -> Value {
+    let allow = |actions: &[&str], resources: Vec<Value>| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
+    let place = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}";
+    let of = |kind: &str, rest: &str| sub(&format!("{place}:{kind}:${{{machine}.Name}}{rest}"));
+    let statements = vec![
+        allow(&["states:StartExecution"], vec![reference(machine)]),
+        allow(
+            &["states:DescribeExecution", "states:StopExecution"],
+            vec![of("execution", "/*")],
+        ),
+        allow(
+            &["states:ListMapRuns"],
+            vec![of("execution", ":*"), of("execution", "/*")],
+        ),
+        allow(&["states:ListExecutions"], vec![reference(machine), of("mapRun", "/*")]),
+    ];
+    json!({ "PolicyDocument": document(statements), "Roles": [reference(&format!("{machine}Role"))] })
 }
 
 fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value> {

@@ -194,6 +194,8 @@ pub struct StepFunctions {
     pub timeout_seconds: u64,
     /// Items of an inline Map state at once.
     pub map_concurrency: u32,
+    /// Events of one execution.
+    pub history_events: u64,
 }
 
 /// Of templates.

@@ -4,6 +4,7 @@ pub mod failure;
 pub mod functions;
 pub mod infra;
 pub mod limits;
+pub mod lists;
 pub mod params;
 pub mod readme;
 pub mod states;

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::DEFINITION;
 use super::infra::Names;
+use super::lists;
 use super::workflow::bounded::{file, is_bounded};
 use crate::expr::Type;
-use crate::model::{Pipeline, Step, TriggerKind};
+use crate::model::{Pipeline, Step, StepIx, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
@@ -25,12 +26,15 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja:
         })
         .filter_map(|bucket| bucket.existing.get("aws").map(String::as_str))
         .collect();
-    let lists: Vec<String> = pipeline
-        .steps
-        .iter()
-        .filter(|step| step.for_each.is_some())
-        .map(|step| format!("`{}`", step.path))
-        .collect();
+    let distributed = lists::distributed(pipeline);
+    let (apart, lists): (Vec<StepIx>, Vec<StepIx>) = pipeline
+        .indices()
+        .filter(|ix| pipeline.step(*ix).for_each.is_some())
+        .partition(|ix| distributed.contains(ix));
+    let named = |list: &[StepIx]| -> String {
+        let names: Vec<String> = list.iter().map(|ix| format!("`{}`", pipeline.step(*ix).path)).collect();
+        names.join(", ")
+    };
     let groups: Vec<Value> = pipeline
         .steps
         .iter()
@@ -47,7 +51,9 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja:
         "secrets": secrets,
         "existing": existing,
         "groups": groups,
-        "lists": lists.join(", "),
+        "lists": named(&lists),
+        "apart": named(&apart),
+        "apart_count": apart.len(),
         "lists_count": lists.len(),
         "input": example_input(pipeline),
     });

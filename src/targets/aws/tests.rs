@@ -193,7 +193,7 @@ fn an_item_is_one_state_where_its_step_is() {
     let definition = definition(
         "params: { xs: { type: [string] } }
 steps:
-  a: { for_each: '${{ params.xs }}', as: x, max_concurrency: 100, function: { handler: h.handler }, input: '${{ x }}' }
+  a: { for_each: '${{ params.xs }}', as: x, max_concurrency: 40, function: { handler: h.handler }, input: '${{ x }}' }
 outputs: { a: '${{ steps.a.output }}' }
 ",
     );
@@ -211,6 +211,73 @@ outputs: { a: '${{ steps.a.output }}' }
         states["Run a"]["Arguments"]["Payload"]["input"],
         "{% $states.input.x %}"
     );
+}
+
+#[test]
+fn a_list_past_a_quota_is_a_distributed_map_that_brings_along_what_its_items_read() {
+    let text = "params: { xs: [string], n: integer }
+steps:
+  unread: { function: { handler: h.handler } }
+  base: { function: { handler: h.handler } }
+  a: { for_each: '${{ params.xs }}', as: x, max_concurrency: 41, function: { handler: h.handler }, input: ['${{ x }}', '${{ steps.base.output }}', '${{ run.id }}'] }
+  long: { for_each: '${{ range(3572) }}', function: { handler: h.handler } }
+  short: { for_each: '${{ range(3571) }}', function: { handler: h.handler } }
+  round:
+    for_each: ${{ params.xs }}
+    steps:
+      inner: { for_each: '${{ [1, 2] }}', max_concurrency: 10000, function: { handler: h.handler }, input: '${{ params.n }}' }
+outputs: { a: '${{ steps.a.output }}' }
+";
+    let artifacts = artifacts(text);
+    let definition: Value = serde_json::from_str(&file(&artifacts, super::DEFINITION)).unwrap();
+    let maps = maps(&definition["States"]);
+    let mode = |name: &str| maps[name]["ItemProcessor"]["ProcessorConfig"]["Mode"].as_str().unwrap();
+    // 7 events an item: 3,571 of them are 24,997, one more is past 25,000.
+    assert_eq!(
+        ["a", "long", "short", "round", "round.inner"].map(mode),
+        ["DISTRIBUTED", "DISTRIBUTED", "INLINE", "DISTRIBUTED", "DISTRIBUTED"]
+    );
+    let most = |name: &str| maps[name]["MaxConcurrency"].as_u64();
+    assert_eq!(
+        ["a", "long", "short", "round", "round.inner"].map(most),
+        [Some(41), Some(40), None, Some(40), Some(10_000)]
+    );
+    let outside = maps["a"]["ItemSelector"]["outside"].as_object().unwrap();
+    assert_eq!(outside.keys().collect::<Vec<_>>(), ["parentExecution", "base"]);
+    // What the inner list reads goes through the item of the outer one.
+    assert_eq!(maps["round"]["ItemSelector"]["outside"]["params"], "{% $params %}");
+    let inner = &maps["round.inner"]["ItemSelector"]["outside"];
+    assert_eq!(inner["params"], "{% $roundOutside.params %}");
+    assert_eq!(
+        inner["parentExecution"]["Name"],
+        "{% $roundOutside.parentExecution.Name %}"
+    );
+    check_scopes(&definition["States"], &BTreeSet::new(), &mut BTreeSet::new());
+    let template: Value = serde_yaml::from_str(&file(&artifacts, "template.yaml")).unwrap();
+    let policy = &template["Resources"]["RunItems"]["Properties"];
+    assert_eq!(policy["Roles"][0]["Ref"], "StateMachineRole");
+    assert_eq!(
+        policy["PolicyDocument"]["Statement"][0]["Resource"][0]["Ref"],
+        "StateMachine"
+    );
+    assert!(
+        file(&artifacts, "README.md").contains("`a`, `long`, `round`, `round.inner` run each item as an execution")
+    );
+}
+
+/// All Map states by name.
+fn maps(states: &Value) -> std::collections::BTreeMap<String, Value> {
+    let mut found = std::collections::BTreeMap::new();
+    for (name, state) in states.as_object().unwrap() {
+        if state["Type"] == "Map" {
+            found.insert(name.clone(), state.clone());
+        }
+        let branches = state["Branches"].as_array().into_iter().flatten();
+        for branch in branches.chain(state.get("ItemProcessor")) {
+            found.append(&mut maps(&branch["States"]));
+        }
+    }
+    found
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::failure;
+use super::lists;
 use super::workflow::{bounded, retry};
 use crate::expr::{Expr, ExprKind, Local, Template, jsonata::Names};
 use crate::model::{Fallback, Kind, Pipeline, Step, StepIx, StepRead, Wait, identifier, step_reads};
@@ -62,6 +63,9 @@ pub struct Variables<'a> {
     attempts: BTreeMap<StepIx, usize>,
     /// The scopes of groups that run as executions of their own.
     bounds: BTreeMap<StepIx, usize>,
+    /// Steps whose items run as executions of their own, and the scopes of those items.
+    distributed: BTreeSet<StepIx>,
+    isolated: BTreeMap<usize, StepIx>,
     locals: BTreeSet<(StepIx, Local)>,
 }
 
@@ -87,6 +91,8 @@ impl<'a> Variables<'a> {
             items: BTreeMap::new(),
             attempts: BTreeMap::new(),
             bounds: BTreeMap::new(),
+            distributed: lists::distributed(pipeline),
+            isolated: BTreeMap::new(),
             locals: BTreeSet::new(),
         };
         variables.node(&plan.root, ROOT);
@@ -134,6 +140,9 @@ impl<'a> Variables<'a> {
             self.template(&for_each.list, round);
             scope = self.enter(round);
             self.items.insert(ix, scope);
+            if self.distributed.contains(&ix) {
+                self.isolated.insert(scope, ix);
+            }
         }
         self.attempt(ix, step, scope);
         if let Some(repeat) = &step.repeat {
@@ -253,6 +262,30 @@ impl<'a> Variables<'a> {
         self.bounds.get(&ix).copied().unwrap_or(ROOT)
     }
 
+    /// The step of a path.
+    pub fn find(&self, path: &str) -> Option<StepIx> {
+        self.index.get(path).copied()
+    }
+
+    /// True where the items of the step run as executions of their own.
+    pub fn is_distributed(&self, ix: StepIx) -> bool {
+        self.distributed.contains(&ix)
+    }
+
+    /// Where `scope` is in an execution of an item that cannot see what `home` holds: the variable that brings it along.
+    fn outside(&self, home: usize, scope: usize) -> Option<String> {
+        let mut at = scope;
+        loop {
+            if self.depth[home] >= self.depth[at] {
+                return None;
+            }
+            if let Some(ix) = self.isolated.get(&at) {
+                return Some(self.private(*ix, OUTSIDE));
+            }
+            at = self.parent[at];
+        }
+    }
+
     /// The scope round a scope; the outermost is its own.
     pub fn round(&self, scope: usize) -> usize {
         self.parent[scope]
@@ -261,6 +294,11 @@ impl<'a> Variables<'a> {
     /// True where some expression reads that name of the step.
     pub fn reads(&self, ix: StepIx, what: Local) -> bool {
         self.locals.contains(&(ix, what))
+    }
+
+    /// True where the item and its position are read only by the call of a function that is the first state of the item.
+    pub fn reads_item_at_once(&self, ix: StepIx) -> bool {
+        !self.is_distributed(ix) && reads_item_at_once(self.pipeline.step(ix), self.pipeline)
     }
 
     /// A variable that only the states of the step itself use.
@@ -324,7 +362,7 @@ fn has_error(step: &Step) -> bool {
 }
 
 /// True where the item and its position are read only by the call of a function that is the first state of the item.
-pub fn reads_item_at_once(step: &Step, pipeline: &Pipeline) -> bool {
+fn reads_item_at_once(step: &Step, pipeline: &Pipeline) -> bool {
     let mut later = false;
     let mut note = |expr: &Expr| {
         expr.walk(&mut |part| later |= matches!(&part.kind, ExprKind::Local(path, _) if *path == step.path));
@@ -420,6 +458,8 @@ pub struct Reach<'v, 'a> {
     pub error: &'v str,
     /// Where the pipeline's execution is known.
     pub execution: &'v str,
+    /// Where its params are.
+    pub params: &'v str,
 }
 
 impl Reach<'_, '_> {
@@ -432,8 +472,16 @@ impl Reach<'_, '_> {
         }
         let met = self.variables.meeting(self.variables.scope[ix.0], self.scope);
         match self.variables.name(ix, what, met) {
-            Some(name) => format!("${name}"),
+            Some(name) => self.variable(met, &name),
             None => "null".to_owned(),
+        }
+    }
+
+    /// A variable of a scope round this one.
+    fn variable(&self, home: usize, name: &str) -> String {
+        match self.variables.outside(home, self.scope) {
+            Some(outside) => format!("${outside}.{name}"),
+            None => format!("${name}"),
         }
     }
 
@@ -462,9 +510,11 @@ impl Names for Reach<'_, '_> {
         let Some((ix, step)) = self.step(step) else {
             return "null".to_owned();
         };
-        let private = |name: &str| format!("${}", self.variables.private(ix, name));
+        let home = self.variables.items.get(&ix).copied();
+        let home = home.unwrap_or(self.variables.scope[ix.0]);
+        let private = |name: &str| self.variable(home, &self.variables.private(ix, name));
         let item = |written: Option<&str>, name: &str| match written {
-            Some(written) if reads_item_at_once(step, self.variables.pipeline) => {
+            Some(written) if self.variables.reads_item_at_once(ix) => {
                 format!("{}.{written}", failure::INPUT)
             }
             _ => private(name),
@@ -479,7 +529,7 @@ impl Names for Reach<'_, '_> {
     }
 
     fn params(&self) -> &str {
-        "$params"
+        self.params
     }
 
     fn error(&self) -> &str {
@@ -509,5 +559,7 @@ pub const RESULT: &str = "Result";
 pub const RUNS: &str = "Runs";
 /// The variable of the failure that a `catch` caught.
 pub const FAILURE: &str = "Failure";
+/// The variable of what an item in an execution of its own reads of the execution that started it.
+pub const OUTSIDE: &str = "Outside";
 /// The variable that bounds the outputs of a `for_each`.
 pub const LIST: &str = "List";

@@ -42,6 +42,21 @@ class Outcome:
     name: str = ""
 
 
+@dataclass
+class MapRun:
+    """The executions that a Distributed Map started."""
+
+    arn: str
+    execution_arn: str
+    machine_arn: str
+    started: str
+    children: list[dict[str, Any]] = field(default_factory=list)
+
+    def listed(self) -> dict[str, Any]:
+        """As ListMapRuns tells of it."""
+        return {"ExecutionArn": self.execution_arn, "MapRunArn": self.arn, "StartDate": self.started, "StateMachineArn": self.machine_arn}
+
+
 @lru_cache(maxsize=64)
 def parse(definition: str) -> Program:
     """The program of a definition; raises moto's ASLParserException."""
@@ -60,6 +75,7 @@ class Run:
         self.name = str(uuid.uuid4())
         self.entered: list[str] = []
         self.events: list[Any] = []
+        self.map_runs: list[MapRun] = []
         self._lock = threading.Lock()
 
     def enter(self, state: str) -> None:
@@ -89,9 +105,47 @@ class Run:
 
         return job
 
-    def environment(self, machine: str, input_value: Any, name: str | None = None) -> Environment:
+    def time(self) -> str:
+        """What the clock says."""
+        return (self.started + timedelta(seconds=self.clock.now)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def map_run(self, env: Environment, label: str) -> MapRun:
+        """A run of a Distributed Map: `arn:…:mapRun:<state machine>/<label>:<id>`."""
+        context = env.states.context_object.context_object_data
+        machine = context["StateMachine"]
+        arn = f"{machine['Id'].replace(':stateMachine:', ':mapRun:')}/{label}:{uuid.uuid4()}"
+        found = MapRun(arn, context["Execution"]["Id"], machine["Id"], self.time())
+        with self._lock:
+            self.map_runs.append(found)
+        return found
+
+    def child(self, map_run: MapRun, program: Program, input_value: Any) -> Callable[[], Any]:
+        """A job that runs the execution of an item and gives its output."""
+
+        def job() -> Any:
+            name = str(uuid.uuid4())
+            machine = map_run.machine_arn.rpartition(":")[2]
+            arn = f"{map_run.arn.replace(':mapRun:', ':execution:').rpartition(':')[0]}:{name}"
+            env = self.environment(machine, input_value, name, arn)
+            told = {"ExecutionArn": arn, "Input": json.dumps(input_value), "MapRunArn": map_run.arn, "Name": name}
+            told |= {"StartDate": self.time(), "StateMachineArn": map_run.machine_arn, "Status": "RUNNING"}
+            with self._lock:
+                map_run.children.append(told)
+            program.eval(env)
+            end = env.program_state()
+            told["StopDate"] = self.time()
+            if isinstance(end, ProgramError):
+                error = {"Error": (end.error or {}).get("error"), "Cause": (end.error or {}).get("cause")}
+                told |= {key: value for key, value in error.items() if value is not None}
+                told["Status"] = "FAILED"
+                raise patches.ChildFailed
+            told["Status"] = "SUCCEEDED"
+            return env.states.get_input()
+
+        return job
+
+    def environment(self, machine: str, input_value: Any, name: str | None = None, arn: str | None = None) -> Environment:
         name = name or self.name
-        started = self.started + timedelta(seconds=self.clock.now)
         role = f"arn:aws:iam::{ACCOUNT}:role/conformance"
         machine_arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{machine}"
         return Environment(
@@ -99,11 +153,11 @@ class Run:
             execution_type=StateMachineType.STANDARD,
             context={
                 "Execution": {
-                    "Id": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{machine}:{name}",
+                    "Id": arn or f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{machine}:{name}",
                     "Input": input_value,
                     "Name": name,
                     "RoleArn": role,
-                    "StartTime": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                    "StartTime": self.time(),
                     "RedriveCount": 0,
                 },
                 "StateMachine": {"Id": machine_arn, "Name": machine},

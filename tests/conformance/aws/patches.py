@@ -31,10 +31,12 @@ from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state import state as state_module
 from moto.stepfunctions.parser.asl.component.state.choice.state_choice import StateChoice
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.distributed_iteration_component import DistributedIterationComponent
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
 from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_parallel import StateParallel
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import StateTaskServiceAwsSdk
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
 from moto.stepfunctions.parser.asl.component.state.fail.state_fail import StateFail
@@ -61,6 +63,9 @@ RUNTIME = "States.Runtime"
 TIMEOUT = "States.Timeout"
 TASK_FAILED = "States.TaskFailed"
 NO_CHOICE = "States.NoChoiceMatched"
+THRESHOLD = "States.ExceedToleratedFailureThreshold"
+INLINE_AT_ONCE = 40
+DISTRIBUTED_AT_ONCE = 10_000
 PAYLOAD_BYTES = 256 * 1024
 STORE_BYTES = 10 * 1024 * 1024
 MAX_CAUSE = 32768
@@ -72,6 +77,10 @@ run: Run
 
 class HarnessFault(BaseException):
     """The definition does what AWS's documentation does not define, or what this harness does not know."""
+
+
+class ChildFailed(Exception):
+    """The execution of an item of a Distributed Map failed."""
 
 
 class Name(ErrorName):
@@ -125,6 +134,7 @@ def install() -> None:
     StateMap._eval_execution = run_map
     StateTaskServiceLambda._eval_service_task = invoke_lambda
     StateTaskServiceSfn._eval_execution = start_execution
+    StateTaskServiceAwsSdk._eval_execution = call_sdk
 
 
 def nothing(self: Any, env: Environment) -> None:
@@ -534,14 +544,24 @@ def run_parallel(self: StateParallel, env: Environment) -> None:
 
 
 def run_map(self: StateMap, env: Environment) -> None:
-    """Map state, inline mode: one iteration an item, at most MaxConcurrency (0: 40) at once; the first failure fails the state."""
+    """Map state: one iteration an item, at most MaxConcurrency at once.
+
+    Inline mode (0: 40 at once): the first failure fails the state. Distributed mode: "each iteration … runs as a child workflow execution"; "the
+    default percentage value is zero, which means that the workflow fails if any one of its child workflow executions fails or times out":
+    States.ExceedToleratedFailureThreshold, which does not tell why. Passing data between states with variables: such an execution does not see
+    those of outer scopes.
+    """
     if self.item_reader or self.result_writer or not hasattr(self.iteration_component, "_get_iteration_program"):
-        raise HarnessFault(f"the state '{self.name}': only inline Map states are run")
+        raise HarnessFault(f"the state '{self.name}': only Map states over Items are run")
     items = evaluate(self.items, env) if self.items else env.states.get_input()
     if not isinstance(items, list):
         raise failure(env, QUERY_ERROR, f"Items must be an array, got {json.dumps(items)[:100]}")
     at_once = evaluate(self.max_concurrency_decl, env)
     program = self.iteration_component._get_iteration_program()
+    distributed = isinstance(self.iteration_component, DistributedIterationComponent)
+    if not distributed and at_once > INLINE_AT_ONCE:
+        raise HarnessFault(f"the state '{self.name}': an inline Map state runs at most {INLINE_AT_ONCE} items at once")
+    map_run = run.map_run(env, self.label.label if self.label else str(uuid.uuid4())) if distributed else None
     context = env.states.context_object.context_object_data
     jobs = []
     for index, item in enumerate(items):
@@ -552,6 +572,39 @@ def run_map(self: StateMap, env: Environment) -> None:
         def prepare(frame: Environment, place: dict[str, Any] = place) -> None:
             frame.states.context_object.context_object_data["Map"] = place
 
-        jobs.append(branch(env, program, value, prepare))
+        if map_run is not None:
+            check_payload(env, value, "has an item")
+            jobs.append(run.child(map_run, program, value))
+        else:
+            jobs.append(branch(env, program, value, prepare))
     context.pop("Map", None)
-    env.stack.append(run.clock.run_all(jobs, at_once))
+    at_once = at_once or (DISTRIBUTED_AT_ONCE if distributed else INLINE_AT_ONCE)
+    try:
+        env.stack.append(run.clock.run_all(jobs, at_once))
+    except ChildFailed:
+        raise failure(env, THRESHOLD, "The specified tolerated failure threshold was exceeded") from None
+
+
+def call_sdk(self: StateTaskServiceAwsSdk, env: Environment) -> None:
+    """What a state machine asks Step Functions itself. Calling another AWS service with Step Functions: "API actions will always be camel case, and
+    parameter names will be Pascal case". API reference, ListExecutions: "Results are sorted by time, with the most recent execution first"."""
+    arguments = self._eval_parameters(env)
+    action = str(self.resource.resource_arn).removeprefix("arn:aws:states:::aws-sdk:sfn:")
+    match action:
+        case "listMapRuns":
+            result: Any = {"MapRuns": [map_run.listed() for map_run in run.map_runs if map_run.execution_arn == arguments["ExecutionArn"]]}
+        case "listExecutions":
+            children = [child for map_run in run.map_runs if map_run.arn == arguments["MapRunArn"] for child in map_run.children]
+            if set(arguments) != {"MapRunArn", "StatusFilter"}:
+                raise HarnessFault(f"the harness does not know these arguments of ListExecutions: {', '.join(arguments)}")
+            found = [child for child in children if child["Status"] == arguments["StatusFilter"]]
+            keys = ("ExecutionArn", "MapRunArn", "Name", "StartDate", "StateMachineArn", "Status", "StopDate")
+            result = {"Executions": [{key: child[key] for key in keys if key in child} for child in reversed(found)]}
+        case "describeExecution":
+            result = next((child for map_run in run.map_runs for child in map_run.children if child["ExecutionArn"] == arguments["ExecutionArn"]), None)
+            if result is None:
+                raise failure(env, "Sfn.ExecutionDoesNotExistException", f"Execution Does Not Exist: '{arguments['ExecutionArn']}'")
+        case _:
+            raise HarnessFault(f"the harness does not know {self.resource.resource_arn}")
+    check_payload(env, result, "returned a result")
+    env.stack.append(result)

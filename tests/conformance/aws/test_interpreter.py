@@ -215,6 +215,50 @@ class InterpreterTest(unittest.TestCase):
         states = {"M": {"Type": "Map", "Items": [30, 10, 20], "ItemProcessor": {"StartAt": "W", "States": inner}, "End": True}}
         self.assertEqual("E10", self.execute(states).error)
 
+    def distributed(self, items: list[Any], states: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+        processor = {"ProcessorConfig": config, "StartAt": next(iter(states)), "States": states}
+        return {"Type": "Map", "Items": items, "ItemProcessor": processor, "Label": "list", **({} if "Next" in fields else {"End": True}), **fields}
+
+    def test_an_item_of_a_distributed_map_is_an_execution_that_sees_no_outer_variable(self) -> None:
+        seen = "{% [$exists($outer), $states.input, $states.context.Execution.Name != $states.input.name] %}"
+        selector = {"item": "{% $states.context.Map.Item.Value %}", "name": "{% $states.context.Execution.Name & $outer %}"}
+        states = {
+            "A": {"Type": "Pass", "Assign": {"outer": ""}, "Next": "M"},
+            "M": self.distributed([1, 2], {"I": {"Type": "Succeed", "Output": seen}}, ItemSelector=selector, MaxConcurrency=1000),
+        }
+        outcome = self.execute(states)
+        self.assertEqual([[False, {"item": n, "name": outcome.name}, True] for n in (1, 2)], outcome.output)
+
+    def test_a_failed_item_of_a_distributed_map_is_found_by_its_map_run(self) -> None:
+        inner = {
+            "W": {"Type": "Wait", "Seconds": "{% $states.input %}", "Next": "F"},
+            "F": {"Type": "Fail", "Error": "E", "Cause": "{% $string($states.input) %}"},
+        }
+        catch = [{"ErrorEquals": ["States.ExceedToleratedFailureThreshold"], "Next": "L"}]
+        sdk = "arn:aws:states:::aws-sdk:sfn:"
+        states = {
+            "M": self.distributed([30, 10, 20], inner, Catch=catch, Next="L"),
+            "L": {
+                "Type": "Task",
+                "Resource": f"{sdk}listMapRuns",
+                "Arguments": {"ExecutionArn": "{% $states.context.Execution.Id %}"},
+                "Output": "{% $states.result.MapRuns[0].MapRunArn %}",
+                "Next": "X",
+            },
+            "X": {
+                "Type": "Task",
+                "Resource": f"{sdk}listExecutions",
+                "Arguments": {"MapRunArn": "{% $states.input %}", "StatusFilter": "FAILED"},
+                "Output": "{% $states.result.Executions.ExecutionArn %}",
+                "Next": "D",
+            },
+            "D": {"Type": "Task", "Resource": f"{sdk}describeExecution", "Arguments": {"ExecutionArn": "{% $states.input %}"}, "End": True},
+        }
+        outcome = self.execute(states)
+        self.assertEqual(("E", "10", "FAILED"), tuple(outcome.output[key] for key in ("Error", "Cause", "Status")))
+        self.assertRegex(outcome.output["MapRunArn"], r":mapRun:machine/list:")
+
     def test_another_execution_is_waited_for(self) -> None:
         nested = {"other": {"X": {"Type": "Succeed", "Output": {"n": "{% $states.input.n + 1 %}"}}}}
         outcome = self.execute({"S": start("other", {"n": 1}, Output="{% [$states.result.Status, $states.result.Output.n] %}")}, nested=nested)

@@ -9,9 +9,8 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::finish::{Exit, Finish, Given, Piece, next, patch};
-use super::{Scope, Sink, Tail, Writer};
-use crate::expr::jsonata::{self, Names, braced};
-use crate::expr::{Expr, ExprKind};
+use super::{Scope, Sink, Tail, Writer, reads};
+use crate::expr::jsonata::{self, braced};
 use crate::model::{Kind, Step, StepIx};
 use crate::plan::Node;
 use crate::targets::aws::failure;
@@ -38,14 +37,10 @@ impl Writer<'_> {
         name: &str,
     ) -> Piece {
         let path = self.pipeline.step(ix).path.clone();
-        let reads = self.reads_outside(ix, scope);
+        let reads = reads::variables(&self.reads_of_group(ix, scope));
         let mut input = serde_json::Map::new();
         input.insert(STARTED_BY.to_owned(), json!("{% $states.context.Execution.Id %}"));
-        let execution = &scope.execution;
-        input.insert(
-            PARENT.to_owned(),
-            json!({ "Name": braced(&format!("{execution}.Name")), "StartTime": braced(&format!("{execution}.StartTime")) }),
-        );
+        input.insert(PARENT.to_owned(), known_of(&scope.execution));
         for name in &reads {
             input.insert(name.clone(), Value::String(braced(&format!("${name}"))));
         }
@@ -122,6 +117,7 @@ impl Writer<'_> {
             tail: Tail::Value,
             error: round.error.clone(),
             execution: format!("${PARENT}"),
+            params: round.params.clone(),
         };
         let assign: IndexMap<String, Value> = std::iter::once(PARENT)
             .chain(reads.iter().map(String::as_str))
@@ -155,39 +151,11 @@ impl Writer<'_> {
             states: scope.states,
         }
     }
+}
 
-    /// The variables round a group that its states read.
-    fn reads_outside(&self, ix: StepIx, scope: &Scope) -> BTreeSet<String> {
-        let reach = self.reach(scope, &[]);
-        let inside = |path: &str| {
-            let group = &self.pipeline.step(ix).path;
-            path.strip_prefix(group.as_str())
-                .is_some_and(|rest| rest.starts_with('.'))
-        };
-        let mut found = BTreeSet::new();
-        let mut add = |code: String| {
-            if let Some(name) = code.strip_prefix('$') {
-                found.insert(name.to_owned());
-            }
-        };
-        let mut note = |expr: &Expr| {
-            expr.walk(&mut |part| match &part.kind {
-                ExprKind::StepOutput(step) if !inside(step) => add(reach.output(step)),
-                ExprKind::StepStatus(step) if !inside(step) => reach.status(step).into_iter().for_each(&mut add),
-                ExprKind::StepError(step) if !inside(step) => reach.step_error(step).into_iter().for_each(&mut add),
-                ExprKind::Local(step, what) if !inside(step) => add(reach.local(step, *what)),
-                ExprKind::Param(_) => add(reach.params().to_owned()),
-                _ => {}
-            });
-        };
-        for step in self.pipeline.steps.iter().filter(|step| inside(&step.path)) {
-            step.each_expr(&mut note);
-        }
-        for (_, output) in self.outputs_of(Some(ix)) {
-            output.each_expr(&mut note);
-        }
-        found
-    }
+/// What is handed on of the pipeline's execution.
+pub(super) fn known_of(execution: &str) -> Value {
+    json!({ "Name": braced(&format!("{execution}.Name")), "StartTime": braced(&format!("{execution}.StartTime")) })
 }
 
 /// The file of the state machine of a group.

@@ -2,9 +2,11 @@
 
 pub(super) mod bounded;
 mod catch;
+pub(super) mod distributed;
 mod finish;
 mod for_each;
 mod groups;
+mod reads;
 mod repeat;
 pub(super) mod retry;
 mod steps;
@@ -105,6 +107,8 @@ struct Scope {
     error: String,
     /// Where the pipeline's execution is known.
     execution: String,
+    /// Where its params are.
+    params: String,
 }
 
 /// Where failures go.
@@ -132,6 +136,7 @@ impl Scope {
             tail,
             error: round.error.clone(),
             execution: round.execution.clone(),
+            params: round.params.clone(),
         }
     }
 
@@ -174,6 +179,7 @@ impl<'a> Writer<'a> {
             tail: Tail::Outputs { of: None, named: false },
             error: "$failure".to_owned(),
             execution: "$states.context.Execution".to_owned(),
+            params: "$params".to_owned(),
         };
         let checked = !self.pipeline.params.is_empty();
         if checked {
@@ -284,6 +290,7 @@ impl<'a> Writer<'a> {
             buckets: &self.buckets,
             error: &scope.error,
             execution: &scope.execution,
+            params: &scope.params,
         }
     }
 
