@@ -51,7 +51,7 @@ pub fn catchers(step: &str, next: &str) -> Vec<Catcher> {
 /// Every error that can be caught, each in a Catcher of its own.
 pub const EVERY: [&str; 2] = [DATA_LIMIT, "States.ALL"];
 /// An input, an output or a set of variables of more than 256 KiB.
-const DATA_LIMIT: &str = "States.DataLimitExceeded";
+pub const DATA_LIMIT: &str = "States.DataLimitExceeded";
 /// An expression that fails, or gives nothing.
 const QUERY_ERROR: &str = "States.QueryEvaluationError";
 
@@ -74,14 +74,19 @@ pub fn expression_catcher(what: &str, step: &str, next: &str) -> Catcher {
 pub fn size_catcher(step: &str, next: &str) -> Catcher {
     Catcher {
         error_equals: vec![DATA_LIMIT.to_owned()],
-        output: Some(known(
-            Value::from("PayloadTooLarge"),
-            Value::from("output is larger than 256 KiB"),
-            step,
-        )),
+        output: Some(too_large(step)),
         next: next.to_owned(),
         ..Catcher::default()
     }
+}
+
+/// The failure of a step whose output is larger than Step Functions carries.
+pub fn too_large(step: &str) -> Value {
+    known(
+        Value::from("PayloadTooLarge"),
+        Value::from("output is larger than 256 KiB"),
+        step,
+    )
 }
 
 /// The failure of a call that the service did not take.

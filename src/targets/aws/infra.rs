@@ -8,15 +8,18 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::layout::Layout;
 use super::limits::QUOTAS;
 use super::triggers;
 use super::workflow::Placeholders;
-use super::workflow::bounded::{file, is_bounded};
-use super::workflow::distributed;
+use super::workflow::bounded::{self, is_bounded};
+use super::workflow::{distributed, parts};
 use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, secret_variable};
 
 /// The logical id of the state machine.
 pub const STATE_MACHINE: &str = "StateMachine";
+/// What the logical id of a part's ends with.
+const PART: &str = "PartStateMachine";
 const MACHINE: &str = "AWS::Serverless::StateMachine";
 const LOGS: &str = "FunctionLogs";
 const ROLE: &str = "FunctionRole";
@@ -175,19 +178,31 @@ fn sub(text: &str) -> Value {
     json!({ "Fn::Sub": text })
 }
 
+/// A state machine of a group or a part.
+#[derive(Clone, Debug)]
+pub struct Inner<'a> {
+    /// The group, or the first step of the part.
+    pub step: &'a str,
+    /// False: of a group.
+    pub is_part: bool,
+    /// The definition's.
+    pub file: String,
+    logical: String,
+}
+
 /// Logical ids of everything in the stack.
 #[derive(Debug)]
 pub struct Names<'a> {
     functions: Vec<(FunctionUse<'a>, String)>,
     buckets: Vec<Bucketed<'a>>,
     secrets: Vec<(&'a str, String)>,
-    /// Groups that run as executions of their own.
-    machines: Vec<(&'a str, String)>,
+    /// State machines of groups and parts.
+    machines: Vec<Inner<'a>>,
 }
 
 impl<'a> Names<'a> {
     /// Of a pipeline.
-    pub fn new(pipeline: &'a Pipeline) -> Self {
+    pub fn new(pipeline: &'a Pipeline, layout: &'a Layout) -> Self {
         let mut logical = Logical::default();
         for taken in [STATE_MACHINE, LOGS, ROLE] {
             logical.taken.insert(taken.to_owned());
@@ -214,9 +229,20 @@ impl<'a> Names<'a> {
             .map(|secret| (secret.as_str(), logical.name(secret, "Secret")))
             .collect();
         let bounded = pipeline.steps.iter().filter(|step| is_bounded(step));
-        let machines = bounded
-            .map(|step| (step.path.as_str(), logical.name(&step.path, STATE_MACHINE)))
+        let mut machines: Vec<Inner<'_>> = bounded
+            .map(|step| Inner {
+                step: &step.path,
+                is_part: false,
+                file: bounded::file(&step.path),
+                logical: logical.name(&step.path, STATE_MACHINE),
+            })
             .collect();
+        machines.extend(layout.parts().into_iter().map(|id| Inner {
+            step: id,
+            is_part: true,
+            file: parts::file(id),
+            logical: logical.name(id, PART),
+        }));
         Self {
             functions,
             buckets,
@@ -241,9 +267,14 @@ impl<'a> Names<'a> {
             machines: self
                 .machines
                 .iter()
-                .map(|(path, logical)| ((*path).to_owned(), format!("{logical}Arn")))
+                .map(|inner| (inner.file.clone(), format!("{}Arn", inner.logical)))
                 .collect(),
         }
+    }
+
+    /// State machines of groups and parts.
+    pub fn inner(&self) -> &[Inner<'a>] {
+        &self.machines
     }
 
     /// Buckets of the stack: id and logical id.
@@ -269,13 +300,12 @@ impl Template {
     }
 }
 
-/// The template of a pipeline. The definitions, its own and those of groups by path, are searched for the placeholders
-/// that they use.
-pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str, groups: &[(String, String)]) -> Template {
+/// The template of a pipeline. The definitions by file, its own first, are searched for the placeholders that they use.
+pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, String)]) -> Template {
     let mut resources = IndexMap::new();
     resources.insert(STATE_MACHINE.to_owned(), Resource::of(MACHINE, Value::Null));
-    for (_, logical) in &names.machines {
-        resources.insert(logical.clone(), Resource::of(MACHINE, Value::Null));
+    for inner in &names.machines {
+        resources.insert(inner.logical.clone(), Resource::of(MACHINE, Value::Null));
     }
     let has_functions = !names.functions.is_empty();
     for (function, logical) in &names.functions {
@@ -298,17 +328,13 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str, groups
             Resource::of("AWS::SecretsManager::Secret", properties).kept("Retain"),
         );
     }
-    let events = triggers::events(&pipeline.triggers, &names.buckets);
-    let main = (STATE_MACHINE, super::DEFINITION.to_owned(), definition, events);
-    machine(names, main, &mut resources);
-    for (path, definition) in groups {
-        let logical = names.machines.iter().find(|(group, _)| group == path);
-        let Some((_, logical)) = logical else { continue };
-        machine(
-            names,
-            (logical, file(path), definition, IndexMap::new()),
-            &mut resources,
-        );
+    for (file, definition) in machines {
+        let inner = names.machines.iter().find(|inner| inner.file == *file);
+        let (logical, events) = match inner {
+            Some(inner) => (inner.logical.as_str(), IndexMap::new()),
+            None => (STATE_MACHINE, triggers::events(&pipeline.triggers, &names.buckets)),
+        };
+        machine(names, (logical, file.clone(), definition, events), &mut resources);
     }
     if !pipeline.labels.is_empty() {
         resources
@@ -475,7 +501,7 @@ fn machine(
     let started: Vec<&str> = names
         .machines
         .iter()
-        .map(|(_, id)| id.as_str())
+        .map(|inner| inner.logical.as_str())
         .filter(|id| used(id))
         .collect();
     if !started.is_empty() {
@@ -573,7 +599,7 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
     let machines = names
         .machines
         .iter()
-        .map(|(_, logical)| (format!("{logical}Arn"), reference(logical)));
+        .map(|inner| (format!("{}Arn", inner.logical), reference(&inner.logical)));
     let buckets = names
         .buckets
         .iter()

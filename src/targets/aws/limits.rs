@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::diagnostics::Problems;
 use crate::model::{self, FunctionCall, Kind, Pipeline, Retry, TriggerKind};
 use crate::syntax::span::Span;
+use crate::targets::aws::workflow::deployed_bytes;
 
 /// What AWS does not take.
 #[derive(Debug, Error, Diagnostic)]
@@ -359,17 +360,14 @@ fn is_bucket_name(name: &str) -> bool {
 
 /// What the finished files show.
 pub fn check_files<'t>(
-    definitions: impl Iterator<Item = &'t String>,
+    definitions: impl Iterator<Item = &'t str>,
+    most: usize,
     template: &str,
     resources: usize,
     problems: &mut Problems,
 ) {
-    let most = QUOTAS.step_functions.definition_bytes;
-    for definition in definitions.filter(|definition| definition.len() > most) {
-        problems.push(AwsProblem::Definition {
-            found: definition.len(),
-            most,
-        });
+    for found in definitions.map(deployed_bytes).filter(|found| *found > most) {
+        problems.push(AwsProblem::Definition { found, most });
     }
     let quotas = &QUOTAS.cloudformation;
     if template.len() > quotas.template_bytes {

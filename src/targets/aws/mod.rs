@@ -3,6 +3,7 @@
 pub mod failure;
 pub mod functions;
 pub mod infra;
+pub mod layout;
 pub mod limits;
 pub mod lists;
 pub mod params;
@@ -17,7 +18,9 @@ use crate::diagnostics::Problems;
 use crate::expr::jsonata::with_placeholders;
 use crate::model::Pipeline;
 use crate::plan::Plan;
+use layout::Layout;
 use limits::AwsProblem;
+use workflow::Definitions;
 
 /// The file of the state machine's definition.
 pub const DEFINITION: &str = "workflow.asl.json";
@@ -29,31 +32,29 @@ pub fn check(pipeline: &Pipeline) -> Problems {
 
 /// The artifacts; problems are quotas that only the finished files show.
 pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Artifacts, Problems> {
+    compile_within(pipeline, plan, sources, limits::QUOTAS.step_functions.definition_bytes)
+}
+
+/// Like [`compile()`], with another bound of a definition's bytes.
+pub fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, most: usize) -> Result<Artifacts, Problems> {
     let mut problems = Problems::new();
     let mut artifacts = Artifacts::default();
-    let names = infra::Names::new(pipeline);
-    let definitions = workflow::definitions(pipeline, plan, &names.placeholders());
-    let definition = text(&definitions.main);
-    let groups: Vec<(String, String)> = definitions
-        .groups
-        .iter()
-        .map(|(path, definition)| (path.clone(), text(definition)))
-        .collect();
-    let template = infra::template(pipeline, &names, &definition, &groups);
+    let (layout, machines) = machines(pipeline, plan, most);
+    let names = infra::Names::new(pipeline, &layout);
+    let template = infra::template(pipeline, &names, &machines);
     let resources = template.resource_count(pipeline.triggers.len());
     match serde_saphyr::to_string(&template) {
         Ok(text) => {
-            let definitions = groups.iter().map(|(_, text)| text).chain([&definition]);
-            limits::check_files(definitions, &text, resources, &mut problems);
+            let definitions = machines.iter().map(|(_, text)| text.as_str());
+            limits::check_files(definitions, most, &text, resources, &mut problems);
             artifacts.text("template.yaml", text);
         }
         Err(error) => problems.push(AwsProblem::Unwritable {
             detail: error.to_string(),
         }),
     }
-    artifacts.text(DEFINITION, definition);
-    for (path, definition) in groups {
-        artifacts.text(workflow::bounded::file(&path), definition);
+    for (file, definition) in machines {
+        artifacts.text(file, definition);
     }
     functions::add(pipeline, sources, &mut artifacts, &mut problems);
     match readme::text(pipeline, &names) {
@@ -66,6 +67,44 @@ pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Ar
         return Err(problems);
     }
     Ok(artifacts)
+}
+
+/// How often a split is tried, each time with less in a definition: weights leave indentation out.
+const ROUNDS: u32 = 6;
+
+/// The definitions by file, the pipeline's first, none larger than `most` as far as that can be.
+fn machines(pipeline: &Pipeline, plan: &Plan, most: usize) -> (Layout, Vec<(String, String)>) {
+    let written = |layout: &Layout, weigh: bool| {
+        let names = infra::Names::new(pipeline, layout);
+        workflow::definitions(pipeline, plan, layout, &names.placeholders(), weigh)
+    };
+    let texts = |definitions: &Definitions| -> Vec<(String, String)> {
+        let main = (DEFINITION.to_owned(), text(&definitions.main));
+        let inner = definitions.inner.iter();
+        let inner = inner.map(|(file, definition)| (file.clone(), text(definition)));
+        std::iter::once(main).chain(inner).collect()
+    };
+    let fit = |machines: &[(String, String)]| {
+        let mut all = machines.iter();
+        all.all(|(_, definition)| workflow::deployed_bytes(definition) <= most)
+    };
+    let whole = Layout::whole(plan);
+    let mut found = texts(&written(&whole, false));
+    if fit(&found) {
+        return (whole, found);
+    }
+    let weights = written(&whole, true).weights;
+    let mut layout = whole.clone();
+    let mut room = most / 5 * 4;
+    for _ in 0..ROUNDS {
+        layout = layout::split(pipeline, &whole, &weights, room);
+        found = texts(&written(&layout, false));
+        if fit(&found) {
+            break;
+        }
+        room = room / 4 * 3;
+    }
+    (layout, found)
 }
 
 /// The file of a definition.

@@ -2,12 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::DEFINITION;
 use super::infra::Names;
 use super::lists;
-use super::workflow::bounded::{file, is_bounded};
 use crate::expr::Type;
-use crate::model::{Pipeline, Step, StepIx, TriggerKind};
+use crate::model::{Pipeline, StepIx, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
@@ -35,11 +33,10 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja:
         let names: Vec<String> = list.iter().map(|ix| format!("`{}`", pipeline.step(*ix).path)).collect();
         names.join(", ")
     };
-    let groups: Vec<Value> = pipeline
-        .steps
+    let machines: Vec<Value> = names
+        .inner()
         .iter()
-        .filter(|step| is_bounded(step))
-        .map(|step| json!({ "step": step.path, "file": file(&step.path), "by": starter(pipeline, step) }))
+        .map(|inner| json!({ "step": inner.step, "is_part": inner.is_part, "file": inner.file }))
         .collect();
     let context = json!({
         "name": pipeline.name,
@@ -50,7 +47,9 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja:
         "region": pipeline.targets.aws.region,
         "secrets": secrets,
         "existing": existing,
-        "groups": groups,
+        "machines": machines,
+        "groups": names.inner().iter().any(|inner| !inner.is_part),
+        "parts": names.inner().iter().any(|inner| inner.is_part),
         "lists": named(&lists),
         "apart": named(&apart),
         "apart_count": apart.len(),
@@ -61,18 +60,6 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja:
     env.add_template("readme", include_str!("../../../targets/aws/README.md.j2"))?;
     env.get_template("readme")?
         .render(minijinja::Value::from(minijinja::value::Serde(&context)))
-}
-
-/// The file of the state machine that starts a group's.
-fn starter(pipeline: &Pipeline, group: &Step) -> String {
-    let mut round = group.parent;
-    while let Some(step) = round.map(|ix| pipeline.step(ix)) {
-        if is_bounded(step) {
-            return file(&step.path);
-        }
-        round = step.parent;
-    }
-    DEFINITION.to_owned()
 }
 
 /// An input with a value for each param that has no default.

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::failure;
+use super::layout::{Layout, Node};
 use super::lists;
 use super::workflow::{bounded, retry};
 use crate::expr::{Expr, ExprKind, Local, Template, jsonata::Names};
 use crate::model::{Fallback, Kind, Pipeline, Step, StepIx, StepRead, Wait, identifier, step_reads};
-use crate::plan::{Node, Plan};
 
 /// The scope of the state machine itself.
 pub const ROOT: usize = 0;
@@ -48,7 +48,7 @@ struct Readers {
 #[derive(Debug)]
 pub struct Variables<'a> {
     pipeline: &'a Pipeline,
-    plan: &'a Plan,
+    layout: &'a Layout,
     index: BTreeMap<&'a str, StepIx>,
     /// What the names of a step's variables begin with.
     base: Vec<String>,
@@ -71,7 +71,7 @@ pub struct Variables<'a> {
 
 impl<'a> Variables<'a> {
     /// Reads the plan once.
-    pub fn new(pipeline: &'a Pipeline, plan: &'a Plan) -> Self {
+    pub fn new(pipeline: &'a Pipeline, layout: &'a Layout) -> Self {
         let count = pipeline.steps.len();
         let index = pipeline
             .indices()
@@ -79,7 +79,7 @@ impl<'a> Variables<'a> {
             .collect();
         let mut variables = Self {
             pipeline,
-            plan,
+            layout,
             index,
             base: pipeline.indices().map(|ix| base(&pipeline.step(ix).path, ix)).collect(),
             parent: vec![ROOT],
@@ -95,7 +95,7 @@ impl<'a> Variables<'a> {
             isolated: BTreeMap::new(),
             locals: BTreeSet::new(),
         };
-        variables.node(&plan.root, ROOT);
+        variables.node(&layout.root, ROOT);
         for (_, template) in &pipeline.root.outputs {
             variables.template(template, ROOT);
         }
@@ -121,6 +121,10 @@ impl<'a> Variables<'a> {
                     self.note(when, scope);
                 }
                 self.node(then, scope);
+            }
+            Node::Part { node, .. } => {
+                let inner = self.enter(scope);
+                self.node(node, inner);
             }
             Node::Par(nodes) => {
                 for node in nodes {
@@ -182,8 +186,8 @@ impl<'a> Variables<'a> {
             Kind::Approval(approval) => self.template(&approval.message, scope),
             Kind::Pipeline(call) => self.template(&call.params, scope),
             Kind::Group(block) => {
-                let plan = self.plan;
-                if let Some(node) = plan.groups.get(&ix) {
+                let layout = self.layout;
+                if let Some(node) = layout.groups.get(&ix) {
                     self.node(node, scope);
                 }
                 for (_, output) in &block.outputs {
@@ -240,7 +244,7 @@ impl<'a> Variables<'a> {
         a
     }
 
-    /// The scope of a branch: the one right within `round` that has the step in it.
+    /// The scope of a branch or a part: the one right within `round` that has the step in it.
     pub fn branch(&self, round: usize, step: StepIx) -> usize {
         let mut scope = self.scope[step.0];
         while self.depth[scope] > self.depth[round] + 1 {
@@ -326,7 +330,7 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// What leaves a branch: read in the scope round it, or further out. In order of the steps' places.
+    /// What leaves a branch or a part: read in the scope round it, or further out. In order of the steps' places.
     pub fn exports(&self, steps: &[StepIx], round: usize) -> Vec<(StepIx, Carried)> {
         let mut found: Vec<(StepIx, Carried)> = Vec::new();
         for &ix in steps {

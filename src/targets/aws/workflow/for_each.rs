@@ -55,7 +55,7 @@ impl Writer<'_> {
         };
         let mut done = self.done(&Finish::of(ix, how), scope, &Given::code("$states.result"));
         let given = match (how, &scope.tail) {
-            (How::Tail, Tail::Branch(exports)) => exports.contains(&(ix, Carried::Output)),
+            (How::Tail, Tail::Branch(exports) | Tail::Part(exports)) => exports.contains(&(ix, Carried::Output)),
             (How::Tail, _) => false,
             _ => self.variables.name(ix, Carried::Output, scope.number).is_some(),
         };

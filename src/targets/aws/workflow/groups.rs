@@ -6,8 +6,8 @@ use super::finish::{Exit, Finish, Given, How, Piece, patch};
 use super::{Scope, Tail, Writer, retry};
 use crate::expr::jsonata;
 use crate::model::{Kind, StepIx};
-use crate::plan::Node;
 use crate::targets::aws::failure;
+use crate::targets::aws::layout::Node;
 use crate::targets::aws::states::{Parallel, Pass, State};
 use crate::targets::aws::variables::Carried;
 use crate::targets::size;
@@ -50,10 +50,10 @@ impl Writer<'_> {
 
     /// The steps of a group, and what they give.
     pub(super) fn group(&mut self, ix: StepIx, scope: &mut Scope, finish: &Finish) -> Piece {
-        let (pipeline, plan) = (self.pipeline, self.plan);
+        let (pipeline, layout) = (self.pipeline, self.layout);
         let step = pipeline.step(ix);
         let empty = Node::Seq(Vec::new());
-        let node = plan.groups.get(&ix).unwrap_or(&empty);
+        let node = layout.groups.get(&ix).unwrap_or(&empty);
         if finish.how == How::Value {
             let tail = Tail::Outputs {
                 of: Some(ix),

@@ -6,7 +6,7 @@ use super::{Scope, Writer};
 use crate::expr::jsonata::Names;
 use crate::expr::{Expr, ExprKind};
 use crate::model::{StepIx, StepRead, step_reads};
-use crate::plan::Node;
+use crate::targets::aws::layout::Node;
 
 impl Writer<'_> {
     /// What the steps in a group read round it, and what its outputs do: paths as in the scope round it.
@@ -22,17 +22,23 @@ impl Writer<'_> {
         inside.insert(ix);
         let mut reads = Reads::new(inside, self, round);
         let step = self.pipeline.step(ix);
-        // These are evaluated outside.
-        let mut outside: Vec<&Expr> = step.when.iter().collect();
-        if let Some(for_each) = &step.for_each {
-            for_each.list.each_expr(&mut |expr| outside.push(expr));
+        let list = step.for_each.as_ref().map(|for_each| &for_each.list);
+        // That is evaluated outside.
+        let mut outside: Vec<&Expr> = Vec::new();
+        if let Some(list) = list {
+            list.each_expr(&mut |expr| outside.push(expr));
         }
-        step.each_expr(&mut |expr| {
-            if !outside.iter().any(|other| std::ptr::eq(*other, expr)) {
-                reads.expr(expr);
-            }
-        });
-        reads.within(ix);
+        reads.step(ix, &outside);
+        reads.found
+    }
+
+    /// What a part reads round it.
+    pub(super) fn reads_of_part(&self, node: &Node, round: &Scope) -> BTreeSet<String> {
+        let steps = node.steps();
+        let mut inside: BTreeSet<StepIx> = steps.iter().flat_map(|ix| self.inside(*ix)).collect();
+        inside.extend(steps);
+        let mut reads = Reads::new(inside, self, round);
+        reads.node(node);
         reads.found
     }
 
@@ -111,8 +117,8 @@ impl<'r, 'a> Reads<'r, 'a> {
 
     /// The steps of a group, and its outputs.
     fn group(&mut self, ix: StepIx) {
-        let plan = self.writer.plan;
-        if let Some(node) = plan.groups.get(&ix) {
+        let layout = self.writer.layout;
+        if let Some(node) = layout.groups.get(&ix) {
             self.node(node);
         }
         for (_, output) in self.writer.outputs_of(Some(ix)) {
@@ -120,10 +126,17 @@ impl<'r, 'a> Reads<'r, 'a> {
         }
     }
 
-    /// The steps in a step, but not its own expressions.
-    fn within(&mut self, ix: StepIx) {
+    /// A step with those in it, but for its `when` and what is evaluated elsewhere.
+    fn step(&mut self, ix: StepIx, elsewhere: &[&Expr]) {
         let pipeline = self.writer.pipeline;
         let step = pipeline.step(ix);
+        let when = step.when.as_ref();
+        step.each_expr(&mut |expr| {
+            let mut elsewhere = elsewhere.iter().copied().chain(when);
+            if !elsewhere.any(|other| std::ptr::eq(other, expr)) {
+                self.expr(expr);
+            }
+        });
         for fallback in step.fallbacks() {
             pipeline.step(fallback).each_expr(&mut |expr| self.expr(expr));
         }
@@ -132,18 +145,18 @@ impl<'r, 'a> Reads<'r, 'a> {
 
     fn node(&mut self, node: &Node) {
         match node {
-            Node::Run(ix) => {
-                let pipeline = self.writer.pipeline;
-                pipeline.step(*ix).each_expr(&mut |expr| self.expr(expr));
-                self.within(*ix);
-            }
+            Node::Run(ix) => self.step(*ix, &[]),
+            Node::Part { node, .. } => self.node(node),
             Node::Seq(nodes) | Node::Par(nodes) => nodes.iter().for_each(|node| self.node(node)),
             Node::If { guard, then } => {
+                let pipeline = self.writer.pipeline;
                 for ran in guard.ran.iter().filter(|ran| !self.inside.contains(ran)) {
                     let reach = self.writer.reach(self.round, &[]);
-                    let status = reach.status(&self.writer.pipeline.step(*ran).path);
+                    let status = reach.status(&pipeline.step(*ran).path);
                     self.found.extend(status.filter(|path| path.starts_with('$')));
                 }
+                let when = pipeline.step(guard.step).when.as_ref();
+                when.filter(|_| guard.when).into_iter().for_each(|when| self.expr(when));
                 self.node(then);
             }
         }

@@ -22,7 +22,7 @@ impl<'a> Writer<'a> {
                 let outputs = Value::Object(outputs.collect());
                 if *named { json!({ "output": outputs }) } else { outputs }
             }
-            Tail::Branch(exports) => {
+            Tail::Branch(exports) | Tail::Part(exports) => {
                 let outside = self.variables.round(scope.number);
                 let value = |ix: &StepIx, what: &Carried| {
                     let found = own.iter().find(|(own, of, _)| own == ix && of == what);
@@ -34,14 +34,16 @@ impl<'a> Writer<'a> {
                         },
                     }
                 };
-                match exports.as_slice() {
-                    [(ix, what)] => value(ix, what),
-                    _ => Value::Object(
-                        exports
-                            .iter()
-                            .filter_map(|(ix, what)| Some((self.variables.name(*ix, *what, outside)?, value(ix, what))))
-                            .collect(),
-                    ),
+                let all = || -> Value {
+                    let named = exports
+                        .iter()
+                        .filter_map(|(ix, what)| Some((self.variables.name(*ix, *what, outside)?, value(ix, what))));
+                    Value::Object(named.collect())
+                };
+                match (&scope.tail, exports.as_slice()) {
+                    (Tail::Part(_), _) => json!({ "output": all() }),
+                    (_, [(ix, what)]) => value(ix, what),
+                    _ => all(),
                 }
             }
             Tail::Value => Value::Null,
@@ -65,7 +67,7 @@ impl<'a> Writer<'a> {
                 let outputs = self.outputs_of(*of);
                 outputs.iter().all(|(_, template)| template.is_safe()) && size::fits(outputs)
             }
-            Tail::Branch(_) | Tail::Value => true,
+            Tail::Branch(_) | Tail::Part(_) | Tail::Value => true,
         }
     }
 
@@ -85,7 +87,7 @@ impl<'a> Writer<'a> {
     pub(super) fn tail_step(&self, tail: &Tail) -> &'a str {
         match tail {
             Tail::Outputs { of: Some(group), .. } => &self.pipeline.step(*group).path,
-            Tail::Outputs { of: None, .. } | Tail::Branch(_) | Tail::Value => "outputs",
+            Tail::Outputs { of: None, .. } | Tail::Branch(_) | Tail::Part(_) | Tail::Value => "outputs",
         }
     }
 
