@@ -9,6 +9,7 @@ mod explain;
 mod expressions;
 mod graphs;
 mod labels;
+mod parts;
 mod planning;
 mod robustness;
 mod schema;

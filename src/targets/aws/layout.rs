@@ -120,10 +120,10 @@ impl Layout {
     }
 }
 
-/// Bytes of what a guard, a branch and the call of a part add to a definition, rounded up.
-const GUARD: usize = 1_500;
-const BRANCH: usize = 800;
-const CALL: usize = 4_000;
+/// Bytes of what a guard, a branch and the call of a part add to a definition, about.
+const GUARD: usize = 1_000;
+const BRANCH: usize = 600;
+const CALL: usize = 2_500;
 
 /// The pipeline in parts, so that no definition has more than `most` bytes. Where even a single step is larger, so is its
 /// definition.

@@ -81,7 +81,10 @@ pub enum AwsProblem {
 
     /// The definition is too large.
     #[error("a state machine's definition holds at most {most} bytes: {found}")]
-    #[diagnostic(code(MLP0704), help("split the pipeline into several"))]
+    #[diagnostic(
+        code(MLP0704),
+        help("a step is too large to be split: move constant data out of its `input`")
+    )]
     Definition {
         /// In bytes.
         found: usize,

@@ -344,6 +344,77 @@ steps:
     assert!(file(&artifacts, "README.md").contains("`workflow.g.asl.json` | the state machine of `g`"));
 }
 
+/// The definitions of a pipeline of steps, each with some kilobytes of input.
+fn machines(steps: impl Iterator<Item = String>) -> std::collections::BTreeMap<String, String> {
+    let artifacts = artifacts(&format!("steps:\n{}", steps.collect::<String>()));
+    let definitions = artifacts.files.keys().filter(|path| path.ends_with(".asl.json"));
+    definitions.map(|path| (path.clone(), file(&artifacts, path))).collect()
+}
+
+/// All states of all definitions, by name; each definition fits and stands by itself.
+fn states_of(machines: &std::collections::BTreeMap<String, String>) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    for (path, text) in machines {
+        let deployed = super::workflow::deployed_bytes(text);
+        assert!(deployed <= 1_048_576, "{path} has {deployed} bytes");
+        let definition: Value = serde_json::from_str(text).unwrap();
+        check_scopes(&definition["States"], &BTreeSet::new(), &mut seen);
+    }
+    seen
+}
+
+/// Which definitions of `before` are others in `after`.
+fn changed(
+    before: &std::collections::BTreeMap<String, String>,
+    after: &std::collections::BTreeMap<String, String>,
+) -> usize {
+    let same = before.iter().filter(|(path, text)| after.get(*path) == Some(*text));
+    before.len() - same.count()
+}
+
+#[test]
+fn a_chain_past_the_bytes_of_a_definition_is_in_parts_whose_borders_stay() {
+    let large = "x".repeat(12_000);
+    let chain = |extra: bool| {
+        let count = 110;
+        let large = &large;
+        machines((0..count).flat_map(move |i| {
+            let step = |name: &str, before: &str| {
+                format!("  {name}: {{ {before}function: {{ handler: h.handler }}, input: [{large}] }}\n")
+            };
+            let needs = match i {
+                0 => String::new(),
+                60 if extra => "needs: [more], ".to_owned(),
+                _ => format!("needs: [s{}], ", i - 1),
+            };
+            let mut steps = vec![step(&format!("s{i}"), &needs)];
+            if extra && i == 60 {
+                steps.push(step("more", "needs: [s59], "));
+            }
+            steps
+        }))
+    };
+    let machines = chain(false);
+    assert!(machines.len() > 3, "{}", machines.len());
+    let states = states_of(&machines);
+    assert!((0..110).all(|i| states.contains(&format!("s{i}"))));
+    // One more step changes the part that it stands in, and what starts it.
+    assert!(changed(&machines, &chain(true)) <= 3);
+}
+
+#[test]
+fn branches_past_the_bytes_of_a_definition_share_parts() {
+    let large = "x".repeat(12_000);
+    let machines =
+        machines((0..110).map(|i| format!("  s{i}: {{ function: {{ handler: h.handler }}, input: [{large}] }}\n")));
+    let states = states_of(&machines);
+    assert!((0..110).all(|i| states.contains(&format!("s{i}"))));
+    assert!((3..20).contains(&machines.len()), "{}", machines.len());
+    let main: Value = serde_json::from_str(&machines[super::DEFINITION]).unwrap();
+    let branches = main["States"]["Parallel s0"]["Branches"].as_array().unwrap();
+    assert_eq!(branches.len(), machines.len() - 1);
+}
+
 #[test]
 fn retries_say_what_is_not_the_default() {
     let definition = definition(
