@@ -190,6 +190,13 @@ pub struct Inner<'a> {
     logical: String,
 }
 
+impl Inner<'_> {
+    /// What definitions call it.
+    pub fn placeholder(&self) -> String {
+        format!("{}Arn", self.logical)
+    }
+}
+
 /// Logical ids of everything in the stack.
 #[derive(Debug)]
 pub struct Names<'a> {
@@ -267,7 +274,7 @@ impl<'a> Names<'a> {
             machines: self
                 .machines
                 .iter()
-                .map(|inner| (inner.file.clone(), format!("{}Arn", inner.logical)))
+                .map(|inner| (inner.file.clone(), inner.placeholder()))
                 .collect(),
         }
     }
@@ -599,7 +606,7 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
     let machines = names
         .machines
         .iter()
-        .map(|inner| (format!("{}Arn", inner.logical), reference(&inner.logical)));
+        .map(|inner| (inner.placeholder(), reference(&inner.logical)));
     let buckets = names
         .buckets
         .iter()

@@ -53,11 +53,11 @@ pub fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, most:
             detail: error.to_string(),
         }),
     }
-    for (file, definition) in machines {
-        artifacts.text(file, definition);
+    for (file, definition) in &machines {
+        artifacts.text(file.as_str(), definition.as_str());
     }
     functions::add(pipeline, sources, &mut artifacts, &mut problems);
-    match readme::text(pipeline, &names) {
+    match readme::text(pipeline, &names, &machines) {
         Ok(text) => artifacts.text("README.md", text),
         Err(error) => problems.push(AwsProblem::Unwritable {
             detail: error.to_string(),

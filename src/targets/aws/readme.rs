@@ -9,7 +9,8 @@ use crate::model::{Pipeline, StepIx, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
-pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja::Error> {
+/// The definitions, by file, tell what starts what.
+pub fn text(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, String)]) -> Result<String, minijinja::Error> {
     let secrets: Vec<Value> = names
         .secrets()
         .map(|(_, logical)| json!({ "output": format!("{logical}Arn") }))
@@ -36,7 +37,12 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja:
     let machines: Vec<Value> = names
         .inner()
         .iter()
-        .map(|inner| json!({ "step": inner.step, "is_part": inner.is_part, "file": inner.file }))
+        .map(|inner| {
+            let started = format!("${{{}}}", inner.placeholder());
+            let by = machines.iter().find(|(_, definition)| definition.contains(&started));
+            let by = by.map(|(file, _)| file);
+            json!({ "step": inner.step, "is_part": inner.is_part, "file": inner.file, "by": by })
+        })
         .collect();
     let context = json!({
         "name": pipeline.name,
