@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::states::{Catcher, Fail, Pass, State, Then};
-use crate::expr::jsonata::{braced, string_literal};
+use crate::expr::jsonata::{braced, constant_code, string_literal};
 use crate::model::OnError;
 
 /// Turns what was caught into the failure that the handler and the caller see.
@@ -53,7 +53,7 @@ pub const EVERY: [&str; 2] = [DATA_LIMIT, "States.ALL"];
 /// An input, an output or a set of variables of more than 256 KiB.
 pub const DATA_LIMIT: &str = "States.DataLimitExceeded";
 /// An expression that fails, or gives nothing.
-const QUERY_ERROR: &str = "States.QueryEvaluationError";
+pub const QUERY_ERROR: &str = "States.QueryEvaluationError";
 
 /// The error output of a Catch with its step.
 pub fn with_step(step: &str) -> String {
@@ -85,6 +85,15 @@ pub fn too_large(step: &str) -> Value {
     known(
         Value::from("PayloadTooLarge"),
         Value::from("output is larger than 256 KiB"),
+        step,
+    )
+}
+
+/// The failure of a call whose input is larger than Step Functions carries.
+pub fn input_too_large(step: &str) -> Value {
+    known(
+        Value::from("PayloadTooLarge"),
+        Value::from("input is larger than 256 KiB"),
         step,
     )
 }
@@ -168,6 +177,19 @@ pub fn described(source: &str, step: &str) -> String {
     format!(
         "$exists({source}.Cause) and $substring({source}.Cause, 0, 9) = '{{\"Error\":' ? $parse({source}.Cause) \
          : {{'Error': {source}.Error, 'Cause': $exists({source}.Cause) ? {source}.Cause : '', 'Step': {step}}}"
+    )
+}
+
+/// The failure of the execution of another pipeline that `source` describes, see [`fail`]; raises while it runs. One that
+/// ended otherwise was ended from outside.
+pub fn of_child(source: &str, step: &str) -> String {
+    let unavailable = constant_code(&unavailable(step));
+    let step = string_literal(&format!("{step}."));
+    format!(
+        "{source}.Status = 'RUNNING' ? $error('still running') \
+         : $exists({source}.Cause) and $substring({source}.Cause, 0, 11) = '{{\"message\":' \
+         ? ($theCause := $parse({source}.Cause); \
+         {{'Error': {source}.Error, 'Message': $theCause.message, 'Step': {step} & $theCause.step}}) : {unavailable}"
     )
 }
 

@@ -252,7 +252,11 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             | Kind::Pipeline(_)
             | Kind::Group(_) => 0,
         };
-        let bound = step.timeout.filter(|_| matches!(step.kind, Kind::Group(_)));
+        let bound = match &step.kind {
+            Kind::Group(_) | Kind::Pipeline(_) => step.timeout,
+            Kind::Approval(_) => Some(step.attempt_timeout()),
+            Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => None,
+        };
         let spans = [
             ("wait.duration in seconds", duration, quotas.wait_seconds),
             (

@@ -6,6 +6,7 @@ pub mod infra;
 pub mod layout;
 pub mod limits;
 pub mod lists;
+pub mod member;
 pub mod params;
 pub mod readme;
 pub mod states;
@@ -18,8 +19,8 @@ use crate::diagnostics::Problems;
 use crate::expr::jsonata::with_placeholders;
 use crate::model::Pipeline;
 use crate::plan::Plan;
-use layout::Layout;
 use limits::AwsProblem;
+use member::Member;
 use workflow::Definitions;
 
 /// The file of the state machine's definition.
@@ -39,8 +40,14 @@ pub fn compile(pipeline: &Pipeline, plan: &Plan, sources: &Sources) -> Result<Ar
 pub fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, most: usize) -> Result<Artifacts, Problems> {
     let mut problems = Problems::new();
     let mut artifacts = Artifacts::default();
-    let (layout, machines) = machines(pipeline, plan, most);
-    let names = infra::Names::new(pipeline, &layout);
+    let mut members = Member::family(pipeline, plan);
+    for place in 0..members.len() {
+        fit(&mut members, place, most);
+    }
+    let names = infra::Names::new(&members);
+    let machines: Vec<(String, String)> = (0..members.len())
+        .flat_map(|place| texts(&members[place], &written(&members, place, false)))
+        .collect();
     let template = infra::template(pipeline, &names, &machines);
     let resources = template.resource_count(pipeline.triggers.len());
     match serde_saphyr::to_string(&template) {
@@ -56,8 +63,10 @@ pub fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, most:
     for (file, definition) in &machines {
         artifacts.text(file.as_str(), definition.as_str());
     }
-    functions::add(pipeline, sources, &mut artifacts, &mut problems);
-    match readme::text(pipeline, &names, &machines) {
+    for member in &members {
+        functions::add(member.pipeline, sources, &mut artifacts, &mut problems);
+    }
+    match readme::text(&members, &names, &machines) {
         Ok(text) => artifacts.text("README.md", text),
         Err(error) => problems.push(AwsProblem::Unwritable {
             detail: error.to_string(),
@@ -72,39 +81,39 @@ pub fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, most:
 /// How often a split is tried, each time with less in a definition: weights leave indentation out.
 const ROUNDS: u32 = 6;
 
-/// The definitions by file, the pipeline's first, none larger than `most` as far as that can be.
-fn machines(pipeline: &Pipeline, plan: &Plan, most: usize) -> (Layout, Vec<(String, String)>) {
-    let written = |layout: &Layout, weigh: bool| {
-        let names = infra::Names::new(pipeline, layout);
-        workflow::definitions(pipeline, plan, layout, &names.placeholders(), weigh)
+/// Splits a pipeline into parts, so that none of its definitions is larger than `most`, as far as that can be.
+fn fit(members: &mut [Member<'_>], place: usize, most: usize) {
+    let fits = |members: &[Member<'_>]| {
+        let texts = texts(&members[place], &written(members, place, false));
+        let mut definitions = texts.iter().map(|(_, definition)| definition);
+        definitions.all(|definition| workflow::deployed_bytes(definition) <= most)
     };
-    let texts = |definitions: &Definitions| -> Vec<(String, String)> {
-        let main = (DEFINITION.to_owned(), text(&definitions.main));
-        let inner = definitions.inner.iter();
-        let inner = inner.map(|(file, definition)| (file.clone(), text(definition)));
-        std::iter::once(main).chain(inner).collect()
-    };
-    let fit = |machines: &[(String, String)]| {
-        let mut all = machines.iter();
-        all.all(|(_, definition)| workflow::deployed_bytes(definition) <= most)
-    };
-    let whole = Layout::whole(plan);
-    let mut found = texts(&written(&whole, false));
-    if fit(&found) {
-        return (whole, found);
+    if fits(members) {
+        return;
     }
-    let weights = written(&whole, true).weights;
-    let mut layout = whole.clone();
+    let weights = written(members, place, true).weights;
+    let whole = members[place].layout.clone();
     let mut room = most / 5 * 4;
     for _ in 0..ROUNDS {
-        layout = layout::split(pipeline, &whole, &weights, room);
-        found = texts(&written(&layout, false));
-        if fit(&found) {
-            break;
+        members[place].layout = layout::split(members[place].pipeline, &whole, &weights, room);
+        if fits(members) {
+            return;
         }
         room = room / 4 * 3;
     }
-    (layout, found)
+}
+
+fn written(members: &[Member<'_>], place: usize, weigh: bool) -> Definitions {
+    let names = infra::Names::new(members);
+    workflow::definitions(&members[place], &names.placeholders(place), weigh)
+}
+
+/// The definitions by file, the pipeline's first.
+fn texts(member: &Member<'_>, definitions: &Definitions) -> Vec<(String, String)> {
+    let main = (member.file(), text(&definitions.main));
+    let inner = definitions.inner.iter();
+    let inner = inner.map(|(file, definition)| (file.clone(), text(definition)));
+    std::iter::once(main).chain(inner).collect()
 }
 
 /// The file of a definition.

@@ -2,15 +2,23 @@
 
 use serde_json::{Value, json};
 
-use super::infra::Names;
+use super::infra::{For, Names};
 use super::lists;
+use super::member::Member;
 use crate::expr::Type;
-use crate::model::{Pipeline, StepIx, TriggerKind};
+use crate::model::{Kind, Pipeline, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
-/// The definitions, by file, tell what starts what.
-pub fn text(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, String)]) -> Result<String, minijinja::Error> {
+/// The pipeline is the first; the definitions, by file, tell what starts what.
+pub fn text(
+    members: &[Member<'_>],
+    names: &Names<'_>,
+    machines: &[(String, String)],
+) -> Result<String, minijinja::Error> {
+    let Some(pipeline) = members.first().map(|member| member.pipeline) else {
+        return Ok(String::new());
+    };
     let secrets: Vec<Value> = names
         .secrets()
         .map(|(_, logical)| json!({ "output": format!("{logical}Arn") }))
@@ -25,15 +33,24 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, String)
         })
         .filter_map(|bucket| bucket.existing.get("aws").map(String::as_str))
         .collect();
-    let distributed = lists::distributed(pipeline);
-    let (apart, lists): (Vec<StepIx>, Vec<StepIx>) = pipeline
-        .indices()
-        .filter(|ix| pipeline.step(*ix).for_each.is_some())
-        .partition(|ix| distributed.contains(ix));
-    let named = |list: &[StepIx]| -> String {
-        let names: Vec<String> = list.iter().map(|ix| format!("`{}`", pipeline.step(*ix).path)).collect();
-        names.join(", ")
-    };
+    let (mut apart, mut lists) = (Vec::new(), Vec::new());
+    for member in members {
+        let distributed = lists::distributed(member.pipeline);
+        for ix in member.pipeline.indices() {
+            let step = member.pipeline.step(ix);
+            if step.for_each.is_some() {
+                let found = if distributed.contains(&ix) {
+                    &mut apart
+                } else {
+                    &mut lists
+                };
+                found.push(format!("`{}`", member.qualified(&step.path)));
+            }
+        }
+    }
+    let approvals = members.iter().flat_map(|member| &member.pipeline.steps);
+    let approvals = approvals.filter(|step| matches!(step.kind, Kind::Approval(_)));
+    let has = |of: For| names.inner().iter().any(|inner| inner.of == of);
     let machines: Vec<Value> = names
         .inner()
         .iter()
@@ -41,23 +58,31 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, String)
             let started = format!("${{{}}}", inner.placeholder());
             let by = machines.iter().find(|(_, definition)| definition.contains(&started));
             let by = by.map(|(file, _)| file);
-            json!({ "step": inner.step, "is_part": inner.is_part, "file": inner.file, "by": by })
+            let of = match inner.of {
+                For::Group => "",
+                For::Part => "the part that begins with ",
+                For::Pipeline => "the pipeline ",
+            };
+            json!({ "name": inner.name, "of": of, "file": inner.file, "by": by })
         })
         .collect();
     let context = json!({
         "name": pipeline.name,
         "description": pipeline.description.as_deref().map(str::trim),
-        "functions": pipeline.functions().len(),
+        "functions": members.iter().map(|member| member.pipeline.functions().len()).sum::<usize>(),
         "buckets": names.own_buckets().next().is_some(),
         "kept": names.own_buckets().next().is_some(),
         "region": pipeline.targets.aws.region,
         "secrets": secrets,
         "existing": existing,
         "machines": machines,
-        "groups": names.inner().iter().any(|inner| !inner.is_part),
-        "parts": names.inner().iter().any(|inner| inner.is_part),
-        "lists": named(&lists),
-        "apart": named(&apart),
+        "groups": has(For::Group),
+        "parts": has(For::Part),
+        "pipelines": has(For::Pipeline),
+        "topics": names.topics().map(|(id, logical)| json!({ "id": id, "output": format!("{logical}Arn") })).collect::<Value>(),
+        "approvals": approvals.count() > 0,
+        "lists": lists.join(", "),
+        "apart": apart.join(", "),
         "apart_count": apart.len(),
         "lists_count": lists.len(),
         "input": example_input(pipeline),

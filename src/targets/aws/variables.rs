@@ -184,7 +184,8 @@ impl<'a> Variables<'a> {
                 self.template(message, scope);
             }
             Kind::Approval(approval) => self.template(&approval.message, scope),
-            Kind::Pipeline(call) => self.template(&call.params, scope),
+            // Before the first attempt.
+            Kind::Pipeline(call) => self.template(&call.params, round),
             Kind::Group(block) => {
                 let layout = self.layout;
                 if let Some(node) = layout.groups.get(&ix) {
@@ -460,6 +461,8 @@ pub struct Reach<'v, 'a> {
     pub own: &'v [(StepIx, Carried, String)],
     /// Placeholder texts of the buckets' names.
     pub buckets: &'v BTreeMap<String, String>,
+    /// Placeholder texts of the topics' names.
+    pub topics: &'v BTreeMap<String, String>,
     /// The failure that the expression sees.
     pub error: &'v str,
     /// Where the pipeline's execution is known.
@@ -550,8 +553,8 @@ impl Names for Reach<'_, '_> {
         self.buckets.get(id).cloned().unwrap_or_default()
     }
 
-    fn topic_name(&self, _: &str) -> String {
-        String::new()
+    fn topic_name(&self, id: &str) -> String {
+        self.topics.get(id).cloned().unwrap_or_default()
     }
 
     fn pipeline(&self) -> &str {
@@ -571,5 +574,11 @@ pub const RUNS: &str = "Runs";
 pub const FAILURE: &str = "Failure";
 /// The variable of what an item in an execution of its own reads of the execution that started it.
 pub const OUTSIDE: &str = "Outside";
+/// The variable of another pipeline's params.
+pub const PARAMS: &str = "Params";
+/// The variable of the name of another pipeline's execution.
+pub const EXECUTION: &str = "Execution";
+/// The variable of an answer that nothing reads.
+pub const ANSWER: &str = "Answer";
 /// The variable that bounds the outputs of a `for_each`.
 pub const LIST: &str = "List";

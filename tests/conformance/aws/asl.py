@@ -204,6 +204,9 @@ class Checker:
             else:
                 self.unknown_fields(f"{place}.Arguments", arguments, ("StateMachineArn", "Input", "Name", "TraceHeader"))
 
+        elif state["Resource"].endswith(".waitForTaskToken") and "Task.Token" not in json.dumps(state.get("Arguments")):
+            self.say(f"{place}.Arguments", "gives the task token to nobody")
+
     def check_parallel(self, place: str, state: dict[str, Any], scope: Scope) -> None:
         branches = state.get("Branches")
         if not isinstance(branches, list) or not branches:

@@ -23,7 +23,7 @@ import patches
 from clock import Clock
 from functions import Functions
 from query import Jsonata
-from template import ACCOUNT, REGION
+from template import ACCOUNT, REGION, Machine
 
 patches.install()
 
@@ -38,7 +38,9 @@ class Outcome:
     cause: str | None = None
     waits: list[float] = field(default_factory=list)
     entered: list[str] = field(default_factory=list)
-    events: list[Any] = field(default_factory=list)
+    """States of the pipeline, not of those that it runs."""
+    events: list[tuple[str, Any]] = field(default_factory=list)
+    """What functions were called with, and in which other pipeline ("": in the first)."""
     name: str = ""
 
 
@@ -66,30 +68,45 @@ def parse(definition: str) -> Program:
 class Run:
     """One execution; what the patches reach for."""
 
-    def __init__(self, functions: Functions, jsonata: Jsonata, nested: dict[str, str] | None = None) -> None:
+    def __init__(self, functions: Functions, jsonata: Jsonata, machine: Machine | None = None, approvals: dict[str, Any] | None = None) -> None:
         self.functions = functions
-        self.nested = nested or {}
+        self.nested = machine.nested if machine else {}
+        self.pipelines = machine.pipelines if machine else {}
+        self.topics = machine.topics if machine else frozenset()
+        self.approvals = approvals or {}
         self.jsonata = jsonata
         self.clock = Clock()
         self.started = datetime.now(UTC)
         self.name = str(uuid.uuid4())
         self.entered: list[str] = []
-        self.events: list[Any] = []
+        self.events: list[tuple[str, Any]] = []
         self.map_runs: list[MapRun] = []
+        self.executions: dict[str, dict[str, Any]] = {}
+        """What DescribeExecution tells of executions that are no items'."""
         self._lock = threading.Lock()
 
-    def enter(self, state: str) -> None:
+    def pipeline(self, env: Environment) -> str:
+        """The pipeline whose execution it is; "": the first."""
+        return self.pipelines.get(env.states.context_object.context_object_data["StateMachine"]["Id"], "")
+
+    def enter(self, state: str, env: Environment) -> None:
         """Notes that a state is entered, unless it is not wanted any more."""
         self.clock.check()
         with self._lock:
-            self.entered.append(state)
+            if not self.pipeline(env):
+                self.entered.append(state)
 
-    def invoke(self, arn: str, event: Any, limit: float | None) -> Any:
+    def answer(self, message: Any) -> Any:
+        """What a person answers to a message of an approval; None: nobody does."""
+        step = message["step"]
+        return next((answer for path, answer in self.approvals.items() if path == step or path.endswith(f".{step}")), None)
+
+    def invoke(self, arn: str, event: Any, limit: float | None, env: Environment) -> Any:
         """Calls a function."""
         if arn not in self.functions.functions:
             raise patches.HarnessFault(f"no such function: {arn}")
         with self._lock:
-            self.events.append(event)
+            self.events.append((self.pipeline(env), event))
         return self.functions.invoke(arn, event, limit)
 
     def start(self, arn: str, input_value: Any, name: str) -> Callable[[], Environment]:

@@ -39,6 +39,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import StateTaskServiceAwsSdk
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sns import StateTaskServiceSns
 from moto.stepfunctions.parser.asl.component.state.fail.state_fail import StateFail
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.component.state.state_pass.state_pass import StatePass
@@ -71,6 +72,7 @@ STORE_BYTES = 10 * 1024 * 1024
 MAX_CAUSE = 32768
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 MAX_ERROR = 256
+EXECUTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 run: Run
 
@@ -135,6 +137,7 @@ def install() -> None:
     StateTaskServiceLambda._eval_service_task = invoke_lambda
     StateTaskServiceSfn._eval_execution = start_execution
     StateTaskServiceAwsSdk._eval_execution = call_sdk
+    StateTaskServiceSns._eval_execution = publish
 
 
 def nothing(self: Any, env: Environment) -> None:
@@ -264,7 +267,7 @@ def run_program(self: Program, env: Environment) -> None:
 
 def run_state(self: CommonStateField, env: Environment) -> None:
     """Enters a state, runs it and goes on, by the virtual clock."""
-    run.enter(self.name)
+    run.enter(self.name, env)
     entered = (run.started + timedelta(seconds=run.clock.now)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     env.states.context_object.context_object_data["State"] = {"EnteredTime": entered, "Name": self.name}
     env.stack.append(env.states.get_input())
@@ -470,7 +473,7 @@ def invoke_lambda(
     limit = None if self.timeout.is_default_value() else float(evaluate(self.timeout, env))
     run.clock.check()
     try:
-        payload = run.invoke(normalised_parameters["FunctionName"], event, limit)
+        payload = run.invoke(normalised_parameters["FunctionName"], event, limit, env)
     except FunctionFailed as failed:
         raise lambda_eval_utils.LambdaFunctionErrorException("Unhandled", failed.payload) from None
     except TaskTimedOut:
@@ -494,14 +497,20 @@ def start_execution(self: StateTaskServiceSfn, env: Environment) -> None:
     arguments = self._eval_parameters(env)
     check_payload(env, arguments, "has Arguments")
     limit = None if self.timeout.is_default_value() else float(evaluate(self.timeout, env))
-    arn, name = arguments["StateMachineArn"], str(uuid.uuid4())
+    arn, name = arguments["StateMachineArn"], arguments.get("Name") or str(uuid.uuid4())
+    if not EXECUTION_NAME.fullmatch(name):
+        raise failure(env, "StepFunctions.InvalidNameException", f"Invalid Name: '{name}'")
+    execution_arn = f"{arn.replace(':stateMachine:', ':execution:')}:{name}"
+    if execution_arn in run.executions:
+        raise failure(env, "StepFunctions.ExecutionAlreadyExistsException", f"Execution Already Exists: '{execution_arn}'")
+    run.executions[execution_arn] = {"ExecutionArn": execution_arn, "Name": name, "StateMachineArn": arn, "Status": "RUNNING"}
     job = run.start(arn, arguments.get("Input", {}), name)
     try:
         child = job() if limit is None else run.clock.bounded(job, limit)
     except TimeoutError:
         raise EvalTimeoutError from None
     described = {
-        "ExecutionArn": f"{arn.replace(':stateMachine:', ':execution:')}:{name}",
+        "ExecutionArn": execution_arn,
         "Input": arguments.get("Input", {}),
         "Name": name,
         "StateMachineArn": arn,
@@ -510,10 +519,36 @@ def start_execution(self: StateTaskServiceSfn, env: Environment) -> None:
     if isinstance(end, ProgramError):
         told = {"Cause": (end.error or {}).get("cause"), "Error": (end.error or {}).get("error")}
         described = {**told, **described, "Input": json.dumps(described["Input"]), "Status": "FAILED"}
+        run.executions[execution_arn] = {key: value for key, value in described.items() if value is not None}
         raise failure(env, TASK_FAILED, json.dumps(described)[:MAX_CAUSE])
     result = {**described, "Output": child.states.get_input(), "Status": "SUCCEEDED"}
     check_payload(env, result, "returned a result")
     env.stack.append(result)
+
+
+def publish(self: StateTaskServiceSns, env: Environment) -> None:
+    """Publishes a message and waits for an answer. Wait for a Callback with Task Token: "the task waits until it receives that task token back with a
+    SendTaskSuccess or SendTaskFailure call", whose output is the result; the token is in the context object, `Task.Token`."""
+    if not str(self.resource.resource_arn).endswith(":states:::sns:publish.waitForTaskToken"):
+        raise HarnessFault(f"the harness does not know {self.resource.resource_arn}")
+    arguments = self._eval_parameters(env)
+    check_payload(env, arguments, "has Arguments")
+    if self.timeout.is_default_value():
+        raise HarnessFault(f"the state '{self.name}' may wait for an answer for a year")
+    limit = float(evaluate(self.timeout, env))
+    if arguments["TopicArn"] not in run.topics:
+        raise failure(env, "SNS.NotFoundException", "Topic does not exist")
+    message = arguments["Message"]
+    if set(message) != {"pipeline", "run", "step", "message", "token"} or not isinstance(message["message"], str):
+        raise HarnessFault(f"the state '{self.name}' publishes {json.dumps(message)[:400]}")
+    if message["token"] != env.states.context_object.context_object_data["Task"]["Token"]:
+        raise HarnessFault(f"the state '{self.name}' publishes another token than its own")
+    run.clock.check()
+    answer = run.answer(message)
+    if answer is None:
+        run.clock.sleep(limit, record=False)
+        raise EvalTimeoutError
+    env.stack.append(copy.deepcopy(answer))
 
 
 def branch(env: Environment, program: Program, input_value: Any, prepare: Callable[[Environment], None] = lambda frame: None) -> Callable[[], Any]:
@@ -601,7 +636,8 @@ def call_sdk(self: StateTaskServiceAwsSdk, env: Environment) -> None:
             keys = ("ExecutionArn", "MapRunArn", "Name", "StartDate", "StateMachineArn", "Status", "StopDate")
             result = {"Executions": [{key: child[key] for key in keys if key in child} for child in reversed(found)]}
         case "describeExecution":
-            result = next((child for map_run in run.map_runs for child in map_run.children if child["ExecutionArn"] == arguments["ExecutionArn"]), None)
+            known = [*run.executions.values(), *(child for map_run in run.map_runs for child in map_run.children)]
+            result = next((one for one in known if one["ExecutionArn"] == arguments["ExecutionArn"]), None)
             if result is None:
                 raise failure(env, "Sfn.ExecutionDoesNotExistException", f"Execution Does Not Exist: '{arguments['ExecutionArn']}'")
         case _:

@@ -21,7 +21,7 @@ const PARENT: &str = "parentExecution";
 /// What Step Functions shows as the link to the execution that started this one.
 const STARTED_BY: &str = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID";
 
-const START: &str = "arn:aws:states:::states:startExecution.sync:2";
+pub(super) const START: &str = "arn:aws:states:::states:startExecution.sync:2";
 
 /// True of a group that runs as an execution of its own.
 pub(in crate::targets::aws) fn is_bounded(step: &Step) -> bool {
@@ -40,7 +40,7 @@ impl Writer<'_> {
     ) -> Piece {
         let path = self.pipeline.step(ix).path.clone();
         let reads = reads::variables(&self.reads_of_group(ix, scope));
-        let file = file(&path);
+        let file = self.member.group_file(&path);
         let failed = scope.catch();
         let judge = self.name(&format!("Result of {path}"));
         let late = jsonata::constant_code(&failure::timeout(&path));
@@ -106,6 +106,12 @@ impl Writer<'_> {
         }
     }
 
+    /// The ARN of the state machine of a definition.
+    pub(super) fn machine_arn(&self, file: &str) -> String {
+        let machine = self.placeholders.machines.get(file).map(String::as_str);
+        jsonata::placeholder(machine.unwrap_or_default())
+    }
+
     /// Starts the execution of a state machine that gets these variables, and waits for its end.
     pub(super) fn start(&self, file: &str, reads: &BTreeSet<String>, scope: &Scope) -> Task {
         let mut input = serde_json::Map::new();
@@ -114,13 +120,9 @@ impl Writer<'_> {
         for name in reads {
             input.insert(name.clone(), Value::String(braced(&format!("${name}"))));
         }
-        let machine = self.placeholders.machines.get(file).map(String::as_str);
         Task {
             resource: START,
-            arguments: json!({
-                "StateMachineArn": jsonata::placeholder(machine.unwrap_or_default()),
-                "Input": input,
-            }),
+            arguments: json!({ "StateMachineArn": self.machine_arn(file), "Input": input }),
             output: Some(json!("{% $states.result.Output %}")),
             ..Task::default()
         }
@@ -187,9 +189,4 @@ pub(super) fn judged(rule: Rule, failed: String) -> State {
 /// What is handed on of the pipeline's execution.
 pub(super) fn known_of(execution: &str) -> Value {
     json!({ "Name": braced(&format!("{execution}.Name")), "StartTime": braced(&format!("{execution}.StartTime")) })
-}
-
-/// The file of the state machine of a group.
-pub(in crate::targets::aws) fn file(path: &str) -> String {
-    format!("workflow.{path}.asl.json")
 }

@@ -17,6 +17,21 @@ impl Writer<'_> {
     pub(super) fn attempts(&mut self, ix: StepIx, scope: &mut Scope, finish: &Finish, name: &str) -> Piece {
         let pipeline = self.pipeline;
         let step = pipeline.step(ix);
+        if let Kind::Pipeline(call) = &step.kind
+            && let Some((before, index)) = self.params_of(ix, call, scope)
+        {
+            let mut piece = self.attempt(ix, scope, finish, name);
+            if let Some(entry) = piece.entry.replace(before) {
+                patch(&mut scope.states, &[Exit::Next(index)], &entry);
+            }
+            return piece;
+        }
+        self.attempt(ix, scope, finish, name)
+    }
+
+    fn attempt(&mut self, ix: StepIx, scope: &mut Scope, finish: &Finish, name: &str) -> Piece {
+        let pipeline = self.pipeline;
+        let step = pipeline.step(ix);
         if !retry::is_around(step) {
             return self.kind(ix, scope, finish, name);
         }

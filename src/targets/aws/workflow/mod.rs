@@ -1,12 +1,14 @@
 //! The plan as a state machine: `workflow.asl.json`.
 
+mod approval;
 pub(super) mod bounded;
 mod catch;
+mod child;
 pub(super) mod distributed;
 mod finish;
 mod for_each;
 mod groups;
-pub(super) mod parts;
+mod parts;
 mod reads;
 mod repeat;
 pub(super) mod retry;
@@ -21,13 +23,14 @@ use serde_json::{Value, json};
 use self::finish::{Exit, Piece, patch};
 use super::failure;
 use super::layout::{Layout, Node};
+use super::member::Member;
 use super::params;
 use super::states::{Branch, Catcher, Choice, Definition, Parallel, Rule, State, States, Succeed, Task, Then};
 use super::variables::{Carried, ROOT, Reach, Variables};
 use crate::expr::jsonata::{self, braced};
 use crate::expr::{ExprKind, Template, Type};
 use crate::model::{Handler, Join, ON_FAILURE, Pipeline, Retry, StepIx};
-use crate::plan::{Guard, Plan};
+use crate::plan::Guard;
 
 /// The state that makes the outputs where no step's state can.
 const OUTPUTS: &str = "Outputs";
@@ -46,6 +49,10 @@ pub struct Placeholders {
     pub functions: BTreeMap<String, String>,
     /// By logical id: the bucket's name.
     pub buckets: BTreeMap<String, String>,
+    /// By logical id: the topic's name.
+    pub topics: BTreeMap<String, String>,
+    /// By logical id: the topic's ARN.
+    pub topic_arns: BTreeMap<String, String>,
     /// By the file of its definition: a state machine's ARN.
     pub machines: BTreeMap<String, String>,
 }
@@ -72,27 +79,26 @@ pub struct Weights {
 
 /// The state machines of a pipeline.
 /// With `weigh`, what they are made of, too.
-pub fn definitions(
-    pipeline: &Pipeline,
-    plan: &Plan,
-    layout: &Layout,
-    placeholders: &Placeholders,
-    weigh: bool,
-) -> Definitions {
+pub fn definitions(member: &Member<'_>, placeholders: &Placeholders, weigh: bool) -> Definitions {
+    let (pipeline, layout) = (member.pipeline, &member.layout);
     let mut notes: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    for note in &plan.notes {
+    for note in &member.plan.notes {
         let waits = note.waits_for.iter().map(|ix| pipeline.step(*ix).path.clone());
         notes.entry(note.step.0).or_default().extend(waits);
     }
+    let names = |names: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+        let names = names.iter();
+        names
+            .map(|(id, name)| (id.clone(), jsonata::placeholder(name)))
+            .collect()
+    };
     let mut writer = Writer {
         pipeline,
+        member,
         layout,
         placeholders,
-        buckets: placeholders
-            .buckets
-            .iter()
-            .map(|(id, name)| (id.clone(), jsonata::placeholder(name)))
-            .collect(),
+        buckets: names(&placeholders.buckets),
+        topics: names(&placeholders.topics),
         variables: Variables::new(pipeline, layout),
         notes,
         names: pipeline.indices().map(|ix| state_name(pipeline, ix)).collect(),
@@ -115,9 +121,11 @@ pub fn definitions(
 
 struct Writer<'a> {
     pipeline: &'a Pipeline,
+    member: &'a Member<'a>,
     layout: &'a Layout,
     placeholders: &'a Placeholders,
     buckets: BTreeMap<String, String>,
+    topics: BTreeMap<String, String>,
     variables: Variables<'a>,
     notes: BTreeMap<usize, Vec<String>>,
     /// State names in use: they are unique in the whole definition.
@@ -323,6 +331,7 @@ impl<'a> Writer<'a> {
             scope: scope.number,
             own,
             buckets: &self.buckets,
+            topics: &self.topics,
             error: &scope.error,
             execution: &scope.execution,
             params: &scope.params,

@@ -15,11 +15,6 @@ use crate::targets::aws::failure;
 use crate::targets::aws::layout::Node;
 use crate::targets::aws::states::{Choice, Definition, Rule, State, Succeed, Task};
 
-/// The file of the state machine of a part.
-pub(in crate::targets::aws) fn file(id: &str) -> String {
-    format!("part.{id}.asl.json")
-}
-
 impl Writer<'_> {
     /// Starts the execution of a part and waits for its end.
     pub(super) fn part(&mut self, id: &str, node: &Node, scope: &mut Scope) -> Piece {
@@ -46,7 +41,7 @@ impl Writer<'_> {
                 string_literal(failure::DATA_LIMIT)
             ))));
         }
-        let file = file(id);
+        let file = self.member.part_file(id);
         let task = Task {
             comment: Some(format!(
                 "An execution of its own, of {file}: the definition would be too large"
