@@ -181,15 +181,16 @@ pub fn described(source: &str, step: &str) -> String {
 }
 
 /// The failure of the execution of another pipeline that `source` describes, see [`fail`]; raises while it runs. One that
-/// ended otherwise was ended from outside.
+/// ended otherwise was ended from outside; or its outputs were too large, which nothing in it can catch.
 pub fn of_child(source: &str, step: &str) -> String {
-    let unavailable = constant_code(&unavailable(step));
-    let step = string_literal(&format!("{step}."));
+    let (large, unavailable) = (constant_code(&too_large(step)), constant_code(&unavailable(step)));
+    let (limit, step) = (string_literal(DATA_LIMIT), string_literal(&format!("{step}.")));
     format!(
         "{source}.Status = 'RUNNING' ? $error('still running') \
          : $exists({source}.Cause) and $substring({source}.Cause, 0, 11) = '{{\"message\":' \
          ? ($theCause := $parse({source}.Cause); \
-         {{'Error': {source}.Error, 'Message': $theCause.message, 'Step': {step} & $theCause.step}}) : {unavailable}"
+         {{'Error': {source}.Error, 'Message': $theCause.message, 'Step': {step} & $theCause.step}}) \
+         : $exists({source}.Error) and {source}.Error = {limit} ? {large} : {unavailable}"
     )
 }
 

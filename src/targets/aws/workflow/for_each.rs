@@ -48,7 +48,7 @@ impl Writer<'_> {
         } else if fails {
             catch.extend(failure::branch_catchers(path, &failed).pop());
         }
-        let how = if last && self.tail_is_safe(&scope.tail) {
+        let how = if last && self.tail_is_safe(&scope.tail) && self.tail_stands_with_work(&scope.tail) {
             How::Tail
         } else {
             How::Assign

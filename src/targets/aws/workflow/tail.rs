@@ -73,8 +73,13 @@ impl<'a> Writer<'a> {
 
     /// True where the tail may be of a state that does more.
     pub(super) fn tail_stands_with_work(&self, tail: &Tail) -> bool {
-        // Of a group's outputs a state of their own tells that they are too large.
-        !matches!(tail, Tail::Outputs { of: Some(_), .. }) || self.tail_is_safe(tail)
+        match tail {
+            // Of a group's outputs a state of their own tells that they are too large.
+            Tail::Outputs { of: Some(_), .. } => self.tail_is_safe(tail),
+            // Those of a pipeline that another runs are too large for that one: nothing here may catch it.
+            Tail::Outputs { of: None, .. } => self.member.is_root() || size::fits(self.outputs_of(None)),
+            Tail::Branch(_) | Tail::Part(_) | Tail::Value => true,
+        }
     }
 
     /// Where the tail fails in a state in which nothing else fails so.
