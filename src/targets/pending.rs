@@ -8,11 +8,19 @@ use thiserror::Error;
 
 use super::Target;
 use crate::diagnostics::Problems;
-use crate::model::{Kind, Pipeline};
+use crate::model::{Action, Kind, Pipeline, TriggerKind};
 use crate::syntax::span::Span;
 
-/// Targets that leave something out.
-const BEHIND: [Target; 2] = [Target::Aws, Target::Azure];
+/// Constructs that some targets leave out, with those targets.
+const BEHIND: [(&str, &[Target]); 7] = [
+    ("pipeline", &[Target::Azure]),
+    ("approval", &[Target::Azure]),
+    ("notify", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("topic trigger", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("http trigger", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("job", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("train", &[Target::Aws, Target::Gcp, Target::Azure]),
+];
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("{target} does not run `{construct}` yet")]
@@ -21,29 +29,41 @@ struct Pending {
     target: &'static str,
     construct: &'static str,
     #[label("uses `{construct}`")]
-    span: Span,
+    span: Option<Span>,
 }
 
-/// A problem for each step that uses what the target leaves out.
+/// A problem for each step and trigger that the target leaves out.
 pub fn check(pipeline: &Pipeline, target: Target) -> Problems {
     let mut problems = Problems::new();
-    if !BEHIND.contains(&target) {
-        return problems;
-    }
-    for step in &pipeline.steps {
+    let steps = pipeline.steps.iter().filter_map(|step| {
         let construct = match &step.kind {
             Kind::Job(_) => "job",
             Kind::Train(_) => "train",
             Kind::Notify(_) => "notify",
             Kind::Approval(_) => "approval",
             Kind::Pipeline(_) => "pipeline",
-            Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => continue,
+            Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => return None,
         };
-        problems.push(Pending {
-            target: target.name(),
-            construct,
-            span: step.span,
-        });
+        Some((construct, Some(step.span)))
+    });
+    let triggers = pipeline.triggers.iter().filter_map(|trigger| match trigger.kind {
+        TriggerKind::Topic { .. } => Some(("topic trigger", None)),
+        TriggerKind::Http => Some(("http trigger", None)),
+        TriggerKind::ObjectCreated { .. } | TriggerKind::Schedule { .. } => None,
+    });
+    let handler = pipeline.on_failure.iter().filter_map(|handler| match handler.action {
+        Action::Notify(_) => Some(("notify", None)),
+        Action::Function { .. } => None,
+    });
+    for (construct, span) in steps.chain(triggers).chain(handler) {
+        let behind = BEHIND.iter().find(|(name, _)| *name == construct);
+        if behind.is_some_and(|(_, targets)| targets.contains(&target)) {
+            problems.push(Pending {
+                target: target.name(),
+                construct,
+                span,
+            });
+        }
     }
     problems
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod approvals;
+mod aws;
 mod cli;
 mod diagnostics;
 mod docs;
@@ -11,6 +12,7 @@ mod expressions;
 mod graphs;
 mod instances;
 mod labels;
+
 mod planning;
 mod robustness;
 mod schema;
