@@ -94,6 +94,7 @@ def record(outcome: Outcome, steps: list[str]) -> dict[str, Any]:
         "waits": sorted(whole(wait) for wait in outcome.waits),
         "skipped": [step for step in steps if step not in outcome.entered],
         "run_id": envelopes[0]["run_id"] if envelopes and "run_id" in envelopes[0] else outcome.name,
+        "costs": outcome.costs,
     }
 
 

@@ -19,13 +19,16 @@ from moto.stepfunctions.parser.asl.eval.evaluation_details import AWSExecutionDe
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded, ProgramError
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
+import history
 import patches
 from clock import Clock
 from functions import Functions
 from query import Jsonata
+from history import History
 from template import ACCOUNT, REGION
 
 patches.install()
+history.install()
 
 
 @dataclass
@@ -40,6 +43,7 @@ class Outcome:
     entered: list[str] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     name: str = ""
+    costs: dict[str, int] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=64)
@@ -56,6 +60,7 @@ class Run:
         self.nested = nested or {}
         self.jsonata = jsonata
         self.clock = Clock()
+        self.history = History()
         self.started = datetime.now(UTC)
         self.name = str(uuid.uuid4())
         self.entered: list[str] = []
@@ -91,6 +96,7 @@ class Run:
 
     def environment(self, machine: str, input_value: Any, name: str | None = None) -> Environment:
         name = name or self.name
+        self.history.add("ExecutionStarted")
         started = self.started + timedelta(seconds=self.clock.now)
         role = f"arn:aws:iam::{ACCOUNT}:role/conformance"
         machine_arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{machine}"
@@ -124,7 +130,7 @@ class Run:
             program.eval(env)
         finally:
             self.clock.join()
-        outcome = Outcome("failed", waits=self.clock.waits, entered=self.entered, events=self.events, name=self.name)
+        outcome = Outcome("failed", waits=self.clock.waits, entered=self.entered, events=self.events, name=self.name, costs=self.history.costs())
         end = env.program_state()
         limit = json.loads(definition).get("TimeoutSeconds")
         if limit is not None and self.clock.now > limit:

@@ -103,6 +103,7 @@ class Engine:
                     "params": request["params"],
                     "steps": request["steps"],
                     "run_id": uuid.uuid4().hex,
+                    "one_by_one": request.get("one_by_one", False),
                     "folders": {addresses[name]["uri"]: folder for name, folder in request["buckets"].items() if name in addresses},
                 }
             )

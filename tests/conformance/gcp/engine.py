@@ -23,6 +23,9 @@ from deployment import NUMBER, PROJECT, ArtifactsError, Deployment  # noqa: E402
 from server import Server  # noqa: E402
 from workflows import DeployError, Execution, Fault, load  # noqa: E402
 
+EXTERNAL = ("events.await_callback",)
+"""Workflows pricing, Internal and external steps: a call of a Cloud Run function is internal, a wait for a callback is external."""
+
 
 class Runner(Protocol):
     """Runs a deployed workflow; `functions_need_identity` tells whether it sends OIDC tokens."""
@@ -42,12 +45,14 @@ class Run:
         where: str = "",
         waits: list[float] | None = None,
         entered: list[str] | None = None,
+        costs: dict[str, int] | None = None,
     ) -> None:
         self.result = result
         self.error = error
         self.where = where
         self.waits = waits
         self.entered = entered
+        self.costs = costs
 
 
 class Interpreter:
@@ -59,7 +64,9 @@ class Interpreter:
         """Loads the definition and executes it."""
         outcome = Execution(load(deployment.source), environment).run(argument)
         error = outcome.error if outcome.failed else None
-        return Run(outcome.result, error, outcome.failed_in, outcome.waits, outcome.entered)
+        external = sum(outcome.calls[name] for name in EXTERNAL)
+        costs = {"internal": outcome.steps - external, "external": external}
+        return Run(outcome.result, error, outcome.failed_in, outcome.waits, outcome.entered, costs)
 
 
 class Api:
@@ -106,6 +113,7 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
         "skipped": skipped,
         "buckets": {key: {"uri": f"gs://{name}", "name": name} for key, name in names.items()},
         "run_id": run_id,
+        "costs": run.costs,
     }
 
 

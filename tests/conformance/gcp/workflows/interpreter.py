@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,7 +89,8 @@ class _Frame:
 class Outcome:
     """How an execution ended, with what was seen on the way.
 
-    `error` is the value that was raised and not caught, `entered` the names of the steps.
+    `error` is the value that was raised and not caught, `entered` the names of the steps, `steps` how many were executed,
+    `calls` how often each function was called by a step.
     """
 
     result: Any = None
@@ -98,6 +100,8 @@ class Outcome:
     entered: list[str] = field(default_factory=list)
     logs: list[Any] = field(default_factory=list)
     failed_in: str = ""
+    steps: int = 0
+    calls: Counter[str] = field(default_factory=Counter)
 
 
 class Execution:
@@ -127,6 +131,7 @@ class Execution:
         except DeployError as error:
             raise Fault(f"found at run time: {error}") from error
         self._outcome.waits = sorted(self._scheduler.waits)
+        self._outcome.steps = self._steps
         return self._outcome
 
     def _main(self, argument: Any) -> Task:
@@ -405,6 +410,7 @@ class Execution:
     def _call(self, call: Call, frame: _Frame) -> Task:
         arguments = {name: self._value(value, frame) for name, value in call.arguments}
         function = FUNCTIONS.get(call.function)
+        self._outcome.calls[call.function] += 1
         if function is None:
             routine = self.workflow.routines[call.function]
             value = yield from self._routine(routine, arguments, frame.depth + 1, frame.parallels)
