@@ -65,7 +65,7 @@ class Interpreter:
         outcome = Execution(load(deployment.source), environment).run(argument)
         error = outcome.error if outcome.failed else None
         external = sum(outcome.calls[name] for name in EXTERNAL)
-        costs = {"internal": outcome.steps - external, "external": external}
+        costs = {"internal": len(outcome.entered) - external, "external": external}
         return Run(outcome.result, error, outcome.failed_in, outcome.waits, outcome.entered, costs)
 
 

@@ -89,8 +89,8 @@ class _Frame:
 class Outcome:
     """How an execution ended, with what was seen on the way.
 
-    `error` is the value that was raised and not caught, `entered` the names of the steps, `steps` how many were executed,
-    `calls` how often each function was called by a step.
+    `error` is the value that was raised and not caught, `entered` the names of the steps, `calls` how
+    often each function was called by a step.
     """
 
     result: Any = None
@@ -100,7 +100,6 @@ class Outcome:
     entered: list[str] = field(default_factory=list)
     logs: list[Any] = field(default_factory=list)
     failed_in: str = ""
-    steps: int = 0
     calls: Counter[str] = field(default_factory=Counter)
 
 
@@ -131,7 +130,6 @@ class Execution:
         except DeployError as error:
             raise Fault(f"found at run time: {error}") from error
         self._outcome.waits = sorted(self._scheduler.waits)
-        self._outcome.steps = self._steps
         return self._outcome
 
     def _main(self, argument: Any) -> Task:
