@@ -208,9 +208,8 @@ fn child(file: &str, written: &Spanned<String>, origin: &Origin<'_>, problems: &
 }
 
 fn bad_child_help(file: &str, found: &[String]) -> String {
-    let mut lines: Vec<&str> = found.iter().take(LISTED).map(String::as_str).collect();
-    let last = format!("`mlpipe validate {file}` shows where and what to type");
-    lines.push(&last);
+    let mut lines = vec![format!("`mlpipe validate {file}` shows where and what to type:")];
+    lines.extend(found.iter().take(LISTED).cloned());
     lines.join("\n")
 }
 

@@ -151,7 +151,7 @@ pub enum CheckProblem {
     },
 
     /// A modifier that the kind does not take.
-    #[error("a `{kind}` step takes no `{modifier}`")]
+    #[error("`{modifier}` does not go on a step of the kind `{kind}`")]
     #[diagnostic(code(MLP0220), help("remove `{modifier}`, or make it a `function` step"))]
     ModifierOfOtherKind {
         /// The step's kind.
@@ -159,7 +159,7 @@ pub enum CheckProblem {
         /// The modifier.
         modifier: &'static str,
         /// The step.
-        #[label("a `{kind}` step")]
+        #[label("of the kind `{kind}`")]
         span: Span,
     },
 

@@ -132,8 +132,8 @@ async fn answered(approvals: &Approvals, request: &Request) -> Result<Value, Str
         // One question at a time.
         let mut lines = terminal.lock().await;
         loop {
-            eprint!("approve {}? [y/n, and a comment] ", request.step);
-            let _ = std::io::stderr().flush();
+            let mut stderr = std::io::stderr();
+            let _ = write!(stderr, "approve {}? [y/n, and a comment] ", request.step).and_then(|()| stderr.flush());
             match lines.recv().await {
                 None => return std::future::pending().await,
                 Some(line) => {
