@@ -27,7 +27,7 @@ from . import command, compile, discover, install
 from .compare import Answer, compare, show
 from .engines import Engine
 from .engines import command as engine_command
-from .generate import Generator
+from .generate import ROOT, Generator
 
 KEPT = ("status", "outputs", "error", "attempts", "waits", "skipped")
 REFERENCE = "local"
@@ -141,7 +141,7 @@ class Fuzz:
         run.answers.update({name: future.result() for name, future in made.answers.items()})
         notes = told(run)
         if notes:
-            again = local(self.mlpipe, run.pipeline.path, run.case.approvals if hasattr(run.case, "approvals") else {})
+            again = local(self.mlpipe, run.pipeline.path, run.case.approvals)
             twice = {REFERENCE: run.answers[REFERENCE], "again": {**again, "run_id": None, "buckets": {}}}
             notes += [f"local twice: {difference.line()}" for difference in compare(run.pipeline, run.case, twice)]
         return notes
@@ -231,15 +231,17 @@ def write(seed: int, place: Path) -> tuple[Path, dict[str, object], dict[str, ob
     source = os.path.relpath(install.ROOT / "tests" / "corpus" / "functions", place)
     generator = Generator(seed)
     document, params = generator.pipeline(place.name, source)
-    for name, content in {"pipeline.yaml": document}.items():
+    for name, content in {ROOT: document, **generator.files}.items():
+        (place / name).parent.mkdir(exist_ok=True)
         (place / name).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=160))
-    return place / "pipeline.yaml", params, {}
+    return place / ROOT, params, generator.approvals
 
 
 def local(mlpipe: Path, path: Path, approvals: dict[str, object]) -> Answer:
     """What `mlpipe run` gives."""
+    answers = [word for step, answer in approvals.items() for word in ("--answer", f"{step}={json.dumps(answer)}")]
     done = subprocess.run(
-        [str(mlpipe), "run", str(path), "--no-wait", "--format", "json"],
+        [str(mlpipe), "run", str(path), "--no-wait", "--format", "json", *answers],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
