@@ -11,10 +11,8 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +26,7 @@ from .compare import Answer, compare, show
 from .engines import Engine
 from .engines import command as engine_command
 from .generate import ROOT, Generator
+from .progress import Progress
 
 KEPT = ("status", "outputs", "error", "attempts", "waits", "skipped")
 REFERENCE = "local"
@@ -85,12 +84,12 @@ class Fuzz:
         self.mlpipe, self.engines, self.folder, self.keep = mlpipe, engines, folder, keep
         self.makers = ThreadPoolExecutor(max(2, (os.cpu_count() or 2) // 2))
         self.askers = {name: Askers(engine_command(name, mlpipe, None), jobs) for name in engines}
-        self.progress = Progress()
         self.notes: list[str] = []
 
     def run(self, seeds: range) -> int:
         """All seeds; the exit code."""
         refused = different = 0
+        progress = Progress(len(seeds))
         for number, made in windowed(seeds, lambda seed: self.makers.submit(self.make, seed)):
             label = f"seed-{number}"
             try:
@@ -100,16 +99,16 @@ class Fuzz:
                 refused += 1
                 notes = [str(error)]
             if notes:
-                self.progress.clear()
+                progress.clear()
                 print("\n".join([f"{label}: " + note.replace("\n", "\n    ") for note in notes]), flush=True)
                 self.notes.append(self.again(number))
             if not self.keep and not notes:
                 shutil.rmtree(self.folder / label, ignore_errors=True)
-            self.progress.step(len(seeds), different, refused)
-        self.progress.clear()
+            progress.step(1, f"{different} differ, {refused} refused")
+        progress.clear()
         if self.notes:
             print("\nEach again, and left to look at:\n" + "\n".join(self.notes))
-        print(f"{len(seeds)} seeds from {seeds.start} on in {self.progress.seconds():.0f} s: {len(seeds) - different - refused} agree, {different} differ, {refused} refused by the compiler")
+        print(f"{len(seeds)} seeds from {seeds.start} on in {progress.seconds():.0f} s: {len(seeds) - different - refused} agree, {different} differ, {refused} refused by the compiler")
         return 1 if different or refused else 0
 
     def again(self, seed: int) -> str:
@@ -174,31 +173,6 @@ class Askers:
         self.pool.shutdown(cancel_futures=True)
         for engine in self.started:
             engine.stop()
-
-
-class Progress:
-    """A line that is written over on a terminal; elsewhere a line now and then."""
-
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.terminal = sys.stderr.isatty()
-        self.every = 0.2 if self.terminal else 30.0
-        self.told = self.began
-        self.done = 0
-
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
-    def step(self, seeds: int, different: int, refused: int) -> None:
-        self.done += 1
-        if time.monotonic() - self.told >= self.every:
-            self.told = time.monotonic()
-            line = f"{self.done} of {seeds}, {self.done / self.seconds():.1f} a second, {different} differ, {refused} refused"
-            print(f"\r\x1b[K{line}" if self.terminal else line, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self.terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def windowed(seeds: Iterable[int], start: Callable[[int], Future[Made]]) -> Iterable[tuple[int, Future[Made]]]:
