@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 
 from . import command, compile, discover, install
-from .compare import Answer, compare, show
+from .compare import Answer, compare
 from .engines import Engine
 from .engines import command as engine_command
 from .generate import ROOT, Generator
@@ -138,7 +138,7 @@ class Fuzz:
         """What differs. Then the local engine runs once more: if it differs from itself, the pipeline has a race."""
         run = made.run
         run.answers.update({name: future.result() for name, future in made.answers.items()})
-        notes = told(run)
+        notes, _ = command.differences(run, list(run.answers))
         if notes:
             again = local(self.mlpipe, run.pipeline.path, run.case.approvals)
             twice = {REFERENCE: run.answers[REFERENCE], "again": {**again, "run_id": None, "buckets": {}}}
@@ -183,20 +183,6 @@ def windowed(seeds: Iterable[int], start: Callable[[int], Future[Made]]) -> Iter
         if len(waiting) >= WINDOW:
             yield waiting.popleft()
     yield from waiting
-
-
-def told(run: command.Run) -> list[str]:
-    """The differences of one run, as the harness tells them."""
-    notes = []
-    for name, answer in run.answers.items():
-        if "engine_error" in answer:
-            said = "\n".join(answer.get("stderr", [])[-15:])
-            notes.append(f"engine {name}: {answer['engine_error']}" + (f"\n{said}" if said else ""))
-    for difference in compare(run.pipeline, run.case, run.answers):
-        notes.append(difference.line())
-        if difference.field == "status":
-            notes += [f"error: {name}={show(run.answers[name]['error'])}" for name in sorted(difference.wrong) if run.answers[name].get("error")]
-    return notes
 
 
 def write(seed: int, place: Path) -> tuple[Path, dict[str, object], dict[str, object]]:
