@@ -18,13 +18,11 @@ from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import costs  # noqa: E402
 from api import ApiRunner  # noqa: E402
 from deployment import NUMBER, PROJECT, ArtifactsError, Deployment  # noqa: E402
 from server import Server  # noqa: E402
 from workflows import DeployError, Execution, Fault, load  # noqa: E402
-
-EXTERNAL = ("events.await_callback",)
-"""Workflows pricing, Internal and external steps: a call of a Cloud Run function is internal, a wait for a callback is external."""
 
 
 class Runner(Protocol):
@@ -45,14 +43,12 @@ class Run:
         where: str = "",
         waits: list[float] | None = None,
         entered: list[str] | None = None,
-        costs: dict[str, int] | None = None,
     ) -> None:
         self.result = result
         self.error = error
         self.where = where
         self.waits = waits
         self.entered = entered
-        self.costs = costs
 
 
 class Interpreter:
@@ -64,9 +60,7 @@ class Interpreter:
         """Loads the definition and executes it."""
         outcome = Execution(load(deployment.source), environment).run(argument)
         error = outcome.error if outcome.failed else None
-        external = sum(outcome.calls[name] for name in EXTERNAL)
-        costs = {"internal": len(outcome.entered) - external, "external": external}
-        return Run(outcome.result, error, outcome.failed_in, outcome.waits, outcome.entered, costs)
+        return Run(outcome.result, error, outcome.failed_in, outcome.waits, outcome.entered)
 
 
 class Api:
@@ -89,6 +83,7 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
     deployment = server.deploy(Path(request["artifacts"]), Path(request["pipeline"]), buckets)
     server.proxy.authenticated = runner.functions_need_identity
     run_id = str(uuid.uuid4())
+    costs.begin()
     run = runner.run(deployment, _environment(deployment, run_id), request.get("params"))
     problems = server.proxy.problems()
     if seen := server.proxy.run_ids() - {run_id}:
@@ -113,7 +108,7 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
         "skipped": skipped,
         "buckets": {key: {"uri": f"gs://{name}", "name": name} for key, name in names.items()},
         "run_id": run_id,
-        "costs": run.costs,
+        "costs": costs.counted(),
     }
 
 
@@ -172,6 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gcp-api", metavar="URL", help="a Workflows API, or exec:/path/to/server")
     options = parser.parse_args()
+    costs.install()
     # Only answers go to the real standard output.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

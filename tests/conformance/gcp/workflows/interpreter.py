@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,8 +88,7 @@ class _Frame:
 class Outcome:
     """How an execution ended, with what was seen on the way.
 
-    `error` is the value that was raised and not caught, `entered` the names of the steps, `calls` how
-    often each function was called by a step.
+    `error` is the value that was raised and not caught, `entered` the names of the steps.
     """
 
     result: Any = None
@@ -100,7 +98,6 @@ class Outcome:
     entered: list[str] = field(default_factory=list)
     logs: list[Any] = field(default_factory=list)
     failed_in: str = ""
-    calls: Counter[str] = field(default_factory=Counter)
 
 
 class Execution:
@@ -408,7 +405,6 @@ class Execution:
     def _call(self, call: Call, frame: _Frame) -> Task:
         arguments = {name: self._value(value, frame) for name, value in call.arguments}
         function = FUNCTIONS.get(call.function)
-        self._outcome.calls[call.function] += 1
         if function is None:
             routine = self.workflow.routines[call.function]
             value = yield from self._routine(routine, arguments, frame.depth + 1, frame.parallels)
