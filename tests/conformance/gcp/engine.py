@@ -79,11 +79,11 @@ class Api:
 
 def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str, Any]:
     """The answer to one request."""
+    costs.begin()
     buckets = request.get("buckets") or {}
     deployment = server.deploy(Path(request["artifacts"]), Path(request["pipeline"]), buckets)
     server.proxy.authenticated = runner.functions_need_identity
     run_id = str(uuid.uuid4())
-    costs.begin()
     run = runner.run(deployment, _environment(deployment, run_id), request.get("params"))
     problems = server.proxy.problems()
     if seen := server.proxy.run_ids() - {run_id}:
