@@ -97,10 +97,10 @@ class Run:
 
     def environment(self, machine: str, input_value: Any, name: str | None = None) -> Environment:
         name = name or self.name
-        self.history.add("ExecutionStarted")
         started = self.started + timedelta(seconds=self.clock.now)
         role = f"arn:aws:iam::{ACCOUNT}:role/conformance"
         machine_arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{machine}"
+        self.history.add("ExecutionStarted")
         return Environment(
             aws_execution_details=AWSExecutionDetails(account=ACCOUNT, region=REGION, role_arn=role),
             execution_type=StateMachineType.STANDARD,
