@@ -19,13 +19,13 @@ def install() -> None:
     """Counts from now on, in all executions of this process."""
     enter, call = Execution._enter, Execution._call
 
-    def counting_enter(self: Execution, step: Any) -> None:
-        enter(self, step)
+    def counting_enter(self: Execution, step: Any, *more: Any) -> None:
+        enter(self, step, *more)
         _counts["steps"] += bool(step.name)
 
-    def counting_call(self: Execution, action: Any, frame: Any) -> Any:
+    def counting_call(self: Execution, action: Any, *more: Any) -> Any:
         _counts["external"] += action.function in EXTERNAL
-        return call(self, action, frame)
+        return call(self, action, *more)
 
     Execution._enter, Execution._call = counting_enter, counting_call
 

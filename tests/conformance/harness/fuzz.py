@@ -33,6 +33,7 @@ REFERENCE = "local"
 WINDOW = 40
 """Seeds under way at once."""
 LIMIT = 120
+MOST_TOLD = 20
 
 
 def main(arguments: list[str]) -> int:
@@ -107,7 +108,7 @@ class Fuzz:
             progress.step(1, f"{different} differ, {refused} refused")
         progress.clear()
         if self.notes:
-            print("\nEach again, and left to look at:\n" + "\n".join(self.notes))
+            print("\nEach again, and left to look at:\n" + "\n".join(self.notes[:MOST_TOLD]) + (f"\n… and {len(self.notes) - MOST_TOLD} more" if len(self.notes) > MOST_TOLD else ""))
         print(f"{len(seeds)} seeds from {seeds.start} on in {progress.seconds():.0f} s: {len(seeds) - different - refused} agree, {different} differ, {refused} refused by the compiler")
         return 1 if different or refused else 0
 
