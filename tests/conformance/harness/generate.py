@@ -50,7 +50,9 @@ class Place:
     names: list[Name]
     depth: int
     caught: bool = False
-    """A failure here is somebody's to catch, and the block is a chain."""
+    """A failure here is somebody's to catch, or the one that fails the pipeline."""
+    chain: bool = False
+    """Each step follows the one before: what is caught, tried again or cut short has no race in it."""
     in_list: bool = False
     file: str = ROOT
     prefix: str = ""
@@ -152,7 +154,7 @@ class Generator:
             self.count += 1
             identifier = f"s{self.count}" if self.chance(0.8) else f"s-{self.count}"
             # A chain where somebody catches what fails here; else any DAG.
-            needs = [ends[-1][0]] if place.caught and ends else [step for step, _ in ends if self.chance(0.35)]
+            needs = [ends[-1][0]] if place.chain and ends else [step for step, _ in ends if self.chance(0.35)]
             inner = replace(place, names=place.names + own)
             step, name = self.step(identifier, needs, {step for step, skips in ends if skips}, inner)
             steps[identifier] = step
@@ -162,9 +164,6 @@ class Generator:
             if name.type == "approval":
                 own.append(Name(name.text + ".approved", "boolean", name.may_be_null or "catch" in step))
             ends.append((identifier, name.may_be_null))
-            if place.caught and name.may_be_null:
-                # What follows is to run all the same.
-                break
         return steps, own
 
     def step(self, identifier: str, needs: list[str], skippable: set[str], place: Place) -> tuple[Json, Name]:
@@ -177,10 +176,9 @@ class Generator:
                 skips = all(need in skippable for need in needs)
             else:
                 skips = any(need in skippable for need in needs)
-        if self.chance(0.2) and not place.caught:
+        if self.chance(0.2) and not place.chain:
             step["when"] = self.written(self.expression("boolean", place.names, 2))
             skips = True
-        outer = place
         each = self.chance(0.2) and place.depth < 2
         many = each and not place.in_list and self.chance(0.08)
         if each:
@@ -202,7 +200,7 @@ class Generator:
         group = self.chance(0.25) and place.depth < 2 and not many
         child = not group and self.chance(0.12) and place.depth < 2 and not many
         bounded = (group or child) and self.chance(0.25)
-        body = replace(place, caught=place.caught or catches or tries or bounded)
+        body = replace(place, caught=place.caught or catches, chain=place.chain or catches or tries or bounded)
         repeats = self.chance(0.15)
         if repeats and not group and not child:
             body = replace(body, names=body.names + [Name("previous", "integer", True)])
@@ -232,7 +230,7 @@ class Generator:
         if each:
             # Of a null among them no expression takes account.
             kind = "integers" if kind == "integer" else "list of " + kind
-        return step, Name(f"steps['{identifier}'].output", kind, skips or outer.caught)
+        return step, Name(f"steps['{identifier}'].output", kind, skips)
 
     def items(self, many: bool) -> list[int]:
         """A constant list, short or long."""
@@ -298,7 +296,7 @@ class Generator:
             declared["r"] = {"type": WRITTEN[left_out], "default": self.value(left_out)}
         names = [Name(f"params.{param}", kind) for param, kind in params.items()]
         names += [Name("params.r", left_out)] if "r" in declared else []
-        inner = Place(names, place.depth + 1, caught=place.caught or fails, in_list=place.in_list, file=file)
+        inner = Place(names, place.depth + 1, caught=place.caught or fails, chain=place.chain or fails, in_list=place.in_list, file=file)
         may_fail = self.may_fail
         steps, own_names = self.block(inner)
         if not inner.caught:
@@ -321,7 +319,7 @@ class Generator:
         return plan
 
     def group(self, step: dict[str, Json], place: Place, fails: bool, tries: bool) -> str:
-        inner = replace(place, depth=place.depth + 1, caught=place.caught or fails)
+        inner = replace(place, depth=place.depth + 1, caught=place.caught or fails, chain=place.chain or fails)
         step["steps"], own = self.block(inner)
         outputs = {"t": self.random.randint(-2, 3)}
         outputs |= {f"x{i}": self.written(self.read(name)) for i, name in enumerate(own)}
