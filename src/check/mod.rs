@@ -26,8 +26,8 @@ use crate::expr::ast::TriggerField;
 use crate::expr::check::{Scope, check_string};
 use crate::expr::{Template, Type};
 use crate::model::{
-    Action, AwsSettings, AzureSettings, Bucket, Containers, GcpSettings, Handler, LocalSettings, Notify, ON_FAILURE,
-    Pipeline, StepIx, TargetSettings, Topic, Trigger, TriggerKind,
+    AwsSettings, AzureSettings, Bucket, Containers, GcpSettings, Handler, HandlerAction, LocalSettings, Notify,
+    ON_FAILURE, Pipeline, StepIx, TargetSettings, Topic, Trigger, TriggerKind,
 };
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::{Duration, Spanned};
@@ -472,7 +472,7 @@ impl Checker<'_> {
             ..known.scope(&ids)
         };
         let action = match (&handler.function, &handler.notify) {
-            (Some(function), _) => Action::Function {
+            (Some(function), _) => HandlerAction::Function {
                 call: steps::function_call(self.document, function),
                 input: match &handler.input {
                     Some(node) => self
@@ -494,7 +494,7 @@ impl Checker<'_> {
                 let message = collect(self.problems, |found| {
                     check_string(&message, "`message`", &scope, found)
                 })?;
-                Action::Notify(Notify { topic, message })
+                HandlerAction::Notify(Notify { topic, message })
             }
             // The shape check saw to it that there is one of the two.
             (None, None) => return None,

@@ -93,7 +93,7 @@ pub async fn once(
             });
             Ok(Value::Null)
         }
-        Ended::Badly(..) => Err(Stop::failed(
+        Ended::Badly => Err(Stop::failed(
             "JobFailed",
             "the container ended with an error",
             &step.path,

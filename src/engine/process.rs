@@ -1,7 +1,7 @@
 //! Processes that run side by side to their end: the workers of a training, a container.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,8 @@ const POLL: Duration = Duration::from_millis(20);
 pub enum Ended {
     /// All of them well.
     Well,
-    /// This one badly, the first that did; the others were ended.
-    Badly(usize, ExitStatus),
+    /// One of them badly; the others were ended.
+    Badly,
     /// They ran too long and were ended.
     Late,
 }
@@ -53,11 +53,11 @@ fn wait(running: &mut Running, limit: Duration) -> Result<Ended, String> {
     let began = Instant::now();
     loop {
         let mut open = 0;
-        for (number, child) in running.0.iter_mut().enumerate() {
+        for child in &mut running.0 {
             match child.try_wait().map_err(|error| error.to_string())? {
                 None => open += 1,
                 Some(status) if status.success() => {}
-                Some(status) => return Ok(Ended::Badly(number, status)),
+                Some(_) => return Ok(Ended::Badly),
             }
         }
         if open == 0 {

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::expr::Env;
-use crate::model::{Action, Containers, ON_FAILURE, OnError, Pipeline};
+use crate::model::{Containers, HandlerAction, ON_FAILURE, OnError, Pipeline};
 use crate::targets::package;
 
 use super::call::{self, Call};
@@ -118,7 +118,7 @@ async fn handler(shared: &Shared<'_, '_>, scope: &Scope<'_>, failure: &Failure) 
     };
     let scope = scope.with(Layer::Error(failure));
     let done = match &handler.action {
-        Action::Function { call: function, input } => {
+        HandlerAction::Function { call: function, input } => {
             let call = Call {
                 name: ON_FAILURE,
                 function,
@@ -127,7 +127,7 @@ async fn handler(shared: &Shared<'_, '_>, scope: &Scope<'_>, failure: &Failure) 
             let output = call::with_retries(shared, &call, input, &handler.retry, &scope).await;
             output.map(|_| ())
         }
-        Action::Notify(message) => step::notify(shared, message, ON_FAILURE, &scope.label(ON_FAILURE), &scope),
+        HandlerAction::Notify(message) => step::notify(shared, message, ON_FAILURE, &scope.label(ON_FAILURE), &scope),
     };
     match done {
         Ok(()) => Ok(()),

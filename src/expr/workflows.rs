@@ -326,6 +326,7 @@ impl<'a> Printer<'a> {
             ExprKind::Trigger(field) => {
                 let event = self.variable("object");
                 match field {
+                    TriggerField::Message => self.variable("message"),
                     TriggerField::Key => access(event, "name"),
                     TriggerField::Bucket => access(event, "bucket"),
                     TriggerField::Uri => {

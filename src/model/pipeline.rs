@@ -386,7 +386,7 @@ impl OnError {
 #[derive(Clone, Debug)]
 pub struct Handler {
     /// What runs.
-    pub action: Action,
+    pub action: HandlerAction,
     /// Attempts and waits between them.
     pub retry: Retry,
     /// Bound of one attempt, in seconds.
@@ -397,7 +397,7 @@ pub struct Handler {
 
 /// What a failure handler does. Its expressions may read `error`, `params`, `buckets`, `topics`, `run`.
 #[derive(Clone, Debug)]
-pub enum Action {
+pub enum HandlerAction {
     /// Runs user code.
     Function {
         /// The code.
@@ -560,7 +560,7 @@ impl Pipeline {
             | Kind::Group(_) => None,
         });
         let handler = self.on_failure.iter().filter_map(|handler| match &handler.action {
-            Action::Function { call, .. } => Some(FunctionUse {
+            HandlerAction::Function { call, .. } => Some(FunctionUse {
                 step: ON_FAILURE,
                 call,
                 output: None,
@@ -569,7 +569,7 @@ impl Pipeline {
                     .map_or(call.timeout, |timeout| timeout.min(call.timeout)),
                 description: handler.description.as_deref(),
             }),
-            Action::Notify(_) => None,
+            HandlerAction::Notify(_) => None,
         });
         steps.chain(handler).collect()
     }
@@ -670,8 +670,8 @@ impl Handler {
     /// Bound of one attempt in seconds.
     pub fn attempt_timeout(&self) -> u64 {
         let own = match &self.action {
-            Action::Function { call, .. } => call.timeout,
-            Action::Notify(_) => u64::MAX,
+            HandlerAction::Function { call, .. } => call.timeout,
+            HandlerAction::Notify(_) => u64::MAX,
         };
         self.timeout.map_or(own, |timeout| timeout.min(own))
     }
@@ -679,16 +679,16 @@ impl Handler {
     /// Every expression of it.
     pub fn each_expr<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         match &self.action {
-            Action::Function { input, .. } => input.each_expr(visit),
-            Action::Notify(notify) => notify.message.each_expr(visit),
+            HandlerAction::Function { input, .. } => input.each_expr(visit),
+            HandlerAction::Notify(notify) => notify.message.each_expr(visit),
         }
     }
 
     /// The code, where it runs some.
     pub fn function_mut(&mut self) -> Option<&mut FunctionCall> {
         match &mut self.action {
-            Action::Function { call, .. } => Some(call),
-            Action::Notify(_) => None,
+            HandlerAction::Function { call, .. } => Some(call),
+            HandlerAction::Notify(_) => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::Target;
 use crate::diagnostics::Problems;
-use crate::model::{Action, Kind, Pipeline, TriggerKind};
+use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::syntax::span::Span;
 
 /// Constructs that some targets leave out, with those targets.
@@ -52,8 +52,8 @@ pub fn check(pipeline: &Pipeline, target: Target) -> Problems {
         TriggerKind::ObjectCreated { .. } | TriggerKind::Schedule { .. } => None,
     });
     let handler = pipeline.on_failure.iter().filter_map(|handler| match handler.action {
-        Action::Notify(_) => Some(("notify", None)),
-        Action::Function { .. } => None,
+        HandlerAction::Notify(_) => Some(("notify", None)),
+        HandlerAction::Function { .. } => None,
     });
     for (construct, span) in steps.chain(triggers).chain(handler) {
         let behind = BEHIND.iter().find(|(name, _)| *name == construct);

@@ -83,6 +83,7 @@ impl Env for World {
             TriggerField::Key => "k.csv",
             TriggerField::Bucket => "acme-raw",
             TriggerField::Uri => "s3://acme-raw/k.csv",
+            TriggerField::Message => "m",
         })
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::diagnostics::Problems;
-use crate::model::{self, FunctionCall, Kind, Pipeline, Retry, TriggerKind};
+use crate::model::{self, FunctionCall, HandlerAction, Kind, Pipeline, Retry, TriggerKind};
 use crate::syntax::span::Span;
 use crate::targets::aws::workflow::deployed_bytes;
 
@@ -239,6 +239,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         let span = Some(step.span);
         match &step.kind {
             Kind::Function(call) => check_function(&step.path, call, span, &mut problems),
+            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => {}
             Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => {}
         }
         check_retry(&step.path, &step.retry, span, &mut problems);
@@ -248,6 +249,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             Kind::Function(_)
             | Kind::Wait(model::Wait::Until(_))
             | Kind::Fail { .. }
+            | Kind::Job(_)
+            | Kind::Train(_)
+            | Kind::Notify(_)
             | Kind::Approval(_)
             | Kind::Pipeline(_)
             | Kind::Group(_) => 0,
@@ -255,6 +259,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         let bound = match &step.kind {
             Kind::Group(_) | Kind::Pipeline(_) => step.timeout,
             Kind::Approval(_) => Some(step.attempt_timeout()),
+            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => None,
             Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => None,
         };
         let spans = [
@@ -279,7 +284,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         }
     }
     if let Some(handler) = &pipeline.on_failure {
-        check_function(crate::model::ON_FAILURE, &handler.function, None, &mut problems);
+        if let HandlerAction::Function { call, .. } = &handler.action {
+            check_function(crate::model::ON_FAILURE, call, None, &mut problems);
+        }
         check_retry(crate::model::ON_FAILURE, &handler.retry, None, &mut problems);
     }
     for bucket in &pipeline.buckets {

@@ -44,6 +44,8 @@ pub fn events(triggers: &[Trigger], buckets: &[Bucketed<'_>]) -> IndexMap<String
                 }
                 events.insert(name, json!({ "Type": "EventBridgeRule", "Properties": properties }));
             }
+            // Refused before.
+            TriggerKind::Topic { .. } | TriggerKind::Http => {}
             TriggerKind::Schedule { cron, timezone } => {
                 let name = names.name("", "Schedule");
                 let (text, _) = input(&trigger.params);

@@ -183,6 +183,8 @@ impl<'a> Variables<'a> {
                 self.template(error, scope);
                 self.template(message, scope);
             }
+            // Refused before.
+            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => {}
             Kind::Approval(approval) => self.template(&approval.message, scope),
             // Before the first attempt.
             Kind::Pipeline(call) => self.template(&call.params, round),

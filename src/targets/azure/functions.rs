@@ -97,6 +97,8 @@ pub fn app(pipeline: &Pipeline) -> App<'_> {
             let kind = match trigger.kind {
                 TriggerKind::ObjectCreated { .. } => "object-created",
                 TriggerKind::Schedule { .. } => "schedule",
+                TriggerKind::Topic { .. } => "topic",
+                TriggerKind::Http => "http",
             };
             let id = format!("{kind}-{number}");
             Starter {
@@ -227,6 +229,8 @@ fn start(pipeline: &Pipeline, starter: &Starter<'_>) -> serde_json::Value {
             "about": about_object(bucket, prefix, suffix),
             "reads_trigger": params.contains("trigger."),
         }),
+        // Refused before.
+        TriggerKind::Topic { .. } | TriggerKind::Http => json!({}),
         TriggerKind::Schedule { cron, timezone } => {
             let timer = cron::timer(cron, timezone);
             let line = [
@@ -343,7 +347,7 @@ fn merged_requirements(pipeline: &Pipeline, packages: &[(&Package<'_>, String)],
         .filter(|_| !pipeline.secrets.is_empty());
     let zones = pipeline.triggers.iter().any(|trigger| match &trigger.kind {
         TriggerKind::Schedule { cron, timezone } => cron::timer(cron, timezone).guarded,
-        TriggerKind::ObjectCreated { .. } => false,
+        TriggerKind::ObjectCreated { .. } | TriggerKind::Topic { .. } | TriggerKind::Http => false,
     });
     let added: Vec<&str> = REQUIREMENTS
         .into_iter()

@@ -6,7 +6,8 @@ use super::layout::Py;
 use super::orchestrator::{comment, number};
 use crate::expr::{Template, python};
 use crate::model::{
-    Block, Catch, Fallback, Handler, Join, Kind, ON_FAILURE, OnError, Pipeline, Retry, Step, StepIx, Wait,
+    Block, Catch, Fallback, Handler, HandlerAction, Join, Kind, ON_FAILURE, OnError, Pipeline, Retry, Step, StepIx,
+    Wait,
 };
 
 /// The parameters of a function that sees nothing but what it stands in.
@@ -49,7 +50,9 @@ pub fn outputs(block: &Block) -> Option<(Option<&'static str>, Py)> {
 /// The failure handler.
 pub fn on_failure(handler: &Handler, retries: &Retries<'_>) -> Py {
     let mut fields = vec![(None, Py::string(ON_FAILURE))];
-    fields.extend(input(&handler.input, HANDLER));
+    if let HandlerAction::Function { input: given, .. } = &handler.action {
+        fields.extend(input(given, HANDLER));
+    }
     fields.push(timeout(handler.attempt_timeout()));
     fields.extend(retries.field(&handler.retry));
     Py::Call("Function".to_owned(), fields)
@@ -84,6 +87,8 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             fields.extend(retry);
             "Fail"
         }
+        // Refused before.
+        Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => "Refused",
         Kind::Approval(_) => "Approval",
         Kind::Pipeline(_) => "Child",
         Kind::Group(block) => {

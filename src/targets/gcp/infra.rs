@@ -122,6 +122,8 @@ fn services(pipeline: &Pipeline, document: &mut Terraform) {
         apis.extend(match trigger.kind {
             TriggerKind::ObjectCreated { .. } => ["eventarc", "pubsub"].as_slice(),
             TriggerKind::Schedule { .. } => ["cloudscheduler"].as_slice(),
+            TriggerKind::Topic { .. } => ["eventarc", "pubsub"].as_slice(),
+            TriggerKind::Http => [].as_slice(),
         });
     }
     if !pipeline.secrets.is_empty() {

@@ -197,6 +197,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     let mut problems = Problems::new();
     let mut spans = pipeline.steps.iter().filter_map(|step| match &step.kind {
         Kind::Function(_) => Some(step.span),
+        Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => None,
         Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => None,
     });
     for function in pipeline.functions() {
@@ -212,6 +213,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         let seconds = match &step.kind {
             Kind::Wait(Wait::Duration(seconds)) => *seconds,
             Kind::Approval(_) => step.attempt_timeout(),
+            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => 0,
             Kind::Function(_) | Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Pipeline(_) | Kind::Group(_) => {
                 0
             }

@@ -233,7 +233,7 @@ pub fn each_expr<'a>(pipeline: &'a Pipeline, visit: &mut dyn FnMut(&'a crate::ex
         step.each_expr(visit);
     }
     if let Some(handler) = &pipeline.on_failure {
-        handler.input.each_expr(visit);
+        handler.each_expr(visit);
     }
     for (_, output) in &pipeline.root.outputs {
         output.each_expr(visit);

@@ -19,6 +19,8 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
             TriggerKind::ObjectCreated { bucket, prefix, suffix } => {
                 format!("an object `{prefix}*{suffix}` written to the bucket `{bucket}`")
             }
+            TriggerKind::Topic { topic } => format!("a message on the topic `{topic}`"),
+            TriggerKind::Http => "a request to the executions of the workflow".to_owned(),
             TriggerKind::Schedule { cron, timezone } => {
                 format!(
                     "the schedule `{} {} {} {} {}` ({timezone})",

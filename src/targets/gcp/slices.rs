@@ -122,6 +122,7 @@ fn cost(pipeline: &Pipeline, ix: StepIx) -> u64 {
                 items.saturating_mul(cost(pipeline, *inner))
             })
             .sum(),
+        Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => 0,
         Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) => 0,
     };
     runs.saturating_mul(inner + PER_STEP)

@@ -53,6 +53,8 @@ def reply(answers: TextIO, message: dict[str, Any]) -> None:
 def run(functions: Functions, request: dict[str, Any]) -> dict[str, Any]:
     workers = Workers(functions)
     host = Host(functions, workers)
+    if request.get("one_by_one"):
+        host.batch = 1
     try:
         root = host.create(request["orchestrator"], json.dumps(request["params"]), request["run_id"])
         host.run(root)
@@ -84,6 +86,7 @@ def answer(host: Host, root: Instance, steps: list[str]) -> dict[str, Any]:
         "waits": host.waits(),
         "skipped": skipped(root.custom, steps),
         "run_id": root.id,
+        "costs": host.costs(),
     }
 
 

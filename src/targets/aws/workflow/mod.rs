@@ -29,7 +29,7 @@ use super::states::{Branch, Catcher, Choice, Definition, Parallel, Rule, State, 
 use super::variables::{Carried, ROOT, Reach, Variables};
 use crate::expr::jsonata::{self, braced};
 use crate::expr::{ExprKind, Template, Type};
-use crate::model::{Handler, Join, ON_FAILURE, Pipeline, Retry, StepIx};
+use crate::model::{Handler, HandlerAction, Join, ON_FAILURE, Pipeline, Retry, StepIx};
 use crate::plan::Guard;
 
 /// The state that makes the outputs where no step's state can.
@@ -259,7 +259,7 @@ impl<'a> Writer<'a> {
     fn handler_reads_params(&self) -> bool {
         let mut reads = false;
         if let Some(handler) = &self.pipeline.on_failure {
-            handler.input.each_expr(&mut |expr| {
+            handler.each_expr(&mut |expr| {
                 expr.walk(&mut |part| reads |= matches!(part.kind, ExprKind::Param(_)));
             });
         }
@@ -287,7 +287,14 @@ impl<'a> Writer<'a> {
                 ..Catcher::default()
             })
             .collect();
-        let timeout = handler.timeout.map(|timeout| timeout.min(handler.function.timeout));
+        let task = match &handler.action {
+            HandlerAction::Function { call, input } => {
+                let timeout = handler.timeout.map(|timeout| timeout.min(call.timeout));
+                self.call(ON_FAILURE, input, scope, &handler.retry, timeout)
+            }
+            // Refused before.
+            HandlerAction::Notify(_) => Task::default(),
+        };
         Task {
             comment: handler.description.as_deref().map(plain),
             catch,
@@ -296,7 +303,7 @@ impl<'a> Writer<'a> {
                 next: Some(failure::FAIL.to_owned()),
                 end: false,
             },
-            ..self.call(ON_FAILURE, &handler.input, scope, &handler.retry, timeout)
+            ..task
         }
     }
 

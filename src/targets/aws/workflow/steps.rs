@@ -20,6 +20,7 @@ impl Writer<'_> {
         let ends = match &step.kind {
             Kind::Function(_) => self.tail_stands_with_work(&scope.tail),
             Kind::Wait(Wait::Duration(_)) => self.tail_is_safe(&scope.tail),
+            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => false,
             Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => {
                 false
             }
@@ -54,6 +55,11 @@ impl Writer<'_> {
             Kind::Wait(Wait::Duration(seconds)) => self.wait(ix, *seconds, scope, finish, name),
             Kind::Wait(Wait::Until(time)) => self.wait_until(ix, time, scope, finish, name),
             Kind::Fail { error, message } => self.fail(ix, error, message, scope, name),
+            // Refused before.
+            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => Piece {
+                entry: None,
+                exits: Vec::new(),
+            },
             Kind::Approval(approval) => self.approval(ix, approval, scope, finish, name),
             Kind::Pipeline(call) => self.child(ix, call, scope, finish, name),
             Kind::Group(_) => match pipeline.step(ix).timeout {

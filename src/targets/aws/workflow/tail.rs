@@ -55,7 +55,16 @@ impl<'a> Writer<'a> {
         match group.map(|ix| &pipeline.step(ix).kind) {
             None => &pipeline.root.outputs,
             Some(Kind::Group(block)) => &block.outputs,
-            Some(Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_)) => &[],
+            Some(
+                Kind::Function(_)
+                | Kind::Wait(_)
+                | Kind::Fail { .. }
+                | Kind::Job(_)
+                | Kind::Train(_)
+                | Kind::Notify(_)
+                | Kind::Approval(_)
+                | Kind::Pipeline(_),
+            ) => &[],
         }
     }
 

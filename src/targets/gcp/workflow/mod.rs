@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::expr::ast::RunField;
 use crate::expr::workflows::{Library, Names, Printer, field_path, quote};
 use crate::expr::{Expr, ExprKind, Template};
-use crate::model::{Handler, Join, Kind, ON_FAILURE, Pipeline, Retry, StepIx, identifier};
+use crate::model::{Handler, HandlerAction, Join, Kind, ON_FAILURE, Pipeline, Retry, StepIx, identifier};
 use crate::plan::Guard;
 use crate::targets::gcp::calls::{self, Calls, Of};
 use crate::targets::gcp::family::{self, Family, Member};
@@ -825,13 +825,17 @@ impl Writer<'_> {
 
     /// Runs the handler, whose own failure is dropped, and fails with the error.
     fn on_failure(&mut self, handler: &Handler) -> Vec<Step> {
-        let input = self.printer().template(&handler.input, "on_failure_input");
+        let HandlerAction::Function { input: given, .. } = &handler.action else {
+            // Refused before.
+            return Vec::new();
+        };
+        let input = self.printer().template(given, "on_failure_input");
         let function = Invocation {
             step: ON_FAILURE,
             timeout: handler.attempt_timeout(),
             retry: &handler.retry,
             input,
-            safe: handler.input.is_safe(),
+            safe: given.is_safe(),
             result: None,
         };
         let mut steps = Vec::new();

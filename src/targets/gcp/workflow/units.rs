@@ -573,6 +573,8 @@ impl Writer<'_> {
         match &step.kind {
             // `attempts` calls these.
             Kind::Function(_) => {}
+            // Refused before.
+            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => {}
             Kind::Approval(approval) => self.approval(step, approval, result, out),
             Kind::Pipeline(call) => self.child(step, call, params.unwrap_or("null"), result, out),
             Kind::Wait(Wait::Duration(seconds)) => {
@@ -832,6 +834,7 @@ fn step_type(step: &Source) -> Type {
     match &step.kind {
         Kind::Function(_) => step.output.clone().unwrap_or(Type::Any),
         Kind::Wait(_) | Kind::Fail { .. } => Type::Null,
+        Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => Type::Any,
         Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => Type::Any,
     }
 }
