@@ -39,10 +39,16 @@ class Retry:
 
 @dataclass(frozen=True)
 class ForEach:
-    """Runs the step once for each item of a list; its output is the list of the outputs."""
+    """Runs the step once for each item of a list; its output is the list of the outputs.
+
+    A long list runs in slices, each an orchestration of its own (mlpipe_sub.py). Those are told what an item reads of what is
+    outside of it: the names of `params`, and of each step the names of what `steps["X"]` tells.
+    """
 
     items: object
     max_concurrency: int | None = None
+    params: list = field(default_factory=list)
+    steps: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,20 @@ use crate::targets::package::{self, CORE_MODULE, Package};
 use crate::targets::{Artifacts, Sources};
 
 /// Names that `function_app.py` uses.
-const USED: [&str; 14] = [
+const USED: [&str; 17] = [
     "app",
     "buckets",
     "datetime",
     "define",
     "df",
     "func",
+    "items",
     "mlpipe_run",
+    "mlpipe_sub",
     "object_created",
     "run_step",
     "start_once",
+    "stop",
     "timezone",
     "NAME",
     "PARAMS",
@@ -34,7 +37,7 @@ const USED: [&str; 14] = [
 ];
 
 /// The modules that are the same in every app.
-pub const RUNTIME: [(&str, &str); 7] = [
+pub const RUNTIME: [(&str, &str); 8] = [
     ("mlpipe_dag.py", include_str!("../../../targets/azure/mlpipe_dag.py")),
     ("mlpipe_expr.py", include_str!("../../../targets/azure/mlpipe_expr.py")),
     (
@@ -54,6 +57,7 @@ pub const RUNTIME: [(&str, &str); 7] = [
         "mlpipe_start.py",
         include_str!("../../../targets/azure/mlpipe_start.py"),
     ),
+    ("mlpipe_sub.py", include_str!("../../../targets/azure/mlpipe_sub.py")),
 ];
 
 /// What the app needs from PyPI; version 2 of the durable library needs Python 3.13.
@@ -197,6 +201,12 @@ fn function_app(pipeline: &Pipeline, app: &App<'_>) -> Result<String, minijinja:
         orchestrator => &app.orchestrator,
         orchestration => (orchestrator != app.orchestrator).then_some(&orchestrator),
         name => &orchestrator,
+        items => pipeline
+            .steps
+            .iter()
+            .any(|step| step.for_each.is_some())
+            .then(|| names::items_orchestrator(pipeline)),
+        stop => names::STOP,
         start_names => start_names.join(", "),
         guarded,
         reads_buckets => has("object_created"),

@@ -38,6 +38,14 @@ pub fn orchestrator(pipeline: &Pipeline) -> String {
     identifier(&pipeline.name)
 }
 
+/// The orchestrator of a slice of a list. No pipeline's name as an identifier, and no step's, has a dash.
+pub fn items_orchestrator(pipeline: &Pipeline) -> String {
+    format!("{}-items", pipeline.name)
+}
+
+/// The activity that ends a sub-orchestration.
+pub const STOP: &str = "mlpipe-stop";
+
 /// The task hub: letters and digits, 3 to 45 of them (Microsoft Learn, "Task hubs in Durable Functions").
 pub fn task_hub(pipeline: &Pipeline) -> String {
     let words = pipeline.name.split('-').filter(|word| !word.is_empty());

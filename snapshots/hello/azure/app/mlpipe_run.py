@@ -1,25 +1,26 @@
-"""Runs a pipeline as one Durable Functions orchestration.
+"""Runs a pipeline as a Durable Functions orchestration.
 
 Each step starts as soon as all that it follows has ended. Nothing here reads a clock, the environment or chance, and every loop
-goes in the order of the file, so that the host's replays take the same way. Groups and items are no orchestrations of their own:
-an orchestration that is given up, because another step failed or time ran out, would go on and start further steps.
+goes in the order of the file, so that the host's replays take the same way. Groups are no orchestrations of their own, nor are
+items but those of long lists: one that is given up, because another step failed or time ran out, has to be told to stop.
 """
 
 import json
 import logging
 import re
 from collections import ChainMap
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from itertools import islice
+from types import SimpleNamespace
 
+import mlpipe_sub
 from mlpipe_dag import Fail, Function, Group, Wait, matches
 from mlpipe_fibers import Fibers, StepFailed
 from mlpipe_params import check
 from mlpipe_progress import Progress
 
 MAX_BYTES = 252 * 1024
-MOST_ITEMS = 200  # of one `for_each` at once: each event costs work for all that is under way
 LONGEST_TIMER = timedelta(days=6)  # of the Azure Storage provider
 LONGEST_WAIT = 1000 * 365 * 86400  # seconds; dates end with the year 9999
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -79,8 +80,9 @@ def run(context, name, params, define):
     started_at = context.current_utc_datetime.strftime("%Y-%m-%dT%H:%M:%SZ")
     values, mismatch = check(params, context.get_input())
     steps = Steps()
-    pipeline = define(values, steps, Run(context.instance_id, name, started_at))
-    runner = Runner(context, steps)
+    run = Run(context.instance_id, name, started_at)
+    pipeline = define(values, steps, run)
+    runner = Runner(context, steps, values, run)
     try:
         if mismatch is not None:
             raise StepFailed("params", "ParamMismatch", mismatch)
@@ -92,14 +94,36 @@ def run(context, name, params, define):
         raise PipelineFailed(text) from None
 
 
+def run_items(context, define):
+    """The orchestration of a slice of a list: to be `yield from`-ed. Returns JSON, as text so that the host leaves dates in it alone."""
+    given = context.get_input()
+    steps, run = Steps(), Run(**given["run"])
+    pipeline = define(given["params"], steps, run)
+    runner = Runner(context, steps, given["params"], run)
+    scope = ChainMap({path: SimpleNamespace(**known) for path, known in given["steps"].items()})
+    step = find(pipeline.steps, given["step"])
+    try:
+        answer = {"outputs": (yield from runner.fibers.run(runner.stoppable(runner.part(step, scope, given))))}
+    except StepFailed as failure:
+        answer = {"error": {"step": failure.step, "name": failure.name, "message": failure.message}}
+    return json.dumps({**answer, "progress": runner.progress.ends})
+
+
+def find(steps, path):
+    """A step by its path."""
+    step = next(step for step in steps if path == step.path or path.startswith(f"{step.path}."))
+    return step if step.path == path else find(step.steps, path)
+
+
 class Runner:
     """The methods that are generators run in a fiber; each raises StepFailed where what it runs fails."""
 
-    def __init__(self, context, steps):
+    def __init__(self, context, steps, params, run):
         self.context = context
-        self.steps = steps
+        self.steps, self.params, self.run = steps, params, run
         self.fibers = Fibers(context)
         self.progress = Progress(context)
+        self.inline = 0  # calls for items so far
 
     def block(self, block, path, scope):
         """Runs the steps of a group or of the pipeline. Returns its outputs."""
@@ -143,23 +167,103 @@ class Runner:
         items = self.evaluate("for_each", step.path, step.for_each.items, scope)
         if not isinstance(items, list):
             raise cannot_evaluate("for_each", step.path)
-        outputs = [None] * len(items)
-        upcoming = enumerate(items)
-        most = min(step.for_each.max_concurrency or MOST_ITEMS, MOST_ITEMS)
-        with self.fibers.nursery() as running:
-            for index, item in islice(upcoming, most):
-                running.start(self.item(step, index, item, scope))
-            while running:
-                ended, output = yield running
-                outputs[ended] = output
-                for index, item in islice(upcoming, 1):
-                    running.start(self.item(step, index, item, scope))
+        most = min(step.for_each.max_concurrency or mlpipe_sub.MOST_ITEMS, mlpipe_sub.MOST_ITEMS)
+        outputs = yield from self.list(step, scope, 0, items, most)
         check_size(step.path, outputs, "output")
         return outputs
 
+    def list(self, step, scope, first, items, most):
+        """Runs a step for items of its list, the `first` and those after it, `most` at once. Returns the list of outputs."""
+        weight = mlpipe_sub.weight(step)
+        if len(items) < 2 or self.inline + len(items) * weight <= mlpipe_sub.MOST_INLINE:
+            self.inline += len(items) * weight
+            runs = [self.item(step, first + at, item, scope) for at, item in enumerate(items)]
+            return (yield from self.some_at_once(runs, most))
+        length, at_once, each = mlpipe_sub.spread(len(items), weight, most)
+        slices = [self.slice(step, scope, first + at, items[at : at + length], each) for at in range(0, len(items), length)]
+        parts = yield from self.some_at_once(slices, at_once)
+        if None in parts:
+            raise too_large(step.path, "output")
+        return [output for part in parts for output in part]
+
+    def some_at_once(self, generators, most):
+        """Runs generators, `most` at once. Returns what they return, in their order."""
+        results = [None] * len(generators)
+        upcoming = enumerate(generators)
+        with self.fibers.nursery() as running:
+            for at, generator in islice(upcoming, most):
+                running.start(numbered(at, generator))
+            while running:
+                ended, result = yield running
+                results[ended] = result
+                for at, generator in islice(upcoming, 1):
+                    running.start(numbered(at, generator))
+        return results
+
     def item(self, step, index, item, scope):
         result = yield from self.caught(step, scope.new_child({step.path: Current(item=item, index=index)}))
-        return index, result.output
+        return result.output
+
+    def slice(self, step, scope, first, items, most):
+        """Runs a slice of a list as an orchestration of its own. Returns its outputs; None where they are too large by themselves."""
+        known = {path: {name: getattr(scope[path], name) for name in names} for path, names in step.for_each.steps.items()}
+        given = {
+            "step": step.path,
+            "first": first,
+            "items": items,
+            "most": most,
+            "params": {name: self.params[name] for name in step.for_each.params},
+            "steps": known,
+            "run": asdict(self.run),
+        }
+        answer = yield from self.orchestration(f"{self.run.name}-items", given)
+        if answer is None:
+            raise StepFailed(step.path, "WorkerCrashed", "a part of the list ended without an answer")
+        if "error" in answer:
+            raise StepFailed(**answer["error"])
+        return answer["outputs"]
+
+    def part(self, step, scope, given):
+        """In the orchestration of a slice: runs its items."""
+        outputs = yield from self.list(step, scope, given["first"], given["items"], given["most"])
+        return None if size(outputs) > MAX_BYTES else outputs
+
+    def orchestration(self, name, given):
+        """Runs a sub-orchestration, which is told to stop where this is given up. Returns its answer."""
+        instance = f"{self.run.id}:{self.context.new_uuid()}"
+        task = self.context.call_sub_orchestrator(name, given, instance)
+        try:
+            yield task
+        finally:
+            if not task.is_completed and self.fibers.knows(task):
+                self.fibers.endings.start(self.stop(task, instance))
+        return self.answer(task)
+
+    def stop(self, task, instance):
+        """Ends a sub-orchestration, and waits for that."""
+        yield self.context.call_activity(mlpipe_sub.STOP_ACTIVITY, instance)
+        if not task.is_completed:
+            yield task
+        self.answer(task)
+
+    def answer(self, task):
+        """What a sub-orchestration that has ended returned; None where it failed or was terminated."""
+        if not isinstance(task.result, str):
+            return None
+        answer = json.loads(task.result)
+        self.progress.merge(answer["progress"])
+        return answer
+
+    def stoppable(self, generator):
+        """In a sub-orchestration: runs a generator until it ends, or until the caller says to stop."""
+        with self.fibers.nursery() as running:
+            running.start(generator)
+            running.start(self.stopped())
+            return (yield running)
+
+    def stopped(self):
+        yield self.context.wait_for_external_event(mlpipe_sub.STOP)
+        return None
 
     def caught(self, step, scope):
         """Runs a step, or what its `catch` has for its failure. Returns its Result."""
@@ -235,7 +339,7 @@ class Runner:
         context = self.context
         activity = context.call_activity(
             re.sub("[-.]", "_", step.path),
-            {"run_id": context.instance_id, "step": step.path, "attempt": number, "input": value},
+            {"run_id": self.run.id, "step": step.path, "attempt": number, "input": value},
         )
         # Every attempt has a bound. The host's own (functionTimeout) would end the whole worker process and the other
         # activities in it, so a durable timer runs beside the activity; an activity that loses is left to end unheard.
@@ -368,6 +472,19 @@ def out_of_time(step):
     return StepFailed(step.path, "timeout", "the attempt ran longer than its timeout")
 
 
+def numbered(number, generator):
+    return number, (yield from generator)
+
+
+def size(value):
+    """The length of its JSON in bytes."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+
+
+def too_large(path, what):
+    return StepFailed(path, "PayloadTooLarge", f"{what} is larger than 256 KiB")
+
+
 def check_size(path, value, what):
-    if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise StepFailed(path, "PayloadTooLarge", f"{what} is larger than 256 KiB")
+    if size(value) > MAX_BYTES:
+        raise too_large(path, what)

@@ -52,8 +52,8 @@ class Nursery:
         """Abandons what still runs: its timers are cancelled, what its activities answer is not heard."""
         for fiber in list(self.running):
             fiber.abandoned = True
-            self.fibers.forget(fiber)
             fiber.generator.close()
+            self.fibers.forget(fiber)
         self.running.clear()
         self.ended.clear()
 
@@ -64,12 +64,13 @@ class Fibers:
         self.ready = deque()  # (fiber, value, error) to go on with
         self.waiting = {}  # fibers by the identity of their durable task, in order of start
         self.new = set()  # those of the identities that the host does not know yet
+        self.endings = self.nursery()  # what is still to do for generators that were abandoned
 
     def nursery(self):
         return Nursery(self)
 
     def run(self, generator):
-        """Runs a generator, and all that it starts, to its end: to be `yield from`-ed by the orchestrator."""
+        """Runs a generator, and all that it starts, to its end and that of `endings`: to be `yield from`-ed by the orchestrator."""
         root = self.nursery()
         root.start(generator)
         while True:
@@ -77,7 +78,7 @@ class Fibers:
                 fiber, value, error = self.ready.popleft()
                 if not fiber.abandoned:
                     self.resume(fiber, value, error)
-            if root.ended:
+            if root.ended and not self.endings.running:
                 break
             winner = yield self.next_task()
             fiber = self.waiting.pop(id(winner), None)
@@ -119,6 +120,10 @@ class Fibers:
             # At once, before others go on: after a failure nothing more may start.
             self.ready.appendleft((nursery.waiter, value, error))
             nursery.waiter = None
+
+    def knows(self, task):
+        """Whether the host knows of a task that a fiber waits for."""
+        return id(task) not in self.new
 
     def forget(self, fiber):
         if fiber.task is not None:

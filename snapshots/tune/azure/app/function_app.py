@@ -6,6 +6,7 @@ What the pipeline does is in mlpipe_pipeline.py.
 import azure.durable_functions as df
 
 import mlpipe_run
+import mlpipe_sub
 from mlpipe_activity import run_step
 from mlpipe_pipeline import NAME, PARAMS, define
 
@@ -15,6 +16,19 @@ app = df.DFApp()
 @app.orchestration_trigger(context_name="context")
 def tune(context: df.DurableOrchestrationContext):
     return (yield from mlpipe_run.run(context, NAME, PARAMS, define))
+
+
+# A slice of a long list.
+@app.orchestration_trigger(context_name="context", orchestration="tune-items")
+def items(context: df.DurableOrchestrationContext):
+    return (yield from mlpipe_run.run_items(context, define))
+
+
+# Ends a slice of a list that was given up.
+@app.activity_trigger(input_name="instance", activity="mlpipe-stop")
+@app.durable_client_input(client_name="client")
+async def stop(instance: str, client):
+    await mlpipe_sub.stop(client, instance)
 
 
 # The function of each step.

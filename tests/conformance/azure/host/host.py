@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from .activities import Outcome
 from .app import Functions
+from .border import Message
 from .newtonsoft import rewrite_dates
 from .protocol import (
     EPOCH,
@@ -44,6 +45,7 @@ class Executor(Protocol):
     """Where activities run."""
 
     busy: dict[Any, Any]
+    sent: list[Message]
 
     def start(self, key: Key, name: str, raw: str | None) -> tuple[Outcome, float] | None: ...
     def wait(self, timeout: float | None) -> dict[Key, Outcome]: ...
@@ -313,6 +315,9 @@ class Host:
     def complete(self, key: Key, outcome: Outcome, at: dt.datetime) -> None:
         instance_id, generation, task = key
         ok, value = outcome
+        for target, name, data in self.executor.sent:
+            self.raise_event(target, name, data, at)
+        self.executor.sent.clear()
         if ok:
             event = {"EventType": EventType.TASK_COMPLETED, "TaskScheduledId": task, "Result": value}
         else:
