@@ -68,6 +68,7 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
         description => pipeline.description.as_deref().map(str::trim),
         orchestrator => names::orchestrator(pipeline),
         location => pipeline.targets.azure.location.as_deref().unwrap_or("westeurope"),
+        items => names::items_orchestrator(pipeline),
         delivers_events => infra::delivers_events(&app.starters),
         for_each => pipeline.steps.iter().any(|step| step.for_each.is_some()),
         group_timeout => pipeline.steps.iter().any(|step| step.timeout.is_some() && matches!(step.kind, Kind::Group(_))),
