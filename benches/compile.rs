@@ -35,7 +35,7 @@ fn chain(steps: usize) -> String {
 fn compile(text: &str, target: Target) -> Artifacts {
     let mut problems = Problems::new();
     let document = syntax::read(text, &mut problems).expect("a document");
-    let pipeline = check::check(&document, text, &AllThere, &mut problems).expect("a pipeline");
+    let pipeline = check::check(&document, &check::Input::new(text, &AllThere), &mut problems).expect("a pipeline");
     let plan = plan::plan(&pipeline);
     let sources = Sources {
         folders: IndexMap::new(),

@@ -1,7 +1,6 @@
 //! All that can be said of a file: its form, its meaning and the quotas of the clouds, without a stage and with each.
 
-use crate::check;
-use crate::check::handlers::Files;
+use crate::check::{self, Input};
 use crate::diagnostics::Problems;
 use crate::model::Pipeline;
 use crate::syntax::{self, Node, Staged};
@@ -19,24 +18,19 @@ pub struct Validated {
 }
 
 /// Validates the file with the stage chosen; where none is, without a stage and with each of them.
-pub fn validate(
-    text: &str,
-    files: &dyn Files,
-    stage: Option<&str>,
-    targets: &[Target],
-    problems: &mut Problems,
-) -> Validated {
-    let Some(staged) = syntax::parse(text, problems) else {
+pub fn validate(input: &Input<'_>, targets: &[Target], problems: &mut Problems) -> Validated {
+    let stage = input.stage;
+    let Some(staged) = syntax::parse(input.text, problems) else {
         return Validated::default();
     };
     let Some(tree) = staged.select(stage, problems) else {
         return Validated::default();
     };
-    let pipeline = variant(&tree, text, files, targets, problems);
+    let pipeline = variant(&tree, input, targets, problems);
     let mut stages = Vec::new();
     if stage.is_none() {
         for name in staged.names() {
-            problems.extend_for_stage(name, with_stage(&staged, name, text, files, targets));
+            problems.extend_for_stage(name, with_stage(&staged, name, input, targets));
             stages.push(name.to_owned());
         }
     }
@@ -47,24 +41,22 @@ pub fn validate(
     }
 }
 
-fn with_stage(staged: &Staged, name: &str, text: &str, files: &dyn Files, targets: &[Target]) -> Problems {
+fn with_stage(staged: &Staged, name: &str, input: &Input<'_>, targets: &[Target]) -> Problems {
+    let input = Input {
+        stage: Some(name),
+        ..*input
+    };
     let mut problems = Problems::new();
     if let Some(tree) = staged.select(Some(name), &mut problems) {
-        variant(&tree, text, files, targets, &mut problems);
+        variant(&tree, &input, targets, &mut problems);
     }
     problems
 }
 
 /// One pipeline of the file: form, meaning, then the quotas.
-fn variant(
-    tree: &Node,
-    text: &str,
-    files: &dyn Files,
-    targets: &[Target],
-    problems: &mut Problems,
-) -> Option<Pipeline> {
+fn variant(tree: &Node, input: &Input<'_>, targets: &[Target], problems: &mut Problems) -> Option<Pipeline> {
     let mut found = Problems::new();
-    let pipeline = check_tree(tree, text, files, &mut found);
+    let pipeline = check_tree(tree, input, &mut found);
     if let Some(pipeline) = &pipeline {
         for target in targets {
             found.extend(target.check(pipeline));
@@ -75,8 +67,8 @@ fn variant(
 }
 
 /// What a tree means; None, and problems, where it has an error of its own.
-pub fn check_tree(tree: &Node, text: &str, files: &dyn Files, problems: &mut Problems) -> Option<Pipeline> {
+pub fn check_tree(tree: &Node, input: &Input<'_>, problems: &mut Problems) -> Option<Pipeline> {
     let document = syntax::document(tree, problems)?;
-    let pipeline = check::check(&document, text, files, problems)?;
+    let pipeline = check::check(&document, input, problems)?;
     (!problems.has_errors()).then_some(pipeline)
 }

@@ -9,6 +9,7 @@ use crate::syntax::scalars::Spanned;
 use crate::syntax::span::Span;
 use crate::syntax::suggest;
 
+use super::children::Children;
 use super::graph::SkipRule;
 use super::problems::CheckProblem;
 use super::steps::{self, Draft, DraftKind};
@@ -32,9 +33,10 @@ pub struct Blocks {
 }
 
 /// Drafts every step of the document.
-pub fn draft(document: &Document, source: &Source<'_>, problems: &mut Problems) -> Blocks {
+pub fn draft(document: &Document, children: &Children, source: &Source<'_>, problems: &mut Problems) -> Blocks {
     let mut drafting = Drafting {
         document,
+        children,
         source,
         problems,
         blocks: Blocks {
@@ -68,6 +70,7 @@ const MAX_DEPTH: usize = 16;
 
 struct Drafting<'a> {
     document: &'a Document,
+    children: &'a Children,
     source: &'a Source<'a>,
     problems: &'a mut Problems,
     blocks: Blocks,
@@ -122,7 +125,8 @@ impl<'a> Drafting<'a> {
         path: String,
         depth: usize,
     ) -> StepIx {
-        let draft = steps::draft(self.document, self.source, id, step, self.problems).at(path.clone(), parent);
+        let draft =
+            steps::draft(self.document, self.children, self.source, id, step, self.problems).at(path.clone(), parent);
         let ix = self.add(draft, id.span);
         if let Some(inner) = &step.steps {
             let mut block = Vec::new();
@@ -158,8 +162,15 @@ impl<'a> Drafting<'a> {
                 value: name.clone(),
                 span: self.source.first_line(fallback.span),
             };
-            let draft = steps::draft(self.document, self.source, &named, &fallback.as_step(), self.problems)
-                .at(format!("{path}.{name}"), Some(ix));
+            let draft = steps::draft(
+                self.document,
+                self.children,
+                self.source,
+                &named,
+                &fallback.as_step(),
+                self.problems,
+            )
+            .at(format!("{path}.{name}"), Some(ix));
             let fallback = self.add(draft, named.span);
             if let Some(catch) = self.blocks.drafts[ix.0].catch.get_mut(at) {
                 catch.fallback = Some(fallback);

@@ -1,6 +1,7 @@
 //! Document to [`Pipeline`]: every rule that can fail, all problems in one run.
 
 pub mod blocks;
+pub mod children;
 pub mod declared;
 pub mod graph;
 pub mod handlers;
@@ -13,6 +14,7 @@ pub mod templates;
 pub mod triggers;
 pub mod typed;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
@@ -22,29 +24,74 @@ use crate::diagnostics::Problems;
 use crate::expr::check::Scope;
 use crate::expr::{Template, Type};
 use crate::model::{
-    AwsSettings, AzureSettings, Bucket, GcpSettings, Handler, LocalSettings, Pipeline, StepIx, TargetSettings, Trigger,
-    TriggerKind,
+    AwsSettings, AzureSettings, Bucket, GcpSettings, Handler, LocalSettings, Pipeline, StepIx, TargetSettings, Topic,
+    Trigger, TriggerKind,
 };
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::{Duration, Spanned};
 use crate::syntax::suggest;
 
 use blocks::Blocks;
+use children::{Children, Origin};
 use handlers::{Files, Handlers};
 use problems::CheckProblem;
 use templates::{Parsed, Source};
 use typed::Graph;
 
-/// Checks a document. `text` is the file's own text, `files` the disk beside it. None where any problem is an error.
-pub fn check(document: &Document, text: &str, files: &dyn Files, problems: &mut Problems) -> Option<Pipeline> {
+/// What a document was read from.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The file's own text.
+    pub text: &'a str,
+    /// The file's name in the folder that `files` sees.
+    pub file: &'a str,
+    /// The stage that was chosen.
+    pub stage: Option<&'a str>,
+    /// The disk beside the file.
+    pub files: &'a dyn Files,
+}
+
+impl<'a> Input<'a> {
+    /// A file called `pipeline.yaml`, without a stage.
+    pub fn new(text: &'a str, files: &'a dyn Files) -> Self {
+        Self {
+            text,
+            file: "pipeline.yaml",
+            stage: None,
+            files,
+        }
+    }
+}
+
+/// Checks a document, and those of the pipelines that it runs. None where any problem is an error.
+pub fn check(document: &Document, input: &Input<'_>, problems: &mut Problems) -> Option<Pipeline> {
+    let origin = Origin {
+        files: input.files,
+        stage: input.stage,
+        folder: String::new(),
+        chain: vec![input.file.to_owned()],
+        family: &RefCell::default(),
+    };
+    check_within(document, input, &origin, problems)
+}
+
+/// Checks a document of a family.
+fn check_within(
+    document: &Document,
+    input: &Input<'_>,
+    origin: &Origin<'_>,
+    problems: &mut Problems,
+) -> Option<Pipeline> {
+    let children = children::read(document, origin, problems);
     let mut checker = Checker {
         document,
-        source: Source { text },
-        handlers: Handlers::new(files),
+        source: Source { text: input.text },
+        handlers: Handlers::new(input.files),
         problems,
     };
-    let pipeline = checker.pipeline();
-    if problems.has_errors() { None } else { pipeline }
+    let mut pipeline = checker.pipeline(&children)?;
+    children.adopt(&mut pipeline, problems);
+    (!problems.has_errors()).then(|| children::place(pipeline, origin))
 }
 
 struct Checker<'a> {
@@ -58,15 +105,25 @@ struct Checker<'a> {
 struct Known {
     params: IndexMap<String, Type>,
     buckets: Vec<String>,
+    topics: Vec<String>,
+}
+
+/// Ids that expressions may name.
+struct Ids<'k> {
+    buckets: Vec<&'k str>,
+    topics: Vec<&'k str>,
 }
 
 impl Known {
-    fn bucket_ids(&self) -> Vec<&str> {
-        self.buckets.iter().map(String::as_str).collect()
+    fn ids(&self) -> Ids<'_> {
+        Ids {
+            buckets: self.buckets.iter().map(String::as_str).collect(),
+            topics: self.topics.iter().map(String::as_str).collect(),
+        }
     }
 
     /// All of it; the steps are added block by block.
-    fn scope<'k>(&'k self, buckets: &'k [&'k str]) -> Scope<'k> {
+    fn scope<'k>(&'k self, ids: &'k Ids<'k>) -> Scope<'k> {
         Scope {
             params: Some(&self.params),
             steps: None,
@@ -75,7 +132,8 @@ impl Known {
             own: None,
             unreachable: BTreeMap::new(),
             locals: Vec::new(),
-            buckets,
+            buckets: &ids.buckets,
+            topics: &ids.topics,
             error: false,
             trigger: false,
             run: true,
@@ -84,7 +142,7 @@ impl Known {
 }
 
 impl Checker<'_> {
-    fn pipeline(&mut self) -> Option<Pipeline> {
+    fn pipeline(&mut self, children: &Children) -> Option<Pipeline> {
         names::check(self.document, self.problems);
         let document = self.document;
         if document.steps.is_empty() {
@@ -94,7 +152,7 @@ impl Checker<'_> {
         }
         let params = declared::read_params(&document.params, self.problems);
         let buckets = self.buckets();
-        let blocks = blocks::draft(document, &self.source, self.problems);
+        let blocks = blocks::draft(document, children, &self.source, self.problems);
         blocks.check_hidden(self.problems);
         let outputs: Vec<(String, Option<Parsed>)> = document
             .outputs
@@ -110,9 +168,10 @@ impl Checker<'_> {
                 .map(|param| (param.name.clone(), param.ty.clone()))
                 .collect(),
             buckets: buckets.iter().map(|bucket| bucket.id.clone()).collect(),
+            topics: document.topics.keys().map(|id| id.value.clone()).collect(),
         };
-        let bucket_ids = known.bucket_ids();
-        let typed = typed::check(&blocks, &graph, &outputs, &known.scope(&bucket_ids), self.problems);
+        let ids = known.ids();
+        let typed = typed::check(&blocks, &graph, children, &outputs, &known.scope(&ids), self.problems);
         let triggers: Vec<Option<Trigger>> = document
             .triggers
             .iter()
@@ -123,19 +182,21 @@ impl Checker<'_> {
             None => None,
         };
         let (steps, root) = typed?;
-        Some(steps::with_packages(Pipeline {
+        Some(Pipeline {
             name: document.name.value.clone(),
             description: document.description.clone(),
             labels: labels::read(&document.labels, self.problems),
             params,
             buckets,
+            topics: known.topics.iter().map(|id| Topic { id: id.clone() }).collect(),
             secrets: document.secrets.keys().map(|id| id.value.clone()).collect(),
             triggers: triggers.into_iter().collect::<Option<_>>()?,
             steps,
             root,
             on_failure,
+            children: Vec::new(),
             targets: self.targets(),
-        }))
+        })
     }
 
     fn graph(&mut self, blocks: &Blocks) -> Graph {
@@ -250,14 +311,14 @@ impl Checker<'_> {
             }
             (None, None) => return None,
         };
-        let bucket_ids = known.bucket_ids();
+        let ids = known.ids();
         let scope = Scope {
             params: None,
             steps: None,
             no_steps: "a trigger fires before any step",
             trigger: trigger.object_created.is_some(),
             run: false,
-            ..known.scope(&bucket_ids)
+            ..known.scope(&ids)
         };
         let mut given = Vec::new();
         for (name, node) in &trigger.params {
@@ -286,8 +347,7 @@ impl Checker<'_> {
             given.push((name.value.clone(), template));
         }
         for param in params {
-            let required = param.default.is_none() && !matches!(param.ty, Type::Optional(_));
-            if required && !trigger.params.keys().any(|name| name.value == param.name) {
+            if param.is_required() && !trigger.params.keys().any(|name| name.value == param.name) {
                 self.problems.push(CheckProblem::TriggerParam {
                     detail: format!("this trigger gives no `{}`, which has no default", param.name),
                     span: self.source.first_line(trigger.span),
@@ -316,12 +376,12 @@ impl Checker<'_> {
     }
 
     fn handler(&mut self, handler: &Spanned<document::Handler>, known: &Known) -> Option<Handler> {
-        let bucket_ids = known.bucket_ids();
+        let ids = known.ids();
         let scope = Scope {
             steps: None,
             no_steps: "a failure handler cannot wait for a step: any of them may have failed",
             error: true,
-            ..known.scope(&bucket_ids)
+            ..known.scope(&ids)
         };
         let input = match &handler.input {
             Some(node) => self

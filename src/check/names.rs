@@ -18,6 +18,7 @@ const MAX_LENGTH: usize = 40;
 pub fn check(document: &Document, problems: &mut Problems) {
     steps(&document.steps, problems);
     ids(document.buckets.keys(), "bucket", problems);
+    ids(document.topics.keys(), "topic", problems);
     ids(document.secrets.keys(), "secret", problems);
     for param in document.params.keys().filter(|param| !is_identifier(param)) {
         problems.push(CheckProblem::BadId {

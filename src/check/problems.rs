@@ -151,7 +151,7 @@ pub enum CheckProblem {
     },
 
     /// A modifier that the kind does not take.
-    #[error("a `{kind}` step takes no `{modifier}`")]
+    #[error("`{modifier}` does not go on a step of the kind `{kind}`")]
     #[diagnostic(code(MLP0220), help("remove `{modifier}`, or make it a `function` step"))]
     ModifierOfOtherKind {
         /// The step's kind.
@@ -159,7 +159,7 @@ pub enum CheckProblem {
         /// The modifier.
         modifier: &'static str,
         /// The step.
-        #[label("a `{kind}` step")]
+        #[label("of the kind `{kind}`")]
         span: Span,
     },
 
@@ -325,6 +325,125 @@ pub enum CheckProblem {
     BadTime {
         /// The value.
         #[label("not a time")]
+        span: Span,
+    },
+
+    /// An approval that nobody would hear of.
+    #[error("the approval `{step}` has no topic")]
+    #[diagnostic(code(MLP0237))]
+    ApprovalWithoutTopic {
+        /// The step.
+        step: String,
+        /// Its place.
+        #[label("published to no topic")]
+        span: Span,
+        /// What to type.
+        #[help]
+        help: String,
+    },
+
+    /// A topic that is not declared.
+    #[error("no topic is named `{name}`")]
+    #[diagnostic(code(MLP0238))]
+    UnknownTopic {
+        /// What was written.
+        name: String,
+        /// Its place.
+        #[label("no such topic")]
+        span: Span,
+        /// What there is.
+        #[help]
+        help: String,
+    },
+
+    /// A child's file that is not there.
+    #[error("the pipeline file `{file}` does not exist")]
+    #[diagnostic(code(MLP0240), help("`file` is relative to the file that it stands in"))]
+    NoChildFile {
+        /// Path relative to the root's folder.
+        file: String,
+        /// Its place.
+        #[label("no such file")]
+        span: Span,
+    },
+
+    /// A child's file that has problems of its own.
+    #[error("the pipeline file `{file}` has {count} {}", if *count == 1 { "problem" } else { "problems" })]
+    #[diagnostic(code(MLP0241))]
+    BadChild {
+        /// Path relative to the root's folder.
+        file: String,
+        /// How many.
+        count: usize,
+        /// The first of them.
+        #[help]
+        help: String,
+        /// Its place.
+        #[label("this file")]
+        span: Span,
+    },
+
+    /// A pipeline that runs itself.
+    #[error("a pipeline runs itself: {chain}")]
+    #[diagnostic(
+        code(MLP0242),
+        help("remove one of these `pipeline` steps; for a loop write `repeat`, for a list `for_each`")
+    )]
+    ChildCycle {
+        /// `a.yaml → b.yaml → a.yaml`.
+        chain: String,
+        /// Where it closes.
+        #[label("runs a pipeline that it is part of")]
+        span: Span,
+    },
+
+    /// Two files with one name.
+    #[error("two pipelines are named `{name}`: `{first}` and `{second}`")]
+    #[diagnostic(
+        code(MLP0243),
+        help("change `name:` in one of them: each is deployed under its name")
+    )]
+    SamePipelineName {
+        /// The name.
+        name: String,
+        /// The first file.
+        first: String,
+        /// The second file.
+        second: String,
+        /// The call of the second.
+        #[label("the second")]
+        span: Span,
+    },
+
+    /// A child's params do not fit.
+    #[error("{detail}")]
+    #[diagnostic(code(MLP0244))]
+    ChildParam {
+        /// What is wrong.
+        detail: String,
+        /// Its place.
+        #[label("here")]
+        span: Span,
+        /// What to type.
+        #[help]
+        help: String,
+    },
+
+    /// One id, two meanings.
+    #[error("the pipeline `{pipeline}` declares the {what} `{id}` differently")]
+    #[diagnostic(
+        code(MLP0245),
+        help("write the same in both files, or rename one: equal ids are one {what} for both pipelines")
+    )]
+    DeclaredTwice {
+        /// `bucket`, `topic`, `secret`.
+        what: &'static str,
+        /// The id.
+        id: String,
+        /// The child's name.
+        pipeline: String,
+        /// The call.
+        #[label("this pipeline")]
         span: Span,
     },
 

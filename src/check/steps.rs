@@ -9,12 +9,13 @@ use crate::expr::check::{Scope, check_condition, check_string};
 use crate::expr::parse::{Syntax, Text, references};
 use crate::expr::{Expr, ExprKind, Template, Type};
 use crate::expr::{ran_if_true, status_guards};
-use crate::model::{FunctionCall, Join, Kind, OnError, Pipeline, Retry, Step, StepIx, Wait};
+use crate::model::{Approval, FunctionCall, Join, Kind, OnError, Pipeline, Retry, Step, StepIx, Wait};
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::Spanned;
 use crate::syntax::span::Span;
-use crate::syntax::{Node, NodeValue};
+use crate::syntax::{Node, NodeValue, suggest};
 
+use super::children::{ChildDraft, Children};
 use super::declared;
 use super::modifiers::{self, CatchDraft, ForEachDraft, RepeatDraft};
 use super::problems::CheckProblem;
@@ -27,6 +28,8 @@ const DEFAULT_TIMEOUT: u64 = 60;
 const DEFAULT_DELAY: u64 = 1;
 const DEFAULT_BACKOFF: f64 = 2.0;
 const DEFAULT_MAX_DELAY: u64 = 60;
+/// A week.
+const DEFAULT_APPROVAL: u64 = 7 * 24 * 60 * 60;
 
 /// A step whose expressions were parsed but not typed. A part that could not be parsed is None and was reported.
 pub struct Draft {
@@ -82,8 +85,20 @@ pub enum DraftKind {
         /// What it gives.
         outputs: Vec<(String, Option<Parsed>)>,
     },
+    /// A person's answer; None was reported.
+    Approval(Option<ApprovalDraft>),
+    /// Another pipeline, and the type of what it gives.
+    Pipeline(ChildDraft, Type),
     /// The end; None was reported.
     Fail(Option<(Text, Text)>),
+}
+
+/// An approval whose message was parsed.
+pub struct ApprovalDraft {
+    topic: String,
+    /// None: the step's name.
+    message: Option<Text>,
+    timeout: u64,
 }
 
 impl Draft {
@@ -104,6 +119,8 @@ impl Draft {
         match &self.kind {
             DraftKind::Fail(Some((error, message))) => error.exprs().chain(message.exprs()).for_each(&mut add),
             DraftKind::Until(Some(time), _) => time.each(&mut add),
+            DraftKind::Approval(Some(approval)) => approval.message.iter().flat_map(Text::exprs).for_each(&mut add),
+            DraftKind::Pipeline(call, _) => call.each(&mut add),
             _ => {}
         }
         modifiers::each(self, &mut add);
@@ -126,14 +143,24 @@ impl Draft {
         match &self.kind {
             DraftKind::Function(_) => self.output.clone().unwrap_or(Type::Any),
             DraftKind::Wait(_) | DraftKind::Until(..) | DraftKind::Fail(_) => Type::Null,
+            DraftKind::Approval(_) => approval_type(),
+            DraftKind::Pipeline(_, ty) => ty.clone(),
             DraftKind::Group { .. } => Type::Any,
         }
     }
 }
 
+/// `{ approved: boolean, by: optional string, comment: optional string }`
+fn approval_type() -> Type {
+    let text = || Type::String.optional();
+    let fields = [("approved", Type::Boolean), ("by", text()), ("comment", text())];
+    Type::Object(fields.into_iter().map(|(name, ty)| (name.to_owned(), ty)).collect())
+}
+
 /// Reads a step of the document.
 pub fn draft(
     document: &Document,
+    children: &Children,
     source: &Source<'_>,
     id: &Spanned<String>,
     step: &document::Step,
@@ -153,9 +180,16 @@ pub fn draft(
             steps: Vec::new(),
             outputs: Vec::new(),
         }
+    } else if let Some(approval) = &step.approval {
+        DraftKind::Approval(approval_draft(document, source, id, approval, problems))
+    } else if let Some(call) = &step.pipeline {
+        let call = children.draft(call, source, problems);
+        let output = children.output(&call);
+        DraftKind::Pipeline(call, output)
     } else if let Some(fail) = &step.fail {
-        let error = fail_text(source, &fail.error, problems);
-        let message = fail_text(source, &fail.message, problems);
+        let place = "`error` and `message` of `fail`";
+        let error = text_of(source, &fail.error, place, problems);
+        let message = text_of(source, &fail.message, place, problems);
         DraftKind::Fail(error.zip(message))
     } else {
         // The shape check saw to it that there is a kind.
@@ -216,11 +250,13 @@ pub fn draft(
 }
 
 fn other_kind(id: &Spanned<String>, step: &document::Step, problems: &mut Problems) {
-    let kind = match (&step.wait, &step.steps) {
-        (Some(_), _) => "wait",
-        (None, Some(_)) => "steps",
-        (None, None) => "fail",
-    };
+    let kinds = [
+        ("wait", step.wait.is_some()),
+        ("steps", step.steps.is_some()),
+        ("approval", step.approval.is_some()),
+        ("pipeline", step.pipeline.is_some()),
+    ];
+    let kind = kinds.iter().find(|(_, is)| *is).map_or("fail", |(kind, _)| kind);
     let modifiers = [("input", step.input.is_some()), ("output", step.output.is_some())];
     for (modifier, _) in modifiers.into_iter().filter(|(_, present)| *present) {
         problems.push(CheckProblem::ModifierOfOtherKind {
@@ -259,10 +295,54 @@ pub fn condition(
     When::Broken
 }
 
-fn fail_text(source: &Source<'_>, node: &Node, problems: &mut Problems) -> Option<Text> {
+fn approval_draft(
+    document: &Document,
+    source: &Source<'_>,
+    id: &Spanned<String>,
+    approval: &document::Approval,
+    problems: &mut Problems,
+) -> Option<ApprovalDraft> {
+    let message = approval
+        .message
+        .as_ref()
+        .map(|message| text_of(source, message, "`message` of an `approval`", problems));
+    let declared = document.topics.keys().map(|topic| topic.value.as_str());
+    let Some(topic) = &approval.topic else {
+        problems.push(CheckProblem::ApprovalWithoutTopic {
+            step: id.value.clone(),
+            span: id.span,
+            help: match document.topics.keys().next() {
+                Some(topic) => format!("add `topic: {}`", topic.value),
+                None => "declare one, `topics: { approvals: {} }`, and add `topic: approvals`".to_owned(),
+            },
+        });
+        return None;
+    };
+    if !document.topics.contains_key(topic) {
+        problems.push(CheckProblem::UnknownTopic {
+            name: topic.value.clone(),
+            span: topic.span,
+            help: match suggest::nearest(topic, declared) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => format!("declare it: `topics: {{ {}: {{}} }}`", topic.value),
+            },
+        });
+        return None;
+    }
+    Some(ApprovalDraft {
+        topic: topic.value.clone(),
+        message: match message {
+            None => None,
+            Some(message) => Some(message?),
+        },
+        timeout: approval.timeout.map_or(DEFAULT_APPROVAL, |timeout| timeout.seconds),
+    })
+}
+
+fn text_of(source: &Source<'_>, node: &Node, place: &str, problems: &mut Problems) -> Option<Text> {
     let NodeValue::String(text) = &node.value else {
         problems.push(crate::syntax::problems::SyntaxProblem::WrongType {
-            place: "`error` and `message` of `fail`".to_owned(),
+            place: place.to_owned(),
             expected: "a string".to_owned(),
             found: node.kind().to_owned(),
             span: node.span,
@@ -362,7 +442,13 @@ pub fn check_when(when: &When, scope: &mut Scope<'_>, problems: &mut Problems) -
 }
 
 /// Types what a draft does, with what its body sees. A group's block is the caller's: it is `group` here.
-pub fn kind(draft: &Draft, group: Option<Kind>, scope: &Scope<'_>, problems: &mut Problems) -> Option<Kind> {
+pub fn kind(
+    draft: &Draft,
+    group: Option<Kind>,
+    children: &Children,
+    scope: &Scope<'_>,
+    problems: &mut Problems,
+) -> Option<Kind> {
     match &draft.kind {
         DraftKind::Function(call) => Some(Kind::Function(call.clone())),
         DraftKind::Wait(seconds) => Some(Kind::Wait(Wait::Duration(*seconds))),
@@ -371,6 +457,19 @@ pub fn kind(draft: &Draft, group: Option<Kind>, scope: &Scope<'_>, problems: &mu
             modifiers::check_time(time, *span, problems).map(|time| Kind::Wait(Wait::Until(time)))
         }
         DraftKind::Group { .. } => group,
+        DraftKind::Pipeline(call, _) => children.kind(call, scope, problems),
+        DraftKind::Approval(None) => None,
+        DraftKind::Approval(Some(approval)) => {
+            let message = match &approval.message {
+                Some(message) => collect(problems, |found| check_string(message, "`message`", scope, found))?,
+                None => Template::Constant(Value::String(format!("Step {} waits for your approval.", draft.path))),
+            };
+            Some(Kind::Approval(Approval {
+                topic: approval.topic.clone(),
+                message,
+                timeout: approval.timeout,
+            }))
+        }
         DraftKind::Fail(None) => None,
         DraftKind::Fail(Some((error, message))) => {
             let error = collect(problems, |found| check_string(error, "`error`", scope, found));
@@ -411,23 +510,22 @@ pub fn plain(draft: &Draft, kind: Kind, input: Template) -> Step {
     }
 }
 
-/// Gives each source folder a package name of its own: its last path component, numbered where two agree.
-pub fn with_packages(mut pipeline: Pipeline) -> Pipeline {
+/// Gives each source folder a package name of its own: its last path component behind `prefix`, numbered where it is taken.
+pub fn with_packages(mut pipeline: Pipeline, prefix: &str, taken: &mut BTreeSet<String>) -> Pipeline {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let calls = pipeline.steps.iter_mut().filter_map(|step| match &mut step.kind {
         Kind::Function(call) => Some(call),
-        Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => None,
+        Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => None,
     });
     for call in calls.chain(pipeline.on_failure.iter_mut().map(|handler| &mut handler.function)) {
         if let Some(name) = names.get(&call.source) {
             call.package.clone_from(name);
             continue;
         }
-        let base = package_name(&call.source);
-        let taken = |name: &str| names.values().any(|other| other == name);
+        let base = format!("{prefix}{}", package_name(&call.source));
         let mut name = base.clone();
         let mut number = 2;
-        while taken(&name) {
+        while !taken.insert(name.clone()) {
             name = format!("{base}_{number}");
             number += 1;
         }

@@ -8,6 +8,7 @@ use crate::expr::{Template, Type, template_type};
 use crate::model::{Block, Kind, Step, StepIx};
 
 use super::blocks::Blocks;
+use super::children::Children;
 use super::modifiers;
 use super::steps::{self, DraftKind};
 use super::templates::Parsed;
@@ -28,6 +29,7 @@ pub struct Graph {
 pub fn check(
     blocks: &Blocks,
     graph: &Graph,
+    children: &Children,
     outputs: &[(String, Option<Parsed>)],
     scope: &Scope<'_>,
     problems: &mut Problems,
@@ -35,6 +37,7 @@ pub fn check(
     let mut typing = Typing {
         blocks,
         graph,
+        children,
         steps: blocks.drafts.iter().map(|_| None).collect(),
         problems,
     };
@@ -50,6 +53,7 @@ pub fn check(
 struct Typing<'a, 'p> {
     blocks: &'a Blocks,
     graph: &'a Graph,
+    children: &'a Children,
     steps: Vec<Option<Step>>,
     problems: &'p mut Problems,
 }
@@ -163,7 +167,7 @@ impl Typing<'_, '_> {
             }
             _ => None,
         };
-        let kind = steps::kind(draft, group, &body, self.problems);
+        let kind = steps::kind(draft, group, self.children, &body, self.problems);
         let input = steps::input(draft, &body, self.problems);
         let repeat = draft
             .repeat

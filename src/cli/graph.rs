@@ -74,6 +74,8 @@ fn kind(step: &Step) -> &'static str {
     match step.kind {
         Kind::Function(_) => "function",
         Kind::Wait(_) => "wait",
+        Kind::Approval(_) => "approval",
+        Kind::Pipeline(_) => "pipeline",
         Kind::Group(_) => "steps",
         Kind::Fail { .. } => "fail",
     }
@@ -117,6 +119,8 @@ fn mermaid_block(pipeline: &Pipeline, block: &Block, depth: usize, text: &mut St
             (Kind::Function(_), true) => ("{{", "}}"),
             (Kind::Wait(_), _) => ("([", "])"),
             (Kind::Fail { .. }, _) => ("[[", "]]"),
+            (Kind::Approval(_), _) => ("[/", "/]"),
+            (Kind::Pipeline(_), _) => ("[(", ")]"),
             (Kind::Group(inner), _) => {
                 text.push_str(&format!("{indent}subgraph {node}[\"{}\"]\n", step.id));
                 mermaid_block(pipeline, inner, depth + 1, text);
@@ -153,6 +157,8 @@ fn dot_block(pipeline: &Pipeline, block: &Block, depth: usize, text: &mut String
             (Kind::Function(_), true) => " [shape=hexagon]",
             (Kind::Wait(_), _) => " [shape=ellipse]",
             (Kind::Fail { .. }, _) => " [shape=octagon]",
+            (Kind::Approval(_), _) => " [shape=parallelogram]",
+            (Kind::Pipeline(_), _) => " [shape=component]",
             (Kind::Group(inner), _) => {
                 text.push_str(&format!("{indent}subgraph \"cluster_{path}\" {{\n"));
                 text.push_str(&format!("{indent}    \"{path}\" [shape=folder];\n"));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ignore::WalkBuilder;
 use indexmap::IndexMap;
 
-use crate::check::handlers::Files;
+use crate::check::{self, handlers::Files};
 use crate::diagnostics::Problems;
 use crate::diagnostics::render::SourceFile;
 use crate::model::Pipeline;
@@ -42,7 +42,15 @@ pub fn load(args: &PipelineFile, format: Format) -> Result<Loaded, Exit> {
     let mut problems = Problems::new();
     let pipeline = syntax::parse(file.text(), &mut problems)
         .and_then(|staged| staged.select(args.stage.as_deref(), &mut problems))
-        .and_then(|tree| validate::check_tree(&tree, file.text(), &Disk { folder: &folder }, &mut problems));
+        .and_then(|tree| {
+            let input = check::Input {
+                text: file.text(),
+                file: &file_name(&args.file),
+                stage: args.stage.as_deref(),
+                files: &Disk { folder: &folder },
+            };
+            validate::check_tree(&tree, &input, &mut problems)
+        });
     match pipeline {
         Some(pipeline) if !problems.has_errors() => Ok(Loaded {
             file,
@@ -55,6 +63,13 @@ pub fn load(args: &PipelineFile, format: Format) -> Result<Loaded, Exit> {
             Err(Exit::BadInput)
         }
     }
+}
+
+/// A file's name in its folder.
+pub fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// The text of a pipeline file and the folder it lies in, or prints why not.
@@ -74,11 +89,15 @@ pub fn read(path: &Path, format: Format) -> Result<(SourceFile, PathBuf), Exit> 
             return Err(Exit::BadInput);
         }
     };
-    let folder = match path.parent() {
+    Ok((SourceFile::new(path.display().to_string(), text), folder(path)))
+}
+
+/// The folder that a file lies in.
+pub fn folder(path: &Path) -> PathBuf {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
-    };
-    Ok((SourceFile::new(path.display().to_string(), text), folder))
+    }
 }
 
 /// The disk beside the pipeline file.
@@ -114,7 +133,7 @@ impl Files for Disk<'_> {
 /// Reads every source folder of the pipeline: what git and `.mlpipeignore` ignore, hidden files and byte code stay out.
 pub fn sources(loaded: &Loaded) -> Result<Sources, String> {
     let mut folders = IndexMap::new();
-    for function in loaded.pipeline.functions() {
+    for function in loaded.pipeline.family().into_iter().flat_map(Pipeline::functions) {
         let source = &function.call.source;
         if !folders.contains_key(source) {
             folders.insert(source.clone(), source_files(&loaded.folder.join(source))?);

@@ -1,5 +1,6 @@
 //! The command line, a file a command. Exit codes: 0 done, 1 problems in the user's input (or `--check` differs), 2 wrong usage, 3 the pipeline ran and failed.
 
+mod approve;
 mod compile;
 mod completions;
 mod explain;
@@ -45,6 +46,8 @@ enum Command {
     Compile(compile::Args),
     /// Run a pipeline here, without an account.
     Run(run::Args),
+    /// Answer an approval of a local run, or list what waits.
+    Approve(approve::Args),
     /// Draw the steps as a mermaid or dot graph.
     Graph(graph::Args),
     /// Print the JSON Schema of pipeline files.
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args, format),
         Command::Compile(args) => compile::run(&args, format),
         Command::Run(args) => run::run(&args, format),
+        Command::Approve(args) => approve::run(&args, format),
         Command::Graph(args) => graph::run(&args, format),
         Command::Schema => schema::run(),
         Command::Explain(args) => explain::run(&args, format),

@@ -1,6 +1,7 @@
 //! A run as it goes: a spinner a running step on a terminal, plain lines elsewhere. All of it on stderr.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -17,6 +18,7 @@ pub struct Progress {
     width: usize,
     live: Option<Live>,
     secrets: Secrets,
+    file: String,
 }
 
 struct Live {
@@ -26,7 +28,7 @@ struct Live {
 
 impl Progress {
     /// Live where stderr is a terminal.
-    pub fn new(pipeline: &Pipeline) -> Self {
+    pub fn new(pipeline: &Pipeline, file: &Path) -> Self {
         let names = pipeline.steps.iter().map(|step| step.path.len());
         let width = names
             .chain(pipeline.on_failure.iter().map(|_| ON_FAILURE.len()))
@@ -39,6 +41,7 @@ impl Progress {
                 running: IndexMap::new(),
             }),
             secrets: Secrets::of(pipeline),
+            file: file.display().to_string(),
         }
     }
 
@@ -56,6 +59,15 @@ impl Progress {
             Event::Waiting { step, seconds, after } => {
                 let why = after.map_or(String::new(), |name| format!(" after {name}"));
                 self.begin(step, &format!("waiting {seconds} s{why}"));
+            }
+            Event::Asked { step, message, open } => {
+                self.line(step, &format!("waits for approval: {message}"));
+                if *open {
+                    self.line(
+                        step,
+                        &format!("| answer with: mlpipe approve {} '{step}' [--reject]", self.file),
+                    );
+                }
             }
             Event::Log { step, line } => self.line(step, &format!("| {line}")),
             Event::Succeeded { step, seconds } => self.end(step, &format!("succeeded in {seconds:.1} s")),

@@ -1,14 +1,16 @@
 //! `mlpipe run`
 
-use std::io::Read;
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
+use crate::engine::approval::{self, Approvals};
 use crate::engine::{self, Options, Outcome, RunStatus, interpreter::WORK_FOLDER, params::PARAM_MISMATCH};
 use crate::expr::Type;
-use crate::model::Pipeline;
+use crate::model::{Kind, Pipeline};
 use crate::syntax::suggest;
 
 use super::progress::Progress;
@@ -26,6 +28,9 @@ pub struct Args {
     /// A JSON file with an object of params, `-` for stdin; `--param` goes before it.
     #[arg(long, value_name = "FILE")]
     params: Option<PathBuf>,
+    /// The answer to an approval, beforehand: `yes`, `no`, or JSON as an approver sends it, null for none; repeat it for several.
+    #[arg(long, value_name = "STEP=ANSWER")]
+    answer: Vec<String>,
     /// Do not sleep in `wait` steps and between attempts.
     #[arg(long)]
     no_wait: bool,
@@ -47,6 +52,13 @@ pub fn run(args: &Args, format: Format) -> Exit {
             return Exit::BadInput;
         }
     };
+    let given = match given_answers(&args.answer, &loaded.pipeline) {
+        Ok(given) => given,
+        Err(message) => {
+            output::failure(&message, format);
+            return Exit::BadUsage;
+        }
+    };
     let buckets = match bucket_folders(&loaded.pipeline, &loaded.folder) {
         Ok(buckets) => buckets,
         Err(message) => {
@@ -55,15 +67,21 @@ pub fn run(args: &Args, format: Format) -> Exit {
         }
     };
     let now = jiff::Timestamp::now();
+    let run_id = format!("run-{}-{}", now.strftime("%Y%m%dt%H%M%S"), std::process::id());
     let options = Options {
         folder: loaded.folder.clone(),
         params,
         buckets,
-        run_id: format!("run-{}-{}", now.strftime("%Y%m%dt%H%M%S"), std::process::id()),
-        started_at: now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        run_id: run_id.clone(),
+        started_at: engine::time(now),
         no_wait: args.no_wait,
+        approvals: Approvals {
+            given,
+            folder: Some(approval_folder(&loaded.folder, &run_id)),
+            terminal: std::io::stdin().is_terminal().then(approval::terminal),
+        },
     };
-    let mut progress = Progress::new(&loaded.pipeline);
+    let mut progress = Progress::new(&loaded.pipeline, &args.pipeline.file);
     let outcome = engine::run(&loaded.pipeline, &options, &mut |event| progress.event(&event));
     progress.finish();
     match outcome {
@@ -135,6 +153,55 @@ fn value_of(text: &str, ty: &Type) -> Value {
     match ty.unwrapped() {
         Type::String => Value::String(text.to_owned()),
         _ => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
+    }
+}
+
+/// Where the approvals of a run wait.
+pub fn approval_folder(folder: &Path, run_id: &str) -> PathBuf {
+    runs_folder(folder).join(run_id).join("approvals")
+}
+
+/// Where runs keep what others may see of them.
+pub fn runs_folder(folder: &Path) -> PathBuf {
+    folder.join(WORK_FOLDER).join("runs")
+}
+
+fn given_answers(written: &[String], pipeline: &Pipeline) -> Result<BTreeMap<String, Value>, String> {
+    let mut known = Vec::new();
+    approvals(pipeline, "", &mut known);
+    let mut given = BTreeMap::new();
+    for text in written {
+        let Some((step, answer)) = text.split_once('=') else {
+            return Err(format!("`--answer {text}` is not `STEP=ANSWER`"));
+        };
+        if !known.iter().any(|known| known == step) {
+            let steps = known.iter().map(String::as_str);
+            return Err(format!(
+                "the pipeline has no approval `{step}`: {}",
+                suggest::help(step, steps, "approvals")
+            ));
+        }
+        let user = approval::user();
+        let answer = match answer {
+            "yes" => approval::answer(true, user.as_deref(), None),
+            "no" => approval::answer(false, user.as_deref(), None),
+            json => serde_json::from_str(json)
+                .map_err(|error| format!("`--answer {text}`: neither `yes` nor `no` nor JSON: {error}"))?,
+        };
+        given.insert(step.to_owned(), answer);
+    }
+    Ok(given)
+}
+
+/// The paths of all approvals, those of the pipelines that it runs too.
+fn approvals(pipeline: &Pipeline, prefix: &str, found: &mut Vec<String>) {
+    for step in &pipeline.steps {
+        let path = format!("{prefix}{}", step.path);
+        match &step.kind {
+            Kind::Approval(_) => found.push(path),
+            Kind::Pipeline(call) => approvals(pipeline.child(call.child), &format!("{path}."), found),
+            Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => {}
+        }
     }
 }
 

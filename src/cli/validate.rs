@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::check::Input;
 use crate::diagnostics::{Problems, render};
 use crate::targets::Target;
 use crate::validate::validate;
@@ -35,7 +36,13 @@ pub fn run(args: &Args, format: Format) -> Exit {
     let mut problems = Problems::new();
     let disk = load::Disk { folder: &folder };
     let stage = args.pipeline.stage.as_deref();
-    let found = validate(file.text(), &disk, stage, &targets, &mut problems);
+    let input = Input {
+        text: file.text(),
+        file: &load::file_name(&args.pipeline.file),
+        stage,
+        files: &disk,
+    };
+    let found = validate(&input, &targets, &mut problems);
     let valid = !problems.has_errors();
     let printed = found.tree.filter(|_| args.print && valid);
     match format {

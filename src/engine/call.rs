@@ -66,19 +66,19 @@ async fn once(
     input: &Value,
     attempt: u32,
 ) -> Result<Value, Stop> {
-    let Some(pool) = shared.pools.get(&call.function.source).map(Arc::clone) else {
+    let Some(pool) = shared.host.pools.get(&call.function.package).map(Arc::clone) else {
         return Err(Stop::Host(format!("no workers for `{}`", call.function.source)));
     };
-    let permit = shared.room.acquire().await;
+    let permit = shared.host.room.acquire().await;
     shared.count(call.name);
     shared.tell(Event::Started { step: label, attempt });
-    let log = shared.log.clone();
+    let log = shared.host.log.clone();
     let of = label.to_owned();
     let on_line: OnLine = Arc::new(move |line: &str| {
         let _ = log.send((of.clone(), line.to_owned()));
     });
     let envelope = json!({
-        "run_id": shared.options.run_id, "step": call.name, "attempt": attempt, "input": input,
+        "run_id": shared.execution.id, "step": call.name, "attempt": attempt, "input": input,
     });
     let timeout = Duration::from_secs(call.timeout);
     let began = Instant::now();

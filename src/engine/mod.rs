@@ -1,7 +1,9 @@
 //! The local engine: runs the pipeline's own graph, with the functions in warm Python processes.
 
+pub mod approval;
 mod block;
 mod call;
+mod child;
 pub mod interpreter;
 pub mod params;
 mod run;
@@ -18,6 +20,11 @@ use serde_json::{Map, Value};
 
 pub use run::run;
 
+/// A time as `run.started_at` gives it.
+pub fn time(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
 /// What a run needs from outside.
 pub struct Options {
     /// The folder of the pipeline file.
@@ -32,6 +39,8 @@ pub struct Options {
     pub started_at: String,
     /// Waits and retry delays are recorded, not slept.
     pub no_wait: bool,
+    /// Where answers to approvals come from.
+    pub approvals: approval::Approvals,
 }
 
 /// What a run gave.
@@ -43,11 +52,11 @@ pub struct Outcome {
     pub outputs: Option<Map<String, Value>>,
     /// Why it failed.
     pub error: Option<Failure>,
-    /// How often each function was run; steps without a run are left out.
+    /// How often each function was run; steps without a run are left out. Those of another pipeline stand behind the step that runs it: `prepare.load`.
     pub attempts: BTreeMap<String, u32>,
     /// Seconds of each wait and retry delay, in the order in which they began.
     pub waits: Vec<f64>,
-    /// Skipped steps, in file order.
+    /// Skipped steps, in file order; not those of the pipelines that it runs.
     pub skipped: Vec<String>,
     /// The execution's id.
     pub run_id: String,
@@ -92,6 +101,15 @@ pub enum Event<'a> {
         seconds: f64,
         /// The error that is tried again after it.
         after: Option<&'a str>,
+    },
+    /// A step waits for a person's answer.
+    Asked {
+        /// The step.
+        step: &'a str,
+        /// What the person reads.
+        message: &'a str,
+        /// False where the answer was given beforehand, or nobody could give it in time.
+        open: bool,
     },
     /// A line that a function printed.
     Log {

@@ -1,11 +1,11 @@
 //! A run from params to outputs, and what all of its parts share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
@@ -14,7 +14,7 @@ use crate::model::{ON_FAILURE, OnError, Pipeline};
 use crate::targets::package;
 
 use super::call::{self, Call};
-use super::scope::{Layer, Scope, World};
+use super::scope::{Execution, Layer, Scope, World};
 use super::worker::Pool;
 use super::{Event, Failure, Options, Outcome, RunStatus, block, interpreter, params};
 
@@ -33,8 +33,7 @@ pub fn run(pipeline: &Pipeline, options: &Options, on_event: &mut dyn FnMut(Even
         .map_err(|error| format!("cannot start the engine: {error}"))?;
     let pools = pools(pipeline, options, on_event)?;
     let (log, logged) = mpsc::unbounded_channel();
-    let shared = Shared {
-        pipeline,
+    let host = Host {
         options,
         pools,
         on_event: RefCell::new(on_event),
@@ -44,36 +43,30 @@ pub fn run(pipeline: &Pipeline, options: &Options, on_event: &mut dyn FnMut(Even
         attempts: RefCell::default(),
         waits: RefCell::default(),
         entered: RefCell::default(),
+        children: Cell::new(0),
     };
-    let mut world = World::new(pipeline, options);
-    runtime.block_on(shared.listening(execution(&shared, &mut world)))
+    let execution = Execution {
+        id: options.run_id.clone(),
+        started_at: options.started_at.clone(),
+        prefix: String::new(),
+        label: String::new(),
+    };
+    let shared = Shared {
+        pipeline,
+        execution: &execution,
+        host: &host,
+    };
+    runtime.block_on(host.listening(outcome(&shared)))
 }
 
-async fn execution(shared: &Shared<'_, '_>, world: &mut World<'_>) -> Result<Outcome, String> {
-    let bound = params::bind(&shared.pipeline.params, &shared.options.params);
-    let (given, mismatch) = match bound {
-        Ok(bound) => (bound, None),
-        Err(message) => (shared.options.params.clone(), Some(message)),
-    };
-    world.params = Value::Object(given);
-    let scope = Scope::of(world);
-    let result = match mismatch {
-        Some(message) => Err(Stop::failed(params::PARAM_MISMATCH, &message, "params")),
-        None => block::run(shared, &shared.pipeline.root, &scope, "outputs").await,
-    };
-    let (outputs, error) = match result {
+async fn outcome(shared: &Shared<'_, '_>) -> Result<Outcome, String> {
+    let host = shared.host;
+    let (outputs, error) = match whole(shared, host.options.params.clone()).await {
         Ok(outputs) => (Some(outputs), None),
         Err(Stop::Host(message)) => return Err(message),
-        Err(Stop::Failed(failed)) => {
-            shared.tell(Event::Failed {
-                failure: &failed.failure,
-                detail: &failed.detail,
-            });
-            handler(shared, &scope, &failed.failure).await?;
-            (None, Some(failed.failure))
-        }
+        Err(Stop::Failed(failed)) => (None, Some(failed.failure)),
     };
-    let entered = shared.entered.borrow();
+    let entered = host.entered.borrow();
     Ok(Outcome {
         status: match error {
             None => RunStatus::Succeeded,
@@ -81,8 +74,8 @@ async fn execution(shared: &Shared<'_, '_>, world: &mut World<'_>) -> Result<Out
         },
         outputs,
         error,
-        attempts: shared.attempts.borrow().clone(),
-        waits: shared.waits.borrow().clone(),
+        attempts: host.attempts.borrow().clone(),
+        waits: host.waits.borrow().clone(),
         skipped: shared
             .pipeline
             .leaves()
@@ -90,12 +83,33 @@ async fn execution(shared: &Shared<'_, '_>, world: &mut World<'_>) -> Result<Out
             .filter(|path| !entered.contains(*path))
             .cloned()
             .collect(),
-        run_id: shared.options.run_id.clone(),
+        run_id: shared.execution.id.clone(),
     })
 }
 
+/// A pipeline from its params to its outputs, its failure handler included.
+pub async fn whole(shared: &Shared<'_, '_>, params: Map<String, Value>) -> Result<Map<String, Value>, Stop> {
+    let mut world = World::new(shared.pipeline, shared.host.options, shared.execution);
+    let bound = params::bind(&shared.pipeline.params, &params);
+    let (given, mismatch) = match bound {
+        Ok(bound) => (bound, None),
+        Err(message) => (params, Some(message)),
+    };
+    world.params = Value::Object(given);
+    let scope = Scope::of(&world);
+    let result = match mismatch {
+        Some(message) => Err(Stop::failed(params::PARAM_MISMATCH, &message, "params")),
+        None => block::run(shared, &shared.pipeline.root, &scope, "outputs").await,
+    };
+    if let Err(Stop::Failed(failed)) = &result {
+        shared.tell_failed(failed);
+        handler(shared, &scope, &failed.failure).await?;
+    }
+    result
+}
+
 /// Runs the failure handler; its own failure changes nothing.
-async fn handler(shared: &Shared<'_, '_>, scope: &Scope<'_>, failure: &Failure) -> Result<(), String> {
+async fn handler(shared: &Shared<'_, '_>, scope: &Scope<'_>, failure: &Failure) -> Result<(), Stop> {
     let Some(handler) = &shared.pipeline.on_failure else {
         return Ok(());
     };
@@ -107,40 +121,40 @@ async fn handler(shared: &Shared<'_, '_>, scope: &Scope<'_>, failure: &Failure) 
     };
     match call::with_retries(shared, &call, &handler.input, &handler.retry, &scope).await {
         Ok(_) => Ok(()),
-        Err(Stop::Host(message)) => Err(message),
+        Err(host @ Stop::Host(_)) => Err(host),
         Err(Stop::Failed(failed)) => {
-            shared.tell(Event::Failed {
-                failure: &failed.failure,
-                detail: &failed.detail,
-            });
+            shared.tell_failed(&failed);
             Ok(())
         }
     }
 }
 
-/// A pool for each source folder.
+/// A pool for each package.
 fn pools(
     pipeline: &Pipeline,
     options: &Options,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<IndexMap<String, Arc<Pool>>, String> {
     let mut pools = IndexMap::new();
-    for package in package::packages(pipeline) {
-        let source = options.folder.join(package.source);
-        let python = interpreter::for_source(&options.folder, &source, &mut |line| {
-            on_event(Event::Log { step: "mlpipe", line });
-        })?;
-        let core = package::core_module(&package.functions, &pipeline.secrets).map_err(|error| error.to_string())?;
-        let pool = Pool::new(python, &source, &core).map_err(|error| format!("cannot stage the adapter: {error}"))?;
-        pools.insert(package.source.to_owned(), Arc::new(pool));
+    for member in pipeline.family() {
+        for package in package::packages(member) {
+            let source = options.folder.join(package.source);
+            let python = interpreter::for_source(&options.folder, &source, &mut |line| {
+                on_event(Event::Log { step: "mlpipe", line });
+            })?;
+            let core = package::core_module(&package.functions, &member.secrets).map_err(|error| error.to_string())?;
+            let pool =
+                Pool::new(python, &source, &core).map_err(|error| format!("cannot stage the adapter: {error}"))?;
+            pools.insert(package.name.to_owned(), Arc::new(pool));
+        }
     }
     Ok(pools)
 }
 
-/// What all parts of a run share.
-pub struct Shared<'a, 'e> {
-    pub pipeline: &'a Pipeline,
-    pub options: &'a Options,
+/// What all parts of a run share, those of the pipelines that it runs too.
+pub struct Host<'e> {
+    pub options: &'e Options,
+    /// By package.
     pub pools: IndexMap<String, Arc<Pool>>,
     on_event: RefCell<&'e mut dyn FnMut(Event<'_>)>,
     /// Lines that functions print, with the step's label.
@@ -151,13 +165,23 @@ pub struct Shared<'a, 'e> {
     attempts: RefCell<BTreeMap<String, u32>>,
     waits: RefCell<Vec<f64>>,
     entered: RefCell<BTreeSet<String>>,
+    /// How many executions of other pipelines were started.
+    children: Cell<u32>,
 }
 
-impl Shared<'_, '_> {
-    /// Tells of an event, after all that was logged before it.
-    pub fn tell(&self, event: Event<'_>) {
-        self.drain();
-        (self.on_event.borrow_mut())(event);
+/// What all parts of an execution share.
+#[derive(Clone, Copy)]
+pub struct Shared<'a, 'e> {
+    pub pipeline: &'a Pipeline,
+    pub execution: &'a Execution,
+    pub host: &'a Host<'e>,
+}
+
+impl Host<'_> {
+    /// The number of the next execution of another pipeline, from 1.
+    pub fn next_child(&self) -> u32 {
+        self.children.set(self.children.get() + 1);
+        self.children.get()
     }
 
     fn drain(&self) {
@@ -190,17 +214,40 @@ impl Shared<'_, '_> {
         })
         .await
     }
+}
+
+impl Shared<'_, '_> {
+    /// Tells of an event, after all that was logged before it.
+    pub fn tell(&self, event: Event<'_>) {
+        self.host.drain();
+        (self.host.on_event.borrow_mut())(event);
+    }
+
+    fn tell_failed(&self, failed: &Failed) {
+        let failure = &failed.failure;
+        self.tell(Event::Failed {
+            failure: &Failure {
+                step: format!("{}{}", self.execution.label, failure.step),
+                ..failure.clone()
+            },
+            detail: &failed.detail,
+        });
+    }
+
+    /// The path of a step, from the root's steps on.
+    pub fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.execution.prefix)
+    }
 
     /// Counts an attempt of a function.
     pub fn count(&self, path: &str) {
-        *self.attempts.borrow_mut().entry(path.to_owned()).or_default() += 1;
+        *self.host.attempts.borrow_mut().entry(self.path(path)).or_default() += 1;
     }
 
     /// Notes that a step was not skipped.
     pub fn enter(&self, path: &str) {
-        if !self.entered.borrow().contains(path) {
-            self.entered.borrow_mut().insert(path.to_owned());
-        }
+        let path = self.path(path);
+        self.host.entered.borrow_mut().insert(path);
     }
 
     /// Waits, and keeps for how long.
@@ -210,7 +257,7 @@ impl Shared<'_, '_> {
             seconds,
             after,
         });
-        self.waits.borrow_mut().push(seconds);
+        self.host.waits.borrow_mut().push(seconds);
         tokio::time::sleep(duration(seconds)).await;
     }
 }

@@ -13,19 +13,34 @@ use crate::model::{Block, Pipeline};
 
 use super::{Failure, Options};
 
-/// What is one and the same in the whole run.
+/// What is one and the same in the whole run of a pipeline.
 pub struct World<'a> {
-    pub pipeline: &'a Pipeline,
-    pub options: &'a Options,
+    /// The pipeline's name.
+    pub name: &'a str,
+    /// The execution.
+    pub execution: &'a Execution,
     /// The bound params.
     pub params: Value,
+    topics: Vec<&'a str>,
     bucket_uris: IndexMap<&'a str, String>,
     bucket_names: IndexMap<&'a str, String>,
 }
 
+/// One execution of a pipeline.
+pub struct Execution {
+    /// Its id.
+    pub id: String,
+    /// When it started: RFC 3339, UTC.
+    pub started_at: String,
+    /// The path of the step that runs it, with a dot at its end; empty of the root.
+    pub prefix: String,
+    /// The same for people, with the positions of items.
+    pub label: String,
+}
+
 impl<'a> World<'a> {
     /// Without params.
-    pub fn new(pipeline: &'a Pipeline, options: &'a Options) -> Self {
+    pub fn new(pipeline: &'a Pipeline, options: &'a Options, execution: &'a Execution) -> Self {
         let folders = || {
             pipeline
                 .buckets
@@ -33,8 +48,9 @@ impl<'a> World<'a> {
                 .filter_map(|b| Some((b.id.as_str(), options.buckets.get(&b.id)?)))
         };
         Self {
-            pipeline,
-            options,
+            name: &pipeline.name,
+            execution,
+            topics: pipeline.topics.iter().map(|topic| topic.id.as_str()).collect(),
             params: Value::Null,
             bucket_uris: folders()
                 .map(|(id, folder)| (id, format!("file://{}", folder.display())))
@@ -126,6 +142,7 @@ impl<'s> Scope<'s> {
                 label.insert_str(step.len(), &format!("[{index}]"));
             }
         }
+        label.insert_str(0, &self.world.execution.label);
         label
     }
 }
@@ -171,11 +188,15 @@ impl Env for Scope<'_> {
         self.world.bucket_names.get(id).map(String::as_str)
     }
 
+    fn topic_name(&self, id: &str) -> Option<&str> {
+        self.world.topics.iter().copied().find(|topic| *topic == id)
+    }
+
     fn run(&self, field: RunField) -> &str {
         match field {
-            RunField::Id => &self.world.options.run_id,
-            RunField::Name => &self.world.pipeline.name,
-            RunField::StartedAt => &self.world.options.started_at,
+            RunField::Id => &self.world.execution.id,
+            RunField::Name => self.world.name,
+            RunField::StartedAt => &self.world.execution.started_at,
         }
     }
 

@@ -9,8 +9,10 @@ use crate::expr::{Env, Expr, Local, eval};
 use crate::model::{Fallback, ForEach, Kind, Repeat, Step, StepIx, Wait};
 
 use super::Event;
+use super::approval;
 use super::block;
 use super::call::{self, Call};
+use super::child;
 use super::run::{self, Shared, Stop};
 use super::scope::{self, Ended, Layer, Scope};
 
@@ -115,6 +117,9 @@ fn attempts<'f>(
             };
             return call::with_retries(shared, &call, &step.input, &step.retry, scope).await;
         }
+        if let Kind::Pipeline(call) = &step.kind {
+            return child::with_retries(shared, step, call, scope).await;
+        }
         let label = scope.label(&step.path);
         call::retried(shared, &step.retry, &label, async |_| once(shared, step, scope).await).await
     })
@@ -125,7 +130,7 @@ async fn once(shared: &Shared<'_, '_>, step: &Step, scope: &Scope<'_>) -> Result
     let label = scope.label(&step.path);
     match &step.kind {
         // `attempts` runs these.
-        Kind::Function(_) => Ok(Value::Null),
+        Kind::Function(_) | Kind::Pipeline(_) => Ok(Value::Null),
         Kind::Wait(Wait::Duration(seconds)) => {
             let bound = step.timeout.unwrap_or(u64::MAX);
             shared.wait((*seconds).min(bound) as f64, &label, None).await;
@@ -156,19 +161,26 @@ async fn once(shared: &Shared<'_, '_>, step: &Step, scope: &Scope<'_>) -> Result
             let message = text(message, &step.path, scope)?;
             Err(Stop::failed(&name, &message, &step.path))
         }
+        Kind::Approval(approval) => approval::ask(shared, step, approval, scope).await,
         Kind::Group(inner) => {
             let work = block::run(shared, inner, scope, &step.path);
-            let outputs = match step.timeout {
-                None => work.await?,
-                Some(seconds) => tokio::time::timeout(run::duration(seconds as f64), work)
-                    .await
-                    .map_err(|_| Stop::timeout(&step.path))??,
-            };
+            let outputs = bounded(step, work).await?;
             run::fitting(Value::Object(outputs), "output", &step.path)
         }
     }
 }
 
+/// One attempt of the work of a step, within its timeout.
+pub async fn bounded<T>(step: &Step, work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    match step.timeout {
+        None => work.await,
+        Some(seconds) => tokio::time::timeout(run::duration(seconds as f64), work)
+            .await
+            .unwrap_or_else(|_| Err(Stop::timeout(&step.path))),
+    }
+}
+
+/// A step ended well, and gives nothing.
 fn succeeded(shared: &Shared<'_, '_>, label: &str) -> Result<Value, Stop> {
     shared.tell(Event::Succeeded {
         step: label,

@@ -38,6 +38,8 @@ pub enum ExprKind {
     BucketUri(String),
     /// `buckets.X.name`.
     BucketName(String),
+    /// `topics.X.name`.
+    TopicName(String),
     /// `run.id`, `run.name`, `run.started_at`.
     Run(RunField),
     /// `error.name`, `error.message`, `error.step`, in a handler and in a `catch`.
@@ -249,6 +251,7 @@ impl Expr {
             | ExprKind::Local(..)
             | ExprKind::BucketUri(_)
             | ExprKind::BucketName(_)
+            | ExprKind::TopicName(_)
             | ExprKind::Run(_)
             | ExprKind::Error(_)
             | ExprKind::Trigger(_)

@@ -32,6 +32,8 @@ pub struct Scope<'a> {
     pub locals: Vec<LocalName>,
     /// The declared buckets.
     pub buckets: &'a [&'a str],
+    /// The declared topics.
+    pub topics: &'a [&'a str],
     /// `error` is known.
     pub error: bool,
     /// `trigger` is known, and only it, constants and text.

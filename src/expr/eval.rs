@@ -43,6 +43,8 @@ pub trait Env {
     fn bucket_uri(&self, id: &str) -> Option<&str>;
     /// A bucket's name in the cloud, by logical id.
     fn bucket_name(&self, id: &str) -> Option<&str>;
+    /// A topic's name in the cloud, by logical id.
+    fn topic_name(&self, id: &str) -> Option<&str>;
     /// A field of `run`.
     fn run(&self, field: RunField) -> &str;
     /// A field of `error`.
@@ -174,6 +176,7 @@ fn leaf<'e>(expr: &'e Expr, env: &'e dyn Env) -> Evaluated<'e> {
         },
         ExprKind::BucketUri(id) => text(env.bucket_uri(id)),
         ExprKind::BucketName(id) => text(env.bucket_name(id)),
+        ExprKind::TopicName(id) => text(env.topic_name(id)),
         ExprKind::Run(field) => text(Some(env.run(*field))),
         ExprKind::Error(field) => text(env.error(*field)),
         ExprKind::Trigger(field) => text(env.trigger(*field)),

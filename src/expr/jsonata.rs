@@ -38,6 +38,8 @@ pub trait Names {
     }
     /// A bucket's name: text that may hold a [`placeholder`].
     fn bucket_name(&self, id: &str) -> String;
+    /// A topic's name: text that may hold a [`placeholder`].
+    fn topic_name(&self, id: &str) -> String;
     /// The pipeline's name.
     fn pipeline(&self) -> &str;
 }
@@ -279,6 +281,7 @@ impl<'n> Printer<'n> {
             ExprKind::Local(step, what) => Code::path(self.names.local(step, *what), &expr.ty),
             ExprKind::BucketUri(id) => Code::string(format!("s3://{}", self.names.bucket_name(id))),
             ExprKind::BucketName(id) => Code::string(self.names.bucket_name(id)),
+            ExprKind::TopicName(id) => Code::string(self.names.topic_name(id)),
             ExprKind::Run(RunField::Id) => Code::atom(format!("{}.Name", self.names.execution())),
             ExprKind::Run(RunField::Name) => Code::string(self.names.pipeline().to_owned()),
             ExprKind::Run(RunField::StartedAt) => Code::atom(format!("{}.StartTime", self.names.execution())),

@@ -228,6 +228,10 @@ impl Env for Bound<'_> {
         self.env.bucket_name(id)
     }
 
+    fn topic_name(&self, id: &str) -> Option<&str> {
+        self.env.topic_name(id)
+    }
+
     fn run(&self, field: RunField) -> &str {
         self.env.run(field)
     }

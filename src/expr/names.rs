@@ -1,4 +1,4 @@
-//! The names of the language: `params`, `steps`, `buckets`, `run`, `error`, `trigger`, and what stands behind each.
+//! The names of the language: `params`, `steps`, `buckets`, `topics`, `run`, `error`, `trigger`, and what stands behind each.
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -107,6 +107,13 @@ pub(super) fn resolve(checker: &mut Checker, path: &Path) -> Option<Option<Expr>
             None
         }),
         ("buckets", []) => Some(not_a_value(checker, path, "write `buckets.name.uri`".to_owned())),
+        ("topics", [(topic, _), (field, span)]) => Some(topic_field(checker, path, topic, field, *span)),
+        ("topics", [(topic, _)]) => Some(if known_topic(checker, topic, path.span) {
+            not_a_value(checker, path, format!("write `{}.name`", reference("topics", topic)))
+        } else {
+            None
+        }),
+        ("topics", []) => Some(not_a_value(checker, path, "write `topics.name.name`".to_owned())),
         ("run" | "error" | "trigger", []) => {
             let (_, fields) = fields_of(path.name);
             Some(if here(checker, path) {
@@ -313,6 +320,28 @@ fn bucket_field(checker: &mut Checker, path: &Path, bucket: &str, field: &str, f
     }
 }
 
+fn known_topic(checker: &mut Checker, topic: &str, span: Span) -> bool {
+    let topics = checker.scope.topics;
+    if checker.open || topics.contains(&topic) {
+        return true;
+    }
+    let help = did_you_mean(topic, topics.iter().copied())
+        .unwrap_or_else(|| format!("declare it: `topics: {{ {topic}: {{}} }}`"));
+    undeclared(checker, "topic", topic, span, help);
+    false
+}
+
+fn topic_field(checker: &mut Checker, path: &Path, topic: &str, field: &str, field_span: Span) -> Option<Expr> {
+    if !known_topic(checker, topic, path.span) {
+        return None;
+    }
+    if field == "name" {
+        return expr(ExprKind::TopicName(topic.to_owned()), Type::String, path.span);
+    }
+    let help = "a topic has `name`".to_owned();
+    unknown_field(checker, reference("topics", topic), field, field_span, help)
+}
+
 /// Where `run`, `error` and `trigger` are known, and their fields.
 fn fields_of(name: &str) -> (&'static str, &'static [&'static str]) {
     match name {
@@ -376,6 +405,7 @@ pub(super) fn unknown(scope: &Scope, name: &str, span: Span) -> ExprProblem {
         ("params", scope.params.is_some()),
         ("steps", scope.steps.is_some()),
         ("buckets", !scope.trigger),
+        ("topics", !scope.topics.is_empty() && !scope.trigger),
         ("run", scope.run),
         ("error", scope.error),
         ("trigger", scope.trigger),
@@ -388,6 +418,8 @@ pub(super) fn unknown(scope: &Scope, name: &str, span: Span) -> ExprProblem {
         format!("write `{}.output`", reference("steps", name))
     } else if scope.buckets.contains(&name) {
         format!("write `{}.uri`", reference("buckets", name))
+    } else if scope.topics.contains(&name) {
+        format!("write `{}.name`", reference("topics", name))
     } else {
         match name {
             "True" | "TRUE" => "write `true`".to_owned(),
@@ -415,7 +447,7 @@ pub(super) fn dashed(syntax: &Syntax) -> Option<ExprProblem> {
     let operands = operands(syntax);
     let (position, what, namespace, first) = operands.iter().enumerate().find_map(|(position, (_, operand))| {
         let followed = matches!(operands.get(position + 1), Some((Some(BinaryOp::Subtract), _)));
-        let named = [("step", "steps"), ("bucket", "buckets")].into_iter();
+        let named = [("step", "steps"), ("bucket", "buckets"), ("topic", "topics")].into_iter();
         let mut members =
             named.filter_map(|(what, namespace)| Some((what, namespace, operand.member_of(namespace)?.0)));
         let (what, namespace, first) = members.next().filter(|_| followed)?;

@@ -187,6 +187,7 @@ fn printed(expr: &Expr) -> Printed {
         }
         ExprKind::BucketUri(bucket) => Printed::new(format!("buckets[{}].uri", string_literal(bucket)), PRIMARY),
         ExprKind::BucketName(bucket) => Printed::new(format!("buckets[{}].name", string_literal(bucket)), PRIMARY),
+        ExprKind::TopicName(topic) => Printed::new(format!("topics[{}].name", string_literal(topic)), PRIMARY),
         ExprKind::Run(RunField::Id) => Printed::new("run.id", PRIMARY),
         ExprKind::Run(RunField::Name) => Printed::new("run.name", PRIMARY),
         ExprKind::Run(RunField::StartedAt) => Printed::new("run.started_at", PRIMARY),

@@ -37,6 +37,8 @@ pub struct Names {
     pub locals: BTreeMap<(String, Local), String>,
     /// The expression for a bucket's name, by bucket id.
     pub buckets: IndexMap<String, String>,
+    /// Expressions of topics' names, by logical id.
+    pub topics: IndexMap<String, String>,
     /// Names that no generated variable or subworkflow may take.
     pub taken: BTreeSet<String>,
 }
@@ -303,6 +305,10 @@ impl<'a> Printer<'a> {
                 Code::new(format!("\"gs://\" + {}", name.text), Level::Add)
             }
             ExprKind::BucketName(bucket) => self.bucket(bucket),
+            ExprKind::TopicName(topic) => {
+                let name = self.names.topics.get(topic);
+                Code::atom(name.map_or_else(|| "null".to_owned(), Clone::clone))
+            }
             ExprKind::Run(RunField::Id) => self.variable("run_id"),
             ExprKind::Run(RunField::Name) => self.literal(&Value::String(self.names.pipeline.clone())),
             ExprKind::Run(RunField::StartedAt) => self.variable("started_at"),

@@ -1,11 +1,12 @@
 //! The types of a checked pipeline. Ids are distinct also after `-` became `_`; every reference resolves.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::expr::{Expr, ExprKind, Template, Type};
+use crate::expr::{Expr, ExprKind, Template, Type, equal, matches};
 use crate::syntax::span::Span;
 
 /// A step's place in [`Pipeline::steps`].
@@ -23,9 +24,11 @@ pub struct Pipeline {
     pub labels: IndexMap<String, String>,
     /// The execution's input, in file order.
     pub params: Vec<Param>,
-    /// Logical buckets, in file order.
+    /// Logical buckets, in file order; then those of the pipelines that it runs. Equal ids are one bucket.
     pub buckets: Vec<Bucket>,
-    /// Secrets' ids, in file order.
+    /// Topics, in the same order.
+    pub topics: Vec<Topic>,
+    /// Secrets' ids, in the same order.
     pub secrets: Vec<String>,
     /// What starts it, in file order.
     pub triggers: Vec<Trigger>,
@@ -36,9 +39,15 @@ pub struct Pipeline {
     pub root: Block,
     /// Runs once when the pipeline failed.
     pub on_failure: Option<Handler>,
+    /// The pipelines that its steps run, each once, in the order of first use.
+    pub children: Vec<Arc<Pipeline>>,
     /// What only one cloud needs.
     pub targets: TargetSettings,
 }
+
+/// A pipeline's place in [`Pipeline::children`] of the one that runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChildIx(pub usize);
 
 /// The environment variable that tells a function of a secret: `MLPIPE_SECRET_API_KEY` of `api-key`. Locally it holds the
 /// value; in a cloud, where to find it.
@@ -66,7 +75,7 @@ pub struct Param {
 }
 
 /// A bucket by its logical name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
     /// Logical id.
     pub id: String,
@@ -76,6 +85,13 @@ pub struct Bucket {
     pub expire_after_days: Option<u64>,
     /// Names of buckets that exist already, per cloud (`aws`, `gcp`, `azure`: account/container). A cloud without a name gets a new bucket.
     pub existing: IndexMap<String, String>,
+}
+
+/// A topic by its logical name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Logical id.
+    pub id: String,
 }
 
 /// What starts the pipeline.
@@ -196,8 +212,32 @@ pub enum Kind {
         /// The error's message: a template of type string.
         message: Template,
     },
+    /// A person's answer; its output is `{ approved, by, comment }`.
+    Approval(Approval),
+    /// Another pipeline, run to its end; its output is the object of that pipeline's outputs.
+    Pipeline(ChildCall),
     /// A nested DAG; its output is the object of the block's outputs.
     Group(Block),
+}
+
+/// A person's answer.
+#[derive(Clone, Debug)]
+pub struct Approval {
+    /// The id of the topic that the request is published to.
+    pub topic: String,
+    /// What the person reads: a template of type string.
+    pub message: Template,
+    /// How long to wait for the answer, in seconds; the step's own timeout may be less.
+    pub timeout: u64,
+}
+
+/// A call of another pipeline.
+#[derive(Clone, Debug)]
+pub struct ChildCall {
+    /// The pipeline.
+    pub child: ChildIx,
+    /// Its params: an object. They fit the declared ones as far as types tell.
+    pub params: Template,
 }
 
 /// How long a pause is.
@@ -401,7 +441,27 @@ impl Pipeline {
             .is_some_and(|parent| self.step(parent).fallbacks().any(|fallback| fallback == ix))
     }
 
-    /// Every function in the file with its step's name, `on_failure` last.
+    /// A pipeline that it runs.
+    pub fn child(&self, ix: ChildIx) -> &Pipeline {
+        &self.children[ix.0]
+    }
+
+    /// Itself, then every pipeline that it runs or that those run, each once. Their names are distinct.
+    pub fn family(&self) -> Vec<&Pipeline> {
+        let mut found = Vec::new();
+        let mut seen = BTreeSet::new();
+        self.add_family(&mut found, &mut seen);
+        found
+    }
+
+    fn add_family<'a>(&'a self, found: &mut Vec<&'a Pipeline>, seen: &mut BTreeSet<&'a str>) {
+        if seen.insert(&self.name) {
+            found.push(self);
+            self.children.iter().for_each(|child| child.add_family(found, seen));
+        }
+    }
+
+    /// Every function in the file with its step's name, `on_failure` last. Those of the pipelines that it runs are theirs.
     pub fn functions(&self) -> Vec<FunctionUse<'_>> {
         let steps = self.steps.iter().filter_map(|step| match &step.kind {
             Kind::Function(call) => Some(FunctionUse {
@@ -411,7 +471,7 @@ impl Pipeline {
                 attempt_timeout: step.attempt_timeout(),
                 description: step.description.as_deref(),
             }),
-            Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => None,
+            Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => None,
         });
         let handler = self.on_failure.iter().map(|handler| FunctionUse {
             step: ON_FAILURE,
@@ -443,11 +503,14 @@ pub struct FunctionUse<'a> {
 }
 
 impl Step {
-    /// Bound of one attempt in seconds: the lesser of the step's timeout and the function's own.
+    /// Bound of one attempt in seconds: the lesser of the step's timeout and the function's or approval's own.
     pub fn attempt_timeout(&self) -> u64 {
         match &self.kind {
             Kind::Function(call) => self.timeout.map_or(call.timeout, |timeout| timeout.min(call.timeout)),
-            Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => self.timeout.unwrap_or(u64::MAX),
+            Kind::Approval(approval) => self
+                .timeout
+                .map_or(approval.timeout, |timeout| timeout.min(approval.timeout)),
+            Kind::Wait(_) | Kind::Fail { .. } | Kind::Pipeline(_) | Kind::Group(_) => self.timeout.unwrap_or(u64::MAX),
         }
     }
 
@@ -467,6 +530,8 @@ impl Step {
                 error.each_expr(visit);
                 message.each_expr(visit);
             }
+            Kind::Approval(approval) => approval.message.each_expr(visit),
+            Kind::Pipeline(call) => call.params.each_expr(visit),
             Kind::Group(block) => block.outputs.iter().for_each(|(_, output)| output.each_expr(visit)),
         }
         if let Some(repeat) = &self.repeat {
@@ -498,6 +563,30 @@ impl Handler {
     pub fn attempt_timeout(&self) -> u64 {
         self.timeout
             .map_or(self.function.timeout, |timeout| timeout.min(self.function.timeout))
+    }
+}
+
+impl Param {
+    /// What is wrong with a value for it.
+    pub fn fits(&self, value: &Value) -> Result<(), String> {
+        if matches(value, &self.ty, &self.name).is_err() {
+            return Err(format!("param `{}` must be {}", self.name, self.ty));
+        }
+        if !self.allowed.is_empty() && !self.allowed.iter().any(|allowed| equal(allowed, value)) {
+            let allowed: Vec<String> = self.allowed.iter().map(Value::to_string).collect();
+            return Err(format!("param `{}` must be one of {}", self.name, allowed.join(", ")));
+        }
+        let Some(number) = value.as_f64() else { return Ok(()) };
+        match (self.minimum, self.maximum) {
+            (Some(minimum), _) if number < minimum => Err(format!("param `{}` must be at least {minimum}", self.name)),
+            (_, Some(maximum)) if number > maximum => Err(format!("param `{}` must be at most {maximum}", self.name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// True where it must be given.
+    pub fn is_required(&self) -> bool {
+        self.default.is_none() && !matches!(self.ty, Type::Optional(_))
     }
 }
 

@@ -14,6 +14,8 @@ use crate::model::{Block, Join, Kind, Pipeline, StepIx, StepRead, Wait, step_rea
 
 /// What a function is expected to take where nothing is written, in seconds.
 const FUNCTION_SECONDS: f64 = 10.0;
+/// What an approval is expected to take.
+const APPROVAL_SECONDS: f64 = 4.0 * 60.0 * 60.0;
 
 /// The plan of a checked pipeline.
 pub fn plan(pipeline: &Pipeline) -> Plan {
@@ -24,6 +26,7 @@ pub fn plan(pipeline: &Pipeline) -> Plan {
         .collect();
     // A checked pipeline has no cycle; without one there is an order.
     let order = graph::order(&after).unwrap_or_default();
+    let children: Vec<Plan> = pipeline.children.iter().map(|child| plan(child)).collect();
     let mut planner = Planner {
         pipeline,
         position: vec![0; pipeline.steps.len()],
@@ -43,10 +46,14 @@ pub fn plan(pipeline: &Pipeline) -> Plan {
                 planner.groups.insert(ix, node);
                 pipeline.step(ix).expect_seconds.unwrap_or(seconds)
             }
+            Kind::Pipeline(call) => {
+                let child = children.get(call.child.0).map_or(0.0, |child| child.seconds);
+                pipeline.step(ix).expect_seconds.unwrap_or(child)
+            }
             _ => expected_seconds(pipeline, ix),
         };
     }
-    let (root, _) = planner.block(&pipeline.root, &BTreeSet::new());
+    let (root, seconds) = planner.block(&pipeline.root, &BTreeSet::new());
     let Planner { notes, groups, .. } = planner;
     let reads = reads(pipeline, std::iter::once(&root).chain(groups.values()));
     Plan {
@@ -54,16 +61,37 @@ pub fn plan(pipeline: &Pipeline) -> Plan {
         groups,
         notes,
         reads,
+        seconds,
+        children,
     }
 }
 
-/// How long a step is expected to take; a group takes as long as its steps do, which this does not know.
+/// The pipeline and all that it runs, each once with its plan: in the order of [`Pipeline::family`].
+pub fn family<'a>(pipeline: &'a Pipeline, plan: &'a Plan) -> Vec<(&'a Pipeline, &'a Plan)> {
+    let mut found = Vec::new();
+    add_family(pipeline, plan, &mut found);
+    found
+}
+
+fn add_family<'a>(pipeline: &'a Pipeline, plan: &'a Plan, found: &mut Vec<(&'a Pipeline, &'a Plan)>) {
+    if found.iter().any(|(known, _)| known.name == pipeline.name) {
+        return;
+    }
+    found.push((pipeline, plan));
+    for (child, plan) in pipeline.children.iter().zip(&plan.children) {
+        add_family(child, plan, found);
+    }
+}
+
+/// How long a step is expected to take; groups and other pipelines take as long as their steps do, which this does not know.
 pub fn expected_seconds(pipeline: &Pipeline, ix: StepIx) -> f64 {
     let step = pipeline.step(ix);
     step.expect_seconds.unwrap_or(match &step.kind {
         Kind::Function(_) => FUNCTION_SECONDS,
         Kind::Wait(Wait::Duration(seconds)) => *seconds as f64,
-        Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Group(_) => 0.0,
+        // A person takes hours at best.
+        Kind::Approval(approval) => (approval.timeout as f64).min(APPROVAL_SECONDS),
+        Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Pipeline(_) | Kind::Group(_) => 0.0,
     })
 }
 
@@ -161,6 +189,10 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// Per step (by index): what later nodes read of it.
     pub reads: Vec<Reads>,
+    /// How long it is expected to take.
+    pub seconds: f64,
+    /// The plans of the pipelines that it runs, in the order of [`Pipeline::children`].
+    pub children: Vec<Plan>,
 }
 
 /// A piece of control flow.

@@ -25,7 +25,7 @@ fn pipeline(steps: &[(String, bool, Vec<String>)]) -> Pipeline {
     }
     let mut problems = Problems::new();
     let document = crate::syntax::read(&text, &mut problems).unwrap();
-    crate::check::check(&document, &text, &AllThere, &mut problems).unwrap()
+    crate::check::check(&document, &crate::check::Input::new(&text, &AllThere), &mut problems).unwrap()
 }
 
 fn from_words(words: &[&str]) -> Pipeline {

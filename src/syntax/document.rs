@@ -30,6 +30,9 @@ pub struct Document {
     /// Buckets by logical name.
     #[serde(default)]
     pub buckets: IndexMap<Spanned<String>, Bucket>,
+    /// Topics by logical name: what approvals are published to.
+    #[serde(default)]
+    pub topics: IndexMap<Spanned<String>, Topic>,
     /// Secrets by name. Values live in the cloud's secret store, locally in `MLPIPE_SECRET_<NAME>`.
     #[serde(default)]
     pub secrets: IndexMap<Spanned<String>, Secret>,
@@ -137,6 +140,11 @@ pub struct Existing {
     #[schemars(regex(pattern = r"^[a-z0-9]{3,24}/[a-z0-9-]{3,63}$"))]
     pub azure: Option<String>,
 }
+
+/// A topic. It has no settings.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Topic {}
 
 /// A secret. It has no settings.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -251,6 +259,10 @@ pub struct Step {
     pub wait: Option<Wait>,
     /// Ends the pipeline, failed.
     pub fail: Option<Fail>,
+    /// Waits for a person's answer. Gives `{ approved, by, comment }`.
+    pub approval: Option<Approval>,
+    /// Runs another pipeline and waits for it. Gives its outputs.
+    pub pipeline: Option<Child>,
     /// A group: a directed acyclic graph of its own. Its steps see those outside; outside only the group's outputs are seen.
     pub steps: Option<IndexMap<Spanned<String>, Spanned<Step>>>,
     /// What a group gives, by name: the fields of its output.
@@ -357,6 +369,10 @@ pub struct InPlace {
     pub wait: Option<Wait>,
     /// Ends the pipeline, failed.
     pub fail: Option<Fail>,
+    /// Waits for a person's answer. Gives `{ approved, by, comment }`.
+    pub approval: Option<Approval>,
+    /// Runs another pipeline and waits for it. Gives its outputs.
+    pub pipeline: Option<Child>,
     /// What the function receives.
     pub input: Option<Spanned<Node>>,
     /// The shape of what the function gives; checked when it ran.
@@ -375,6 +391,8 @@ impl InPlace {
             function: self.function.clone(),
             wait: self.wait.clone(),
             fail: self.fail.clone(),
+            approval: self.approval.clone(),
+            pipeline: self.pipeline.clone(),
             input: self.input.clone(),
             output: self.output.clone(),
             retry: self.retry.clone(),
@@ -392,6 +410,30 @@ pub struct Fail {
     pub error: Node,
     /// The error's message.
     pub message: Node,
+}
+
+/// Waits for a person's answer.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// The logical name of the topic that the request is published to. An approval needs one.
+    pub topic: Option<Spanned<String>>,
+    /// What the person reads; may hold expressions. The step's name where nothing is written.
+    pub message: Option<Node>,
+    /// How long to wait for the answer, then the step fails with `timeout`; `7d` where nothing is written.
+    pub timeout: Option<Duration>,
+}
+
+/// Runs another pipeline.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Child {
+    /// The other pipeline's file, relative to this one.
+    #[schemars(extend("examples" = ["prepare/pipeline.yaml"]))]
+    pub file: Spanned<String>,
+    /// Its params, by name.
+    #[serde(default)]
+    pub params: IndexMap<Spanned<String>, Node>,
 }
 
 /// How a step follows skips of what it needs.

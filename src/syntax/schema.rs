@@ -151,12 +151,12 @@ fn exactly_one(schema: &mut Schema, keys: &[&str]) {
 
 /// A step has exactly one kind.
 pub(super) fn one_kind(schema: &mut Schema) {
-    exactly_one(schema, &["function", "wait", "fail", "steps"]);
+    exactly_one(schema, &["function", "wait", "fail", "approval", "pipeline", "steps"]);
 }
 
 /// So has one written in place, which is no group.
 pub(super) fn one_kind_in_place(schema: &mut Schema) {
-    exactly_one(schema, &["function", "wait", "fail"]);
+    exactly_one(schema, &["function", "wait", "fail", "approval", "pipeline"]);
 }
 
 /// A pause has a length or an end.

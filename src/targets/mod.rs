@@ -4,9 +4,12 @@ pub mod aws;
 pub mod azure;
 pub mod gcp;
 pub mod package;
+mod pending;
 pub mod size;
 
 use indexmap::IndexMap;
+use miette::Diagnostic;
+use thiserror::Error;
 
 use crate::diagnostics::Problems;
 use crate::model::Pipeline;
@@ -28,6 +31,16 @@ pub enum Target {
 pub struct Artifacts {
     /// Contents by path.
     pub files: IndexMap<String, Vec<u8>>,
+}
+
+/// A problem of another file: its places are not in this one.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the pipeline `{pipeline}` does not fit {target}: {detail}")]
+#[diagnostic(code(MLP0710), help("`mlpipe validate` of its own file shows where"))]
+struct MemberProblem {
+    pipeline: String,
+    target: &'static str,
+    detail: String,
 }
 
 impl Artifacts {
@@ -65,13 +78,30 @@ impl Target {
         }
     }
 
-    /// Checks the target's quotas: every problem that keeps this pipeline off this cloud.
+    /// Checks the target's quotas: every problem that keeps this pipeline, or one that it runs, off this cloud.
     pub fn check(self, pipeline: &Pipeline) -> Problems {
-        match self {
+        let mut problems = self.check_one(pipeline);
+        for member in pipeline.family().into_iter().skip(1) {
+            let found = self.check_one(member);
+            for problem in found.sorted().into_iter().filter(|problem| problem.is_error()) {
+                problems.push(MemberProblem {
+                    pipeline: member.name.clone(),
+                    target: self.name(),
+                    detail: format!("{}: {}", problem.code(), problem.diagnostic()),
+                });
+            }
+        }
+        problems
+    }
+
+    fn check_one(self, pipeline: &Pipeline) -> Problems {
+        let mut problems = match self {
             Self::Aws => aws::check(pipeline),
             Self::Gcp => gcp::check(pipeline),
             Self::Azure => azure::check(pipeline),
-        }
+        };
+        problems.extend(pending::check(pipeline, self));
+        problems
     }
 
     /// The artifacts of a checked pipeline. Problems are quotas that only the finished output shows.

@@ -45,6 +45,7 @@ fn of(expr: &Expr) -> usize {
         | ExprKind::StepError(_)
         | ExprKind::BucketUri(_)
         | ExprKind::BucketName(_)
+        | ExprKind::TopicName(_)
         | ExprKind::Run(_)
         | ExprKind::Error(_)
         | ExprKind::Trigger(_) => 0,

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use insta::Settings;
+use mlpipe::check::Input;
 use mlpipe::diagnostics::Problems;
 use mlpipe::plan::plan;
 use mlpipe::targets::{Sources, Target};
@@ -123,7 +124,11 @@ fn stages_that_are_not_there() {
             ("no-stages", head, "prod"),
         ] {
             let mut problems = Problems::new();
-            let found = mlpipe::validate::validate(text, &AllThere, Some(stage), &Target::ALL, &mut problems);
+            let input = Input {
+                stage: Some(stage),
+                ..Input::new(text, &AllThere)
+            };
+            let found = mlpipe::validate::validate(&input, &Target::ALL, &mut problems);
             assert!(found.pipeline.is_none());
             insta::assert_snapshot!(
                 name,

@@ -33,6 +33,11 @@ fn snippets_of_the_language_run() {
     let functions = folder.path().join("functions");
     std::fs::create_dir(&functions).expect("a folder");
     std::fs::copy(root().join("docs/functions/demo.py"), functions.join("demo.py")).expect("the handlers");
+    let parts = folder.path().join("parts");
+    std::fs::create_dir(&parts).expect("a folder");
+    let part = std::fs::read_to_string(root().join("docs/parts/add.yaml")).expect("the other pipeline");
+    assert!(page.contains(&part), "the page shows docs/parts/add.yaml");
+    std::fs::write(parts.join("add.yaml"), part).expect("a file");
     for (pipeline, expected) in snippets(&page) {
         let file = folder.path().join("pipeline.yaml");
         std::fs::write(&file, &pipeline).expect("a file");

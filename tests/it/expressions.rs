@@ -38,6 +38,9 @@ impl Env for Params {
     fn bucket_name(&self, _: &str) -> Option<&str> {
         None
     }
+    fn topic_name(&self, _: &str) -> Option<&str> {
+        None
+    }
     fn run(&self, _: RunField) -> &str {
         ""
     }
@@ -72,6 +75,9 @@ impl jsonata::Names for Variables {
         "$error"
     }
     fn bucket_name(&self, id: &str) -> String {
+        id.to_owned()
+    }
+    fn topic_name(&self, id: &str) -> String {
         id.to_owned()
     }
     fn pipeline(&self) -> &str {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod approvals;
 mod cli;
 mod diagnostics;
 mod docs;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use mlpipe::check::Input;
 pub use mlpipe::check::handlers::AllThere;
 use mlpipe::check::handlers::Files;
 use mlpipe::diagnostics::Problems;
@@ -85,7 +86,7 @@ impl Files for Disk {
 /// What `mlpipe validate` finds: form, meaning, then the quotas of every cloud; also with each stage.
 pub fn validate(text: &str, files: &dyn Files) -> (Option<Pipeline>, Problems) {
     let mut problems = Problems::new();
-    let found = validate::validate(text, files, None, &Target::ALL, &mut problems);
+    let found = validate::validate(&Input::new(text, files), &Target::ALL, &mut problems);
     (found.pipeline, problems)
 }
 

@@ -38,6 +38,9 @@ impl Names for Plain {
         "$failure"
     }
 
+    fn topic_name(&self, _: &str) -> String {
+        super::placeholder("AlertsTopicName")
+    }
     fn bucket_name(&self, _: &str) -> String {
         super::placeholder("RawBucketName")
     }

@@ -61,6 +61,9 @@ impl Env for World {
     fn bucket_name(&self, id: &str) -> Option<&str> {
         (id == "raw").then_some("acme-raw")
     }
+    fn topic_name(&self, id: &str) -> Option<&str> {
+        (id == "alerts").then_some("acme-alerts")
+    }
     fn run(&self, field: RunField) -> &str {
         match field {
             RunField::Id => "run-1",

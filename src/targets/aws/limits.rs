@@ -233,13 +233,18 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         let span = Some(step.span);
         match &step.kind {
             Kind::Function(call) => check_function(&step.path, call, span, &mut problems),
-            Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => {}
+            Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => {}
         }
         check_retry(&step.path, &step.retry, span, &mut problems);
         let duration = match &step.kind {
             // What lies beyond its timeout is not waited for.
             Kind::Wait(model::Wait::Duration(seconds)) => (*seconds).min(step.timeout.unwrap_or(u64::MAX)),
-            Kind::Function(_) | Kind::Wait(model::Wait::Until(_)) | Kind::Fail { .. } | Kind::Group(_) => 0,
+            Kind::Function(_)
+            | Kind::Wait(model::Wait::Until(_))
+            | Kind::Fail { .. }
+            | Kind::Approval(_)
+            | Kind::Pipeline(_)
+            | Kind::Group(_) => 0,
         };
         let bound = step.timeout.filter(|_| matches!(step.kind, Kind::Group(_)));
         let spans = [

@@ -17,7 +17,8 @@ fn pipeline(text: &str) -> Pipeline {
     let text = format!("{HEAD}{text}");
     let mut problems = Problems::new();
     let document = syntax::read(&text, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
-    check::check(&document, &text, &AllThere, &mut problems).unwrap_or_else(|| panic!("{problems:?}"))
+    check::check(&document, &crate::check::Input::new(&text, &AllThere), &mut problems)
+        .unwrap_or_else(|| panic!("{problems:?}"))
 }
 
 fn artifacts(text: &str) -> Artifacts {

@@ -170,6 +170,8 @@ impl<'a> Variables<'a> {
                 self.template(error, scope);
                 self.template(message, scope);
             }
+            Kind::Approval(approval) => self.template(&approval.message, scope),
+            Kind::Pipeline(call) => self.template(&call.params, scope),
             Kind::Group(block) => {
                 let plan = self.plan;
                 if let Some(node) = plan.groups.get(&ix) {
@@ -492,6 +494,10 @@ impl Names for Reach<'_, '_> {
 
     fn bucket_name(&self, id: &str) -> String {
         self.buckets.get(id).cloned().unwrap_or_default()
+    }
+
+    fn topic_name(&self, _: &str) -> String {
+        String::new()
     }
 
     fn pipeline(&self) -> &str {

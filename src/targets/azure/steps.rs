@@ -84,6 +84,8 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             fields.extend(retry);
             "Fail"
         }
+        Kind::Approval(_) => "Approval",
+        Kind::Pipeline(_) => "Child",
         Kind::Group(block) => {
             fields.extend(bound);
             fields.extend(retry);

@@ -36,7 +36,7 @@ outputs: { a: 1 }
 fn pipeline(text: &str) -> Pipeline {
     let mut problems = Problems::new();
     let document = crate::syntax::read(text, &mut problems).expect("the document");
-    let pipeline = crate::check::check(&document, text, &AllThere, &mut problems);
+    let pipeline = crate::check::check(&document, &crate::check::Input::new(text, &AllThere), &mut problems);
     pipeline.unwrap_or_else(|| panic!("{problems:?}"))
 }
 

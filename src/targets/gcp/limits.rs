@@ -189,7 +189,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     let mut problems = Problems::new();
     let mut spans = pipeline.steps.iter().filter_map(|step| match &step.kind {
         Kind::Function(_) => Some(step.span),
-        Kind::Wait(_) | Kind::Fail { .. } | Kind::Group(_) => None,
+        Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => None,
     });
     for function in pipeline.functions() {
         let span = if function.step == ON_FAILURE {

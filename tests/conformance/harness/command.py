@@ -171,6 +171,7 @@ def request(name: str, run: Run, folder: Path) -> dict[str, object]:
         "pipeline_name": run.pipeline.name,
         "artifacts": str(run.artifacts / name),
         "params": run.case.params,
+        "approvals": run.case.approvals,
         "buckets": buckets.seed(run.pipeline, folder),
         "steps": run.pipeline.steps,
     }

@@ -59,8 +59,8 @@ def succeeded(pipeline: Pipeline, case: Case, answers: Answers) -> list[Differen
         None if pipeline.bounded else field("waits", {e: waits(a) for e, a in answers.items()}, waits(expected)),
         field("skipped", {e: skipped(a) for e, a in answers.items()}, skipped(expected)),
     ]
-    for step in counted(pipeline, case, answers):
-        found.append(attempts(step, answers, (expected.get("attempts") or {}).get(step, UNSEEN)))
+    for name, paths in counted(pipeline, case, answers).items():
+        found.append(attempts(name, paths, answers, awaited(paths, expected)))
     return found
 
 
@@ -86,11 +86,11 @@ def failed(pipeline: Pipeline, case: Case, answers: Answers) -> list[Difference 
     if any((a.get("error") or {}).get("name") == "PayloadTooLarge" for a in answers.values()):
         # Who finds an input too large, the engine or the function's adapter, depends on the cloud's own limit.
         racing = racing | {top}
-    for other in counted(pipeline, case, answers):
-        if other in never:
-            found.append(attempts(other, answers, 0))
-        elif other not in racing:
-            found.append(attempts(other, answers, (expected.get("attempts") or {}).get(other, UNSEEN)))
+    for name, paths in counted(pipeline, case, answers).items():
+        if never.issuperset(paths):
+            found.append(attempts(name, paths, answers, 0))
+        elif racing.isdisjoint(paths):
+            found.append(attempts(name, paths, answers, awaited(paths, expected)))
     return found
 
 
@@ -102,18 +102,30 @@ def siblings(pipeline: Pipeline, failed_step: str) -> set[str]:
     return pipeline.below(set(pipeline.needs)) - before - pipeline.descendants(failed_step)
 
 
-def counted(pipeline: Pipeline, case: Case, answers: Answers) -> list[str]:
-    """The steps whose attempts are compared: the function steps, and any that an engine or the case names by mistake."""
+def counted(pipeline: Pipeline, case: Case, answers: Answers) -> dict[str, list[str]]:
+    """What attempts are compared of: the functions, each with its paths, and any that an engine or the case names by mistake.
+    A pipeline that several steps run has its functions once."""
+    counted: dict[str, list[str]] = {}
+    for path in sorted(pipeline.functions):
+        counted.setdefault(pipeline.functions[path], []).append(path)
     named = set(case.expected.get("attempts") or {})
     for answer in answers.values():
         named.update(answer.get("attempts") or {})
-    strange = named - set(pipeline.steps) - pipeline.functions
-    return sorted(pipeline.functions) + sorted(strange)
+    strange = named - set(pipeline.steps) - set(pipeline.functions) - set(counted)
+    return counted | {name: [name] for name in sorted(strange)}
 
 
-def attempts(step: str, answers: Answers, expected: Any) -> Difference | None:
-    values = {e: UNSEEN if a.get("attempts") is None else a["attempts"].get(step, 0) for e, a in answers.items()}
-    return field(f"attempts.{step}", values, expected)
+def awaited(paths: list[str], expected: dict[str, Any]) -> Any:
+    given = expected.get("attempts") or {}
+    known = [given[path] for path in paths if path in given]
+    return sum(known) if known else UNSEEN
+
+
+def attempts(name: str, paths: list[str], answers: Answers, expected: Any) -> Difference | None:
+    """An engine counts by its own name of a function, or by paths."""
+    keys = {name, *paths}
+    values = {e: UNSEEN if a.get("attempts") is None else sum(a["attempts"].get(key, 0) for key in keys) for e, a in answers.items()}
+    return field(f"attempts.{name}", values, expected)
 
 
 def waits(answer: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Iterator
 import yaml
 
 REFERENCE = re.compile(r"""\bsteps\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_]*)|\[\s*(?:'([^']*)'|"([^"]*)")\s*\])""")
-FIELDS = {"name", "params", "status", "outputs", "error", "attempts", "waits", "skipped"}
+FIELDS = {"name", "params", "approvals", "status", "outputs", "error", "attempts", "waits", "skipped"}
 
 
 class CaseError(Exception):
@@ -25,6 +25,8 @@ class Case:
     name: str
     params: dict[str, Any]
     expected: dict[str, Any]
+    approvals: dict[str, Any] = field(default_factory=dict)
+    """What a person answers, by the approval's path; null or missing: nobody does."""
 
 
 @dataclass
@@ -36,8 +38,9 @@ class Pipeline:
     name: str
     steps: list[str]
     """Paths of all steps but groups and those written in a `catch`."""
-    functions: set[str]
-    """Paths of what runs a function, `do` steps and `on_failure` among them: only these have attempts."""
+    functions: dict[str, str]
+    """Paths of what runs a function, `do` steps and `on_failure` among them: only these have attempts. Those of another
+    pipeline stand behind the step that runs it, and have the name that engines know them by: `prepare/load` of `first.load`."""
     needs: dict[str, set[str]]
     """For each step at the top all that it waits for, directly or not."""
     buckets: list[str]
@@ -73,23 +76,45 @@ def load(path: Path, label: str) -> Pipeline:
     try:
         document = yaml.load(path.read_text(), yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
         steps = document.get("steps") or {}
+        functions, bodies = everything(path, document)
         local = ((document.get("targets") or {}).get("local") or {}).get("buckets") or {}
         pipeline = Pipeline(
             path=path,
             label=label,
             name=document["name"],
             steps=[path for path, body, fallback in nested(steps) if "steps" not in body and not fallback],
-            functions={path for path, body, _ in nested({**steps, "on_failure": document.get("on_failure") or {}}) if "function" in body},
+            functions=functions,
             needs=closure({step: depends_on(body, steps) for step, body in steps.items()}),
             buckets=list(document.get("buckets") or {}),
-            bounded=any(("steps" in body and "timeout" in body) or "until" in (body.get("wait") or {}) for _, body, _ in nested(steps)),
-            concurrent={step for step, body in steps.items() if "steps" in body or "for_each" in body},
+            bounded=any(
+                (("steps" in body or "pipeline" in body) and "timeout" in body) or "until" in (body.get("wait") or {}) for body in bodies
+            ),
+            concurrent={step for step, body in steps.items() if {"steps", "pipeline", "for_each"} & set(body)},
             seeds={bucket: path.parent / folder for bucket, folder in local.items() if isinstance(folder, str)},
         )
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, OSError) as error:
         raise CaseError(f"cannot read the pipeline: {type(error).__name__}: {error}") from None
     pipeline.cases = load_cases(path.parent / "cases.json")
     return pipeline
+
+
+def everything(path: Path, document: dict[str, Any]) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The functions of a pipeline and of those that it runs, as `Pipeline.functions` has them, and all their steps."""
+    steps = document.get("steps") or {}
+    functions: dict[str, str] = {}
+    bodies = []
+    for step, body, _ in nested({**steps, "on_failure": document.get("on_failure") or {}}):
+        bodies.append(body)
+        if "function" in body:
+            functions[step] = step
+        if "pipeline" in body:
+            file = path.parent / body["pipeline"]["file"]
+            child = yaml.safe_load(file.read_text())
+            below, more = everything(file, child)
+            bodies += more
+            for inner, name in below.items():
+                functions[f"{step}.{inner}"] = name if "/" in name else f"{child['name']}/{name}"
+    return functions, bodies
 
 
 def nested(steps: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any], bool]]:
@@ -123,8 +148,8 @@ def as_case(index: int, entry: Any) -> Case:
         raise CaseError(f"cases.json: case {index} has an unknown key `{unknown[0]}`")
     if entry.get("status") not in ("succeeded", "failed"):
         raise CaseError(f"cases.json: case {index} needs a status, succeeded or failed")
-    expected = {key: value for key, value in entry.items() if key not in ("name", "params")}
-    return Case(str(entry.get("name") or index), entry.get("params") or {}, expected)
+    expected = {key: value for key, value in entry.items() if key not in ("name", "params", "approvals")}
+    return Case(str(entry.get("name") or index), entry.get("params") or {}, expected, entry.get("approvals") or {})
 
 
 def depends_on(body: Any, steps: dict[str, Any]) -> set[str]:

@@ -36,7 +36,7 @@ def pipeline() -> Pipeline:
         label="p",
         name="p",
         steps=["a", "b", "c", "d", "w"],
-        functions={"a", "b", "c", "d", "on_failure"},
+        functions={name: name for name in ("a", "b", "c", "d", "on_failure")},
         needs={"a": set(), "b": {"a"}, "c": {"a", "b"}, "d": set(), "w": set()},
         buckets=[],
         seeds={},
@@ -118,7 +118,21 @@ class Discover(unittest.TestCase):
             (Path(folder) / "cases.json").write_text('[{"status": "succeeded"}]')
             found = load(path, "x")
             self.assertEqual({"a": set(), "b-c": {"a"}, "d": {"a", "b-c"}}, found.needs)
-            self.assertEqual(({"a", "d"}, ["raw"], {"raw": Path(folder) / "data"}), (found.functions, found.buckets, found.seeds))
+            self.assertEqual(({"a": "a", "d": "d"}, ["raw"], {"raw": Path(folder) / "data"}), (found.functions, found.buckets, found.seeds))
+
+    def test_another_pipeline(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pipeline.yaml"
+            path.write_text("name: x\nsteps:\n  one: {pipeline: {file: y.yaml}}\n  two: {pipeline: {file: y.yaml}}\n")
+            (Path(folder) / "y.yaml").write_text("name: y\nsteps:\n  a: {function: {handler: m.f}}\n  b: {pipeline: {file: z.yaml}}\n")
+            (Path(folder) / "z.yaml").write_text("name: z\nsteps: {a: {function: {handler: m.f}}}\n")
+            (Path(folder) / "cases.json").write_text('[{"status": "succeeded", "outputs": {}, "skipped": [], "waits": []}]')
+            found = load(path, "x")
+            self.assertEqual({"one.a": "y/a", "two.a": "y/a", "one.b.a": "z/a", "two.b.a": "z/a"}, found.functions)
+            done = {"status": "succeeded", "outputs": {}, "error": None, "waits": [], "skipped": []}
+            local = {**done, "attempts": {"one.a": 1, "two.a": 2, "one.b.a": 1, "two.b.a": 1}}
+            aws = {**done, "attempts": {"y/a": 3, "z/a": 1}}
+            self.assertEqual(["attempts.z/a"], [d.field for d in compare(found, found.cases[0], {"local": local, "aws": aws})])
 
     def test_cases_are_checked(self) -> None:
         for entry in ({"status": "fine"}, {"status": "failed", "outptus": 1}, []):

@@ -32,7 +32,7 @@ def run(mlpipe: str, request: dict[str, Any]) -> dict[str, Any]:
         json.dump(request["params"], params)
         params.flush()
         done = subprocess.run(
-            [mlpipe, "run", request["pipeline"], "--params", params.name, "--no-wait", "--format", "json"],
+            [mlpipe, "run", request["pipeline"], "--params", params.name, "--no-wait", "--format", "json", *answers(request)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -51,6 +51,11 @@ def run(mlpipe: str, request: dict[str, Any]) -> dict[str, Any]:
     record.setdefault("run_id", None)
     record["buckets"] = {name: {"uri": Path(folder).as_uri(), "name": name} for name, folder in request["buckets"].items()}
     return record
+
+
+def answers(request: dict[str, Any]) -> list[str]:
+    given = request.get("approvals") or {}
+    return [part for step, answer in given.items() for part in ("--answer", f"{step}={json.dumps(answer)}")]
 
 
 def environment(buckets: dict[str, str]) -> dict[str, str]:

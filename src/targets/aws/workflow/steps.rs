@@ -20,7 +20,9 @@ impl Writer<'_> {
         let ends = match &step.kind {
             Kind::Function(_) => self.tail_stands_with_work(&scope.tail),
             Kind::Wait(Wait::Duration(_)) => self.tail_is_safe(&scope.tail),
-            Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Group(_) => false,
+            Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => {
+                false
+            }
         };
         let how = if last && ends && step.is_plain() {
             How::Tail
@@ -52,6 +54,10 @@ impl Writer<'_> {
             Kind::Wait(Wait::Duration(seconds)) => self.wait(ix, *seconds, scope, finish, name),
             Kind::Wait(Wait::Until(time)) => self.wait_until(ix, time, scope, finish, name),
             Kind::Fail { error, message } => self.fail(ix, error, message, scope, name),
+            Kind::Approval(_) | Kind::Pipeline(_) => Piece {
+                entry: None,
+                exits: Vec::new(),
+            },
             Kind::Group(_) => match pipeline.step(ix).timeout {
                 Some(seconds) => self.bounded(ix, seconds, scope, finish, name),
                 None => self.group(ix, scope, finish),

@@ -53,7 +53,7 @@ impl<'a> Writer<'a> {
         match group.map(|ix| &pipeline.step(ix).kind) {
             None => &pipeline.root.outputs,
             Some(Kind::Group(block)) => &block.outputs,
-            Some(Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. }) => &[],
+            Some(Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_)) => &[],
         }
     }
 

@@ -59,6 +59,7 @@ fn written(
             .iter()
             .map(|(bucket, name)| (bucket.clone(), format!("sys.get_env(\"{name}\")")))
             .collect(),
+        topics: indexmap::IndexMap::new(),
         taken: variables.taken.all().clone(),
     };
     let ids = pipeline.steps.iter().map(|step| step_name(&step.path));

@@ -378,6 +378,7 @@ impl Writer<'_> {
         match &step.kind {
             // `attempts` calls these.
             Kind::Function(_) => {}
+            Kind::Approval(_) | Kind::Pipeline(_) => {}
             Kind::Wait(Wait::Duration(seconds)) => {
                 let bound = step.timeout.unwrap_or(u64::MAX);
                 self.sleep(&name, (*seconds).min(bound), out);
@@ -635,6 +636,6 @@ fn step_type(step: &Source) -> Type {
     match &step.kind {
         Kind::Function(_) => step.output.clone().unwrap_or(Type::Any),
         Kind::Wait(_) | Kind::Fail { .. } => Type::Null,
-        Kind::Group(_) => Type::Any,
+        Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => Type::Any,
     }
 }
