@@ -12,7 +12,7 @@ use crate::model::{Kind, Pipeline};
 use crate::syntax::span::Span;
 
 /// Targets that leave something out.
-const BEHIND: [Target; 3] = [Target::Aws, Target::Gcp, Target::Azure];
+const BEHIND: [Target; 2] = [Target::Aws, Target::Gcp];
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("{target} does not run `{construct}` yet")]

@@ -223,7 +223,7 @@ class Slices(unittest.TestCase):
             sub.asyncio.run(sub.stop(Client(), "x"))
         finally:
             sub.asyncio.sleep = sleep
-        self.assertEqual(Client.calls, [("x", "stop")] * 3)
+        self.assertEqual(Client.calls, [("x", sub.STOP)] * 3)
 
 
 if __name__ == "__main__":

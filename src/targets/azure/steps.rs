@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::layout::Py;
+use super::names;
 use super::orchestrator::{comment, number};
 use crate::expr::{Expr, ExprKind, Template, python};
 use crate::model::{
@@ -84,8 +85,22 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             fields.extend(retry);
             "Fail"
         }
-        Kind::Approval(_) => "Approval",
-        Kind::Pipeline(_) => "Child",
+        Kind::Approval(approval) => {
+            let topic = format!("topics[{}]", python::string_literal(&approval.topic));
+            fields.push((Some("topic"), Py::Text(topic)));
+            fields.push((Some("message"), lazy(&approval.message, parameters)));
+            fields.push(timeout(step.attempt_timeout()));
+            fields.extend(retry);
+            "Approval"
+        }
+        Kind::Pipeline(call) => {
+            let child = names::orchestrator(pipeline.child(call.child));
+            fields.push((Some("pipeline"), Py::string(&child)));
+            fields.push((Some("params"), lazy(&call.params, parameters)));
+            fields.extend(bound);
+            fields.extend(retry);
+            "Child"
+        }
         Kind::Group(block) => {
             fields.extend(bound);
             fields.extend(retry);
@@ -225,7 +240,7 @@ impl Outside {
 fn within(step: &Step) -> impl Iterator<Item = StepIx> {
     let group: &[StepIx] = match &step.kind {
         Kind::Group(block) => &block.steps,
-        Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => &[],
+        Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) => &[],
     };
     group.iter().copied().chain(step.fallbacks())
 }

@@ -15,7 +15,7 @@ from itertools import islice
 from types import SimpleNamespace
 
 import mlpipe_sub
-from mlpipe_dag import Fail, Function, Group, Wait, matches
+from mlpipe_dag import Approval, Child, Fail, Function, Group, Wait, matches
 from mlpipe_fibers import Fibers, StepFailed
 from mlpipe_params import check
 from mlpipe_progress import Progress
@@ -72,41 +72,44 @@ class PipelineFailed(Exception):
     """The failure of the run: its text is JSON."""
 
 
-def run(context, name, params, define):
-    """The orchestration: to be `yield from`-ed. Returns the pipeline's outputs or raises PipelineFailed.
+def run(context, pipeline, prefix=""):
+    """The orchestration of a pipeline: to be `yield from`-ed. Returns its outputs or raises PipelineFailed.
 
-    `define(params, steps, run)` gives the Pipeline.
+    `pipeline` is the module with its PARAMS and `define`; `prefix` is what the names of its activities start with. One that
+    another pipeline runs returns either as JSON, as text so that the host leaves dates in it alone, and ends when it is told to stop.
     """
     started_at = context.current_utc_datetime.strftime("%Y-%m-%dT%H:%M:%SZ")
-    values, mismatch = check(params, context.get_input())
-    steps = Steps()
-    run = Run(context.instance_id, name, started_at)
-    pipeline = define(values, steps, run)
-    runner = Runner(context, steps, values, run)
+    values, mismatch = check(pipeline.PARAMS, context.get_input())
+    runner = Runner(context, pipeline, prefix, values, Run(context.instance_id, pipeline.NAME, started_at))
+    child = context.parent_instance_id is not None
+    whole = runner.whole(mismatch)
     try:
-        if mismatch is not None:
-            raise StepFailed("params", "ParamMismatch", mismatch)
-        return (yield from runner.fibers.run(runner.block(pipeline, "outputs", ChainMap())))
+        outputs = yield from runner.fibers.run(runner.stoppable(whole) if child else whole)
     except StepFailed as failure:
-        if pipeline.on_failure is not None:
-            yield from runner.fibers.run(runner.handle(pipeline.on_failure, failure))
-        text = json.dumps({"name": failure.name, "message": failure.message, "step": failure.step}, ensure_ascii=False)
-        raise PipelineFailed(text) from None
+        error = {"name": failure.name, "message": failure.message, "step": failure.step}
+        if child:
+            return json.dumps({"error": error})
+        raise PipelineFailed(json.dumps(error, ensure_ascii=False)) from None
+    return json.dumps({"outputs": fitting(outputs)}) if child else outputs
 
 
-def run_items(context, define):
-    """The orchestration of a slice of a list: to be `yield from`-ed. Returns JSON, as text so that the host leaves dates in it alone."""
+def run_items(context, pipeline, prefix=""):
+    """The orchestration of a slice of a list: to be `yield from`-ed. Returns JSON, as `run` does."""
     given = context.get_input()
-    steps, run = Steps(), Run(**given["run"])
-    pipeline = define(given["params"], steps, run)
-    runner = Runner(context, steps, given["params"], run)
+    runner = Runner(context, pipeline, prefix, given["params"], Run(**given["run"]))
     scope = ChainMap({path: SimpleNamespace(**known) for path, known in given["steps"].items()})
-    step = find(pipeline.steps, given["step"])
+    step = find(runner.pipeline.steps, given["step"])
+    items = runner.list(step, scope, given["first"], given["items"], given["most"])
     try:
-        answer = {"outputs": (yield from runner.fibers.run(runner.stoppable(runner.part(step, scope, given))))}
+        answer = {"outputs": fitting((yield from runner.fibers.run(runner.stoppable(items))))}
     except StepFailed as failure:
         answer = {"error": {"step": failure.step, "name": failure.name, "message": failure.message}}
     return json.dumps({**answer, "progress": runner.progress.ends})
+
+
+def fitting(outputs):
+    """None in place of what is too large anyway: it need not be carried to the orchestration that finds it too large."""
+    return outputs if size(outputs) <= MAX_BYTES else None
 
 
 def find(steps, path):
@@ -118,12 +121,25 @@ def find(steps, path):
 class Runner:
     """The methods that are generators run in a fiber; each raises StepFailed where what it runs fails."""
 
-    def __init__(self, context, steps, params, run):
-        self.context = context
-        self.steps, self.params, self.run = steps, params, run
+    def __init__(self, context, pipeline, prefix, params, run):
+        self.context, self.prefix, self.params, self.run = context, prefix, params, run
+        self.steps = Steps()
+        self.pipeline = pipeline.define(params, self.steps, run)
         self.fibers = Fibers(context)
         self.progress = Progress(context)
         self.inline = 0  # calls for items so far
+        self.asked = {}  # how often each approval was asked for
+
+    def whole(self, mismatch):
+        """Runs the pipeline, and its failure handler where it fails. Returns its outputs."""
+        try:
+            if mismatch is not None:
+                raise StepFailed("params", "ParamMismatch", mismatch)
+            return (yield from self.block(self.pipeline, "outputs", ChainMap()))
+        except StepFailed as failure:
+            if self.pipeline.on_failure is not None:
+                yield from self.handle(self.pipeline.on_failure, failure)
+            raise
 
     def block(self, block, path, scope):
         """Runs the steps of a group or of the pipeline. Returns its outputs."""
@@ -205,7 +221,7 @@ class Runner:
         return result.output
 
     def slice(self, step, scope, first, items, most):
-        """Runs a slice of a list as an orchestration of its own. Returns its outputs; None where they are too large by themselves."""
+        """Runs a slice of a list as an orchestration of its own. Returns its outputs; None where they are too large."""
         known = {path: {name: getattr(scope[path], name) for name in names} for path, names in step.for_each.steps.items()}
         given = {
             "step": step.path,
@@ -222,11 +238,6 @@ class Runner:
         if "error" in answer:
             raise StepFailed(**answer["error"])
         return answer["outputs"]
-
-    def part(self, step, scope, given):
-        """In the orchestration of a slice: runs its items."""
-        outputs = yield from self.list(step, scope, given["first"], given["items"], given["most"])
-        return None if size(outputs) > MAX_BYTES else outputs
 
     def orchestration(self, name, given):
         """Runs a sub-orchestration, which is told to stop where this is given up. Returns its answer."""
@@ -251,7 +262,7 @@ class Runner:
         if not isinstance(task.result, str):
             return None
         answer = json.loads(task.result)
-        self.progress.merge(answer["progress"])
+        self.progress.merge(answer.get("progress", {}))
         return answer
 
     def stoppable(self, generator):
@@ -307,6 +318,9 @@ class Runner:
         if isinstance(step, Function):
             value = self.evaluate("input", step.path, step.input, scope, *error)
             check_size(step.path, value, "input")
+        elif isinstance(step, Child):
+            value = self.evaluate("params", step.path, step.params, scope, *error)
+            check_size(step.path, value, "input")
         number = 1
         while True:
             try:
@@ -324,7 +338,11 @@ class Runner:
             case Function():
                 return (yield from self.call(step, number, value))
             case Group():
-                return (yield from self.group(step, scope))
+                return (yield from self.bounded(step, self.block(step, step.path, scope)))
+            case Child():
+                return (yield from self.bounded(step, self.child(step, value)))
+            case Approval():
+                return (yield from self.approval(step, scope, *error))
             case Wait():
                 return (yield from self.wait(step, scope, *error))
             case Fail():
@@ -338,7 +356,7 @@ class Runner:
         """One attempt of a function."""
         context = self.context
         activity = context.call_activity(
-            re.sub("[-.]", "_", step.path),
+            self.prefix + re.sub("[-.]", "_", step.path),
             {"run_id": self.run.id, "step": step.path, "attempt": number, "input": value},
         )
         # Every attempt has a bound. The host's own (functionTimeout) would end the whole worker process and the other
@@ -357,18 +375,59 @@ class Runner:
             raise StepFailed(step.path, **answer["error"])
         return answer["output"]
 
-    def group(self, step, scope):
-        """One attempt of a group."""
-        block = self.block(step, step.path, scope)
+    def bounded(self, step, work):
+        """One attempt of a group or of another pipeline, whose steps are `work`."""
         if step.timeout is None:
-            outputs = yield from block
+            outputs = yield from work
         else:
             with self.fibers.nursery() as running:  # the first of the two to end gives up the other
-                running.start(block)
+                running.start(work)
                 running.start(self.time_out(step))
                 outputs = yield running
         check_size(step.path, outputs, "output")
         return outputs
+
+    def child(self, step, params):
+        """Runs another pipeline."""
+        answer = yield from self.orchestration(step.pipeline, params)
+        if answer is None:
+            raise StepFailed(step.path, "WorkerCrashed", "the pipeline ended without an answer")
+        if "error" in answer:
+            error = answer["error"]
+            raise StepFailed(f"{step.path}.{error['step']}", error["name"], error["message"])
+        if answer["outputs"] is None:
+            raise too_large(step.path, "output")
+        return answer["outputs"]
+
+    def approval(self, step, scope, *error):
+        """Asks a person, who answers with an event of this orchestration."""
+        context = self.context
+        message = self.evaluate("approval", step.path, step.message, scope, *error)
+        if not isinstance(message, str):
+            raise cannot_evaluate("approval", step.path)
+        number = self.asked[step.path] = self.asked.get(step.path, 0) + 1
+        event = step.path if number == 1 else f"{step.path}-{number}"  # several items may wait at once
+        data = {"pipeline": self.run.name, "run": context.instance_id, "step": step.path, "message": message, "event": event}
+        answer = context.wait_for_external_event(event)
+        request = context.call_activity(mlpipe_sub.PUBLISH_ACTIVITY, {"endpoint": step.topic.endpoint, "data": data})
+        until = context.current_utc_datetime + timedelta(seconds=step.timeout)
+        timer = context.create_timer(min(until, context.current_utc_datetime + LONGEST_TIMER))
+        marker = []
+        try:
+            while True:
+                yield context.task_any([task for task in (answer, request, timer) if not task.is_completed] + marker)
+                marker = []
+                if answer.is_completed:
+                    return judged(step.path, answer.result)
+                if request.is_completed and isinstance(request.result, Exception):
+                    raise StepFailed(step.path, "ServiceUnavailable", "the request for approval cannot be published")
+                if timer.is_completed:
+                    if until - context.current_utc_datetime <= timedelta(seconds=1):
+                        raise out_of_time(step)
+                    timer = context.create_timer(min(until, context.current_utc_datetime + LONGEST_TIMER))
+                    marker = [self.fibers.marker()]  # the host must not wait for the new timer alone
+        finally:
+            cancel(timer)
 
     def time_out(self, step):
         yield from self.pause(step.timeout)
@@ -462,6 +521,15 @@ def cancel(timer):
     """A run ends only when each of its timers fired or was cancelled."""
     if not timer.is_completed:
         timer.cancel()
+
+
+def judged(path, answer):
+    """The output that an answer makes."""
+    answer = answer if isinstance(answer, dict) else {}
+    output = {"approved": answer.get("approved"), "by": answer.get("by"), "comment": answer.get("comment")}
+    if isinstance(output["approved"], bool) and all(isinstance(output[name], str | None) for name in ("by", "comment")):
+        return output
+    raise StepFailed(path, "InvalidOutput", "the answer is not an approval")
 
 
 def cannot_evaluate(what, path):

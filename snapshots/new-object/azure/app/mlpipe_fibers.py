@@ -121,6 +121,12 @@ class Fibers:
             self.ready.appendleft((nursery.waiter, value, error))
             nursery.waiter = None
 
+    def marker(self):
+        """A task that the host takes for ended, and this side for one that never ends."""
+        marker = self.context.create_timer(self.context.current_utc_datetime + timedelta(hours=1))
+        marker.cancel()
+        return marker
+
     def knows(self, task):
         """Whether the host knows of a task that a fiber waits for."""
         return id(task) not in self.new
@@ -137,8 +143,6 @@ class Fibers:
             # The host takes an orchestrator's actions one by one and awaits each. Given only the new tasks it would take
             # no other action before one of *these* ended, though an older one may end first. A timer that is cancelled
             # from the start lets it pass on.
-            marker = self.context.create_timer(self.context.current_utc_datetime + timedelta(hours=1))
-            marker.cancel()
-            tasks.append(marker)
+            tasks.append(self.marker())
         self.new.clear()
         return self.context.task_any(tasks)

@@ -109,6 +109,22 @@ class Fail(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Approval(Step):
+    """A step that asks a person, through a topic."""
+
+    topic: object
+    message: object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child(Step):
+    """A step that runs another pipeline, by the name of its orchestrator; its output is an object of that one's outputs."""
+
+    pipeline: str
+    params: object
+
+
+@dataclass(frozen=True, kw_only=True)
 class Group(Step):
     """A step that runs steps of its own; its output is an object of theirs."""
 
@@ -135,3 +151,11 @@ class Bucket:
     @property
     def uri(self):
         return f"abfs://{self.name}@{self.account}.dfs.core.windows.net"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """An Event Grid topic."""
+
+    name: str
+    endpoint: str

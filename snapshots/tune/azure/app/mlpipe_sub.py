@@ -1,4 +1,4 @@
-"""Sub-orchestrations: lists that are too long for one history run in slices.
+"""Sub-orchestrations: other pipelines, and slices of lists that are too long for one history.
 
 After every event the host runs an orchestrator again over its whole history, so the work grows with the square of what one
 orchestration does. Some 65 us an event and 5 events a call make 100 items cost 2 s of computing in all, 2,000 items ten minutes.
@@ -12,8 +12,9 @@ from mlpipe_dag import Group
 MOST_INLINE = 200  # calls for items, of all lists together, that one orchestration makes itself
 SLICE = 100  # calls for items in one slice; slices that one orchestration waits for
 MOST_ITEMS = 200  # of one `for_each` at once
-STOP = "stop"  # the event that ends a sub-orchestration
+STOP = "_stop"  # the event that ends a sub-orchestration; the others are named after steps
 STOP_ACTIVITY = "mlpipe-stop"  # no step's: those have no dash
+PUBLISH_ACTIVITY = "mlpipe-publish"
 
 
 def weight(step):

@@ -36,9 +36,9 @@ def invoke(functions: Functions, name: str, raw: str | None) -> Outcome:
 def call(function: Any, value: Any) -> Any:
     user = function.get_user_function()
     arguments = {function.get_trigger().name: value}
+    border.install()
     for binding in function.get_bindings():
         if binding.type == "durableClient":
-            border.install()
             arguments[binding.name] = border.CLIENT
     if "context" in inspect.signature(user).parameters and "context" not in arguments:
         arguments["context"] = SimpleNamespace(
