@@ -12,9 +12,7 @@ use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::syntax::span::Span;
 
 /// Constructs that some targets leave out, with those targets.
-const BEHIND: [(&str, &[Target]); 7] = [
-    ("pipeline", &[Target::Azure]),
-    ("approval", &[Target::Azure]),
+const BEHIND: [(&str, &[Target]); 5] = [
     ("notify", &[Target::Aws, Target::Gcp, Target::Azure]),
     ("topic trigger", &[Target::Aws, Target::Gcp, Target::Azure]),
     ("http trigger", &[Target::Aws, Target::Gcp, Target::Azure]),

@@ -55,6 +55,8 @@ def run(functions: Functions, request: dict[str, Any]) -> dict[str, Any]:
     host = Host(functions, workers)
     if request.get("one_by_one"):
         host.batch = 1
+    host.approvals = request.get("approvals") or {}
+    host.pipelines = {name.removeprefix("mlpipe_pipeline_"): module.NAME for name, module in sys.modules.items() if name.startswith("mlpipe_pipeline_")}
     try:
         root = host.create(request["orchestrator"], json.dumps(request["params"]), request["run_id"])
         host.run(root)
