@@ -19,16 +19,13 @@ from moto.stepfunctions.parser.asl.eval.evaluation_details import AWSExecutionDe
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded, ProgramError
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
-import history
 import patches
 from clock import Clock
 from functions import Functions
 from query import Jsonata
-from history import History
 from template import ACCOUNT, REGION
 
 patches.install()
-history.install()
 
 
 @dataclass
@@ -43,7 +40,6 @@ class Outcome:
     entered: list[str] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     name: str = ""
-    costs: dict[str, int] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=64)
@@ -61,7 +57,6 @@ class Run:
         self.nested = nested or {}
         self.jsonata = jsonata
         self.clock = Clock()
-        self.history = History()
         self.started = datetime.now(UTC)
         self.name = str(uuid.uuid4())
         self.entered: list[str] = []
@@ -100,7 +95,6 @@ class Run:
         started = self.started + timedelta(seconds=self.clock.now)
         role = f"arn:aws:iam::{ACCOUNT}:role/conformance"
         machine_arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{machine}"
-        self.history.add("ExecutionStarted")
         return Environment(
             aws_execution_details=AWSExecutionDetails(account=ACCOUNT, region=REGION, role_arn=role),
             execution_type=StateMachineType.STANDARD,
@@ -131,7 +125,7 @@ class Run:
             program.eval(env)
         finally:
             self.clock.join()
-        outcome = Outcome("failed", waits=self.clock.waits, entered=self.entered, events=self.events, name=self.name, costs=self.history.costs())
+        outcome = Outcome("failed", waits=self.clock.waits, entered=self.entered, events=self.events, name=self.name)
         end = env.program_state()
         limit = json.loads(definition).get("TimeoutSeconds")
         if limit is not None and self.clock.now > limit:
