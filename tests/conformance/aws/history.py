@@ -14,8 +14,10 @@ from typing import Any
 from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
 from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_parallel import StateParallel
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import StateTaskServiceAwsSdk
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sns import StateTaskServiceSns
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 
 import patches
@@ -59,7 +61,9 @@ def install() -> None:
     Run.environment = new_execution(Run.environment)
     CommonStateField._eval_body = within_state(CommonStateField._eval_body)
     StateTaskServiceLambda._eval_service_task = between(StateTaskServiceLambda._eval_service_task, ["TaskScheduled", "TaskStarted"], "TaskSucceeded", "TaskFailed")
-    StateTaskServiceSfn._eval_execution = between(StateTaskServiceSfn._eval_execution, ["TaskScheduled", "TaskStarted", "TaskSubmitted"], "TaskSucceeded", "TaskFailed")
+    StateTaskServiceAwsSdk._eval_execution = between(StateTaskServiceAwsSdk._eval_execution, ["TaskScheduled", "TaskStarted"], "TaskSucceeded", "TaskFailed")
+    for waiting in (StateTaskServiceSfn, StateTaskServiceSns):  # for an execution, or for a token
+        waiting._eval_execution = between(waiting._eval_execution, ["TaskScheduled", "TaskStarted", "TaskSubmitted"], "TaskSucceeded", "TaskFailed")
     StateParallel._eval_execution = between(StateParallel._eval_execution, ["ParallelStateStarted"], "ParallelStateSucceeded", "ParallelStateFailed")
     StateMap._eval_execution = between(StateMap._eval_execution, ["MapStateStarted"], "MapStateSucceeded", "MapStateFailed")
     StringJSONata._eval_body = between(StringJSONata._eval_body, [], None, "EvaluationFailed")
