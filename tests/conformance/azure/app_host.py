@@ -53,10 +53,10 @@ def reply(answers: TextIO, message: dict[str, Any]) -> None:
 def run(functions: Functions, request: dict[str, Any]) -> dict[str, Any]:
     workers = Workers(functions)
     host = Host(functions, workers)
-    if request.get("one_by_one"):
-        host.batch = 1
     try:
         root = host.create(request["orchestrator"], json.dumps(request["params"]), request["run_id"])
+        if request.get("one_by_one"):
+            host.batch = 1
         host.run(root)
         return answer(host, root, request["steps"])
     except (NonDeterministic, Stuck, HostError) as error:
