@@ -90,7 +90,7 @@ class Forks:
     def _server(self) -> socket.socket:
         if self._socket is None:
             ours, its = socket.socketpair()
-            subprocess.Popen([sys.executable, __file__, *self.modules], stdin=its, env=self.environment, start_new_session=True)
+            self._process = subprocess.Popen([sys.executable, __file__, *self.modules], stdin=its, env=self.environment, start_new_session=True)
             its.close()
             self._socket = ours
         return self._socket

@@ -245,7 +245,14 @@ impl Outside {
 fn within(step: &Step) -> impl Iterator<Item = StepIx> {
     let group: &[StepIx] = match &step.kind {
         Kind::Group(block) => &block.steps,
-        Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) => &[],
+        Kind::Function(_)
+        | Kind::Wait(_)
+        | Kind::Fail { .. }
+        | Kind::Job(_)
+        | Kind::Train(_)
+        | Kind::Notify(_)
+        | Kind::Approval(_)
+        | Kind::Pipeline(_) => &[],
     };
     group.iter().copied().chain(step.fallbacks())
 }

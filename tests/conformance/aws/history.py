@@ -14,12 +14,15 @@ from typing import Any
 from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
 from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_parallel import StateParallel
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import StateTaskServiceAwsSdk
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sns import StateTaskServiceSns
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 
 import patches
 from clock import Cancelled
+from machine import Run
 
 KINDS = ("Task", "Parallel", "Map", "Choice", "Pass", "Wait", "Succeed", "Fail")
 RETRY = "retry"
@@ -27,7 +30,7 @@ RETRY = "retry"
 
 
 class History:
-    """The events of all executions of one run."""
+    """The events of all executions of a run."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -44,16 +47,45 @@ class History:
         return {"transitions": transitions, "events": events, "executions": self.counts["ExecutionStarted"]}
 
 
+_current = History()
+
+
+def costs() -> dict[str, int]:
+    """What the last run came to."""
+    return _current.costs()
+
+
 def install() -> None:
-    """Counts round what `patches.install` has put in place."""
+    """Counts round what `patches.install` has put in place, from now on."""
+    Run.__init__ = new_run(Run.__init__)
+    Run.environment = new_execution(Run.environment)
     CommonStateField._eval_body = within_state(CommonStateField._eval_body)
     StateTaskServiceLambda._eval_service_task = between(StateTaskServiceLambda._eval_service_task, ["TaskScheduled", "TaskStarted"], "TaskSucceeded", "TaskFailed")
-    StateTaskServiceSfn._eval_execution = between(StateTaskServiceSfn._eval_execution, ["TaskScheduled", "TaskStarted", "TaskSubmitted"], "TaskSucceeded", "TaskFailed")
+    StateTaskServiceAwsSdk._eval_execution = between(StateTaskServiceAwsSdk._eval_execution, ["TaskScheduled", "TaskStarted"], "TaskSucceeded", "TaskFailed")
+    for waiting in (StateTaskServiceSfn, StateTaskServiceSns):  # for an execution, or for a token
+        waiting._eval_execution = between(waiting._eval_execution, ["TaskScheduled", "TaskStarted", "TaskSubmitted"], "TaskSucceeded", "TaskFailed")
     StateParallel._eval_execution = between(StateParallel._eval_execution, ["ParallelStateStarted"], "ParallelStateSucceeded", "ParallelStateFailed")
     StateMap._eval_execution = between(StateMap._eval_execution, ["MapStateStarted"], "MapStateSucceeded", "MapStateFailed")
     StringJSONata._eval_body = between(StringJSONata._eval_body, [], None, "EvaluationFailed")
     patches.branch = iterations(patches.branch)
     patches.Retries.interval = retried(patches.Retries.interval)
+
+
+def new_run(inner: Callable[..., None]) -> Callable[..., None]:
+    def init(*arguments: Any, **named: Any) -> None:
+        global _current
+        _current = History()
+        inner(*arguments, **named)
+
+    return init
+
+
+def new_execution(inner: Callable[..., Any]) -> Callable[..., Any]:
+    def environment(*arguments: Any, **named: Any) -> Any:
+        _current.add("ExecutionStarted")
+        return inner(*arguments, **named)
+
+    return environment
 
 
 def within_state(inner: Callable[..., None]) -> Callable[..., None]:
@@ -62,7 +94,7 @@ def within_state(inner: Callable[..., None]) -> Callable[..., None]:
     def eval_body(self: CommonStateField, env: Any) -> None:
         kind = kind_of(self)
         patches.run.clock.check()
-        history = patches.run.history
+        history = _current
         history.add(f"{kind}StateEntered")
         try:
             inner(self, env)
@@ -83,7 +115,7 @@ def between(inner: Callable[..., Any], before: list[str], succeeded: str | None,
     """The events of one attempt."""
 
     def evaluate(*arguments: Any, **named: Any) -> Any:
-        history = patches.run.history
+        history = _current
         history.add(*before)
         try:
             result = inner(*arguments, **named)
@@ -111,7 +143,7 @@ def retried(inner: Callable[..., float | None]) -> Callable[..., float | None]:
     def interval(*arguments: Any) -> float | None:
         delay = inner(*arguments)
         if delay is not None:
-            patches.run.history.add(RETRY)
+            _current.add(RETRY)
         return delay
 
     return interval

@@ -19,16 +19,13 @@ from moto.stepfunctions.parser.asl.eval.evaluation_details import AWSExecutionDe
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded, ProgramError
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
-import history
 import patches
 from clock import Clock
 from functions import Functions
 from query import Jsonata
-from history import History
 from template import ACCOUNT, REGION, Machine
 
 patches.install()
-history.install()
 
 
 @dataclass
@@ -45,7 +42,6 @@ class Outcome:
     events: list[tuple[str, Any]] = field(default_factory=list)
     """What functions were called with, and in which other pipeline ("": in the first)."""
     name: str = ""
-    costs: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -81,7 +77,6 @@ class Run:
         self.approvals = approvals or {}
         self.jsonata = jsonata
         self.clock = Clock()
-        self.history = History()
         self.started = datetime.now(UTC)
         self.name = str(uuid.uuid4())
         self.entered: list[str] = []
@@ -171,7 +166,6 @@ class Run:
         name = name or self.name
         role = f"arn:aws:iam::{ACCOUNT}:role/conformance"
         machine_arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{machine}"
-        self.history.add("ExecutionStarted")
         return Environment(
             aws_execution_details=AWSExecutionDetails(account=ACCOUNT, region=REGION, role_arn=role),
             execution_type=StateMachineType.STANDARD,
@@ -202,7 +196,7 @@ class Run:
             program.eval(env)
         finally:
             self.clock.join()
-        outcome = Outcome("failed", waits=self.clock.waits, entered=self.entered, events=self.events, name=self.name, costs=self.history.costs())
+        outcome = Outcome("failed", waits=self.clock.waits, entered=self.entered, events=self.events, name=self.name)
         end = env.program_state()
         limit = json.loads(definition).get("TimeoutSeconds")
         if limit is not None and self.clock.now > limit:

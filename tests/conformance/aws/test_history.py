@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import unittest
 from pathlib import Path
 from typing import Any
 
+import history
+import test_interpreter
 from functions import Function, Functions
-from machine import Run
 from query import Jsonata
 
 CASES = Path(__file__).parent / "cases"
-MACHINES = "arn:aws:states:us-east-1:123456789012:stateMachine:"
 TASK = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Arguments": {"FunctionName": "echo", "Payload": 1}, "End": True}
 FAILING = {**TASK, "Arguments": {"FunctionName": "always_fails", "Payload": 1}}
 PASS = {"Type": "Pass", "End": True}
-
-
-def definition(states: dict[str, Any]) -> dict[str, Any]:
-    return {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states}
 
 
 def block(states: dict[str, Any]) -> dict[str, Any]:
     return {"StartAt": next(iter(states)), "States": states}
 
 
+@functools.cache
+def install_once() -> None:
+    history.install()
+
+
 class HistoryTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
+        install_once()
         cls.functions = Functions({name: Function(name, CASES, f"handlers.{name}", 60) for name in ("echo", "always_fails")}, {})
         cls.jsonata = Jsonata()
         cls.addClassCleanup(cls.functions.close)
@@ -36,8 +38,8 @@ class HistoryTest(unittest.TestCase):
 
     def costs(self, states: dict[str, Any], value: Any = None, **nested: Any) -> tuple[int, int]:
         """Transitions, and events but for the first and the last of an execution."""
-        machines = {f"{MACHINES}{name}": json.dumps(definition(body)) for name, body in nested.items()}
-        costs = Run(self.functions, self.jsonata, machines).execute(json.dumps(definition(states)), value).costs
+        test_interpreter.InterpreterTest.execute(self, states, value, nested)
+        costs = history.costs()
         return costs["transitions"], costs["events"] - 2 * costs["executions"]
 
     def test_a_state_is_entered_and_exited(self) -> None:
@@ -72,7 +74,7 @@ class HistoryTest(unittest.TestCase):
         self.assertEqual((1, 4), self.costs({"A": {"Type": "Map", "Items": [], "ItemProcessor": block({"B": PASS}), "End": True}}))
 
     def test_a_nested_execution_is_submitted_and_has_a_history_of_its_own(self) -> None:
-        start = {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "Arguments": {"StateMachineArn": f"{MACHINES}inner", "Input": {}}, "End": True}
+        start = {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "Arguments": {"StateMachineArn": f"{test_interpreter.MACHINES}inner", "Input": {}}, "End": True}
         self.assertEqual((2, 6 + 2), self.costs({"A": start}, inner={"B": PASS}))
 
 

@@ -200,8 +200,10 @@ class Generator:
         group = self.chance(0.25) and place.depth < 2 and not many
         child = not group and self.chance(0.12) and place.depth < 2 and not many
         bounded = (group or child) and self.chance(0.25)
-        body = replace(place, caught=place.caught or catches, chain=place.chain or catches or tries or bounded)
         repeats = self.chance(0.15)
+        # `until` may stay false, which is a failure too.
+        catches = catches or (repeats and not fails)
+        body = replace(place, caught=place.caught or catches, chain=place.chain or catches or tries or bounded)
         if repeats and not group and not child:
             body = replace(body, names=body.names + [Name("previous", "integer", True)])
         path = place.prefix + identifier
@@ -222,9 +224,6 @@ class Generator:
             step["repeat"] = {"until": self.written(until), "max": 3}
             if self.chance(0.5):
                 step["repeat"]["delay"] = f"{self.random.randint(1, 5)}s"
-            if not fails:
-                # `until` may stay false, which is a failure too.
-                catches = True
         if catches:
             step["catch"] = self.catches(kind, replace(place, caught=True), path)
         if each:
