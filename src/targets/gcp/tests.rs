@@ -512,6 +512,11 @@ fn a_wide_list_runs_in_slices() {
         (&deal["most"], &deal["share"]),
         (&serde_json::json!(5), &serde_json::json!(10))
     );
+    let mut nested = format!("{{ for_each: [1], max_concurrency: 30, {STEP} }}");
+    for number in 0..4 {
+        nested = format!("{{ steps: {{ n{number}-of-a-name-that-has-forty-characters: {nested} }} }}");
+    }
+    all_workflows(&format!("steps:\n  a: {nested}\n"), 131_072);
     let turns = &steps(&wide["parts/a_slice.yaml"])["a_each"]["parallel"];
     assert_eq!(turns["concurrency_limit"], 10);
 }
