@@ -12,7 +12,7 @@ use crate::model::{Kind, Pipeline};
 use crate::syntax::span::Span;
 
 /// Targets that leave something out.
-const BEHIND: [Target; 2] = [Target::Aws, Target::Azure];
+const BEHIND: [Target; 1] = [Target::Azure];
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("{target} does not run `{construct}` yet")]

@@ -42,7 +42,8 @@ class Engine:
         if self.functions is None or key != self.loaded:
             self.reload(machine, environment, key)
         assert self.functions is not None
-        outcome = Run(self.functions, self.jsonata, machine.nested).execute(machine.definition, request["params"], machine.name)
+        run = Run(self.functions, self.jsonata, machine, request.get("approvals"))
+        outcome = run.execute(machine.definition, request["params"], machine.name)
         return {**record(outcome, request["steps"]), "buckets": buckets}
 
     def reload(self, machine: Machine, environment: dict[str, str], key: tuple[Any, ...]) -> None:
@@ -83,8 +84,9 @@ def bucket_names(machine: Machine, request: dict[str, Any]) -> dict[str, dict[st
 
 def record(outcome: Outcome, steps: list[str]) -> dict[str, Any]:
     """The answer: what the harness compares."""
-    envelopes = [event for event in outcome.events if isinstance(event, dict) and "step" in event]
-    attempts = Counter(event["step"] for event in envelopes)
+    envelopes = [(pipeline, event) for pipeline, event in outcome.events if isinstance(event, dict) and "step" in event]
+    attempts = Counter(f"{pipeline}/{event['step']}" if pipeline else event["step"] for pipeline, event in envelopes)
+    runs = [event["run_id"] for pipeline, event in envelopes if not pipeline and "run_id" in event]
     succeeded = outcome.status == "succeeded"
     return {
         "status": outcome.status,
@@ -93,7 +95,7 @@ def record(outcome: Outcome, steps: list[str]) -> dict[str, Any]:
         "attempts": dict(attempts),
         "waits": sorted(whole(wait) for wait in outcome.waits),
         "skipped": [step for step in steps if step not in outcome.entered],
-        "run_id": envelopes[0]["run_id"] if envelopes and "run_id" in envelopes[0] else outcome.name,
+        "run_id": runs[0] if runs else outcome.name,
     }
 
 
