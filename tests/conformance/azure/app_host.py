@@ -53,6 +53,8 @@ def reply(answers: TextIO, message: dict[str, Any]) -> None:
 def run(functions: Functions, request: dict[str, Any]) -> dict[str, Any]:
     workers = Workers(functions)
     host = Host(functions, workers)
+    host.approvals = request.get("approvals") or {}
+    host.pipelines = {name.removeprefix("mlpipe_pipeline_"): module.NAME for name, module in sys.modules.items() if name.startswith("mlpipe_pipeline_")}
     try:
         root = host.create(request["orchestrator"], json.dumps(request["params"]), request["run_id"])
         host.run(root)

@@ -101,6 +101,7 @@ class Engine:
                 {
                     "orchestrator": (request.get("pipeline_name") or pipeline_name(request)).replace("-", "_"),
                     "params": request["params"],
+                    "approvals": request.get("approvals") or {},
                     "steps": request["steps"],
                     "run_id": uuid.uuid4().hex,
                     "folders": {addresses[name]["uri"]: folder for name, folder in request["buckets"].items() if name in addresses},
