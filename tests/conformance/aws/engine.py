@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import asl
+import history
 from functions import Functions
 from machine import Outcome, Run
 from patches import HarnessFault
@@ -114,7 +115,7 @@ def failure_of(outcome: Outcome) -> dict[str, Any]:
 
 def answer(engine: Engine, line: str) -> dict[str, Any]:
     try:
-        return engine.run(json.loads(line))
+        return {**engine.run(json.loads(line)), "costs": history.costs()}
     except (HarnessFault, TemplateError, OSError) as error:
         return {"engine_error": f"{type(error).__name__}: {error}"}
     except Exception as error:
@@ -124,6 +125,7 @@ def answer(engine: Engine, line: str) -> dict[str, Any]:
 
 def main() -> None:
     logging.disable(logging.CRITICAL)
+    history.install()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     engine = Engine()

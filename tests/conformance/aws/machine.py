@@ -61,8 +61,9 @@ class MapRun:
 
 @lru_cache(maxsize=64)
 def parse(definition: str) -> Program:
-    """The program of a definition; raises moto's ASLParserException."""
-    return AmazonStateLanguageParser.parse(definition)[0]
+    """The program of a definition; raises moto's ASLParserException. Without spaces, each of which is a token, it takes less time."""
+    compact = json.dumps(json.loads(definition), separators=(",", ":"))
+    return AmazonStateLanguageParser.parse(compact)[0]
 
 
 class Run:
