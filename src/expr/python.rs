@@ -8,6 +8,16 @@ use serde_json::Value;
 use super::ast::{BinaryOp, ErrorField, Expr, ExprKind, Local, RunField, Template, TextPart, TriggerField, UnaryOp};
 use super::{Function, Macro, MacroCall, Type, pattern};
 
+/// The attribute of `steps["X"]` that holds what X's `for_each` or `repeat` adds.
+pub fn local(what: Local) -> &'static str {
+    match what {
+        Local::Item => "item",
+        Local::Index => "index",
+        Local::Previous => "previous",
+        Local::Output => "output",
+    }
+}
+
 /// The expression on one line.
 pub fn print(expr: &Expr) -> String {
     printed(expr).text
@@ -173,13 +183,7 @@ fn printed(expr: &Expr) -> Printed {
         ExprKind::StepStatus(step) => Printed::new(format!("steps[{}].status", string_literal(step)), PRIMARY),
         ExprKind::StepError(step) => Printed::new(format!("steps[{}].error", string_literal(step)), PRIMARY),
         ExprKind::Local(step, what) => {
-            let field = match what {
-                Local::Item => "item",
-                Local::Index => "index",
-                Local::Previous => "previous",
-                Local::Output => "output",
-            };
-            Printed::new(format!("steps[{}].{field}", string_literal(step)), PRIMARY)
+            Printed::new(format!("steps[{}].{}", string_literal(step), local(*what)), PRIMARY)
         }
         ExprKind::BucketUri(bucket) => Printed::new(format!("buckets[{}].uri", string_literal(bucket)), PRIMARY),
         ExprKind::BucketName(bucket) => Printed::new(format!("buckets[{}].name", string_literal(bucket)), PRIMARY),

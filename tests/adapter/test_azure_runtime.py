@@ -17,6 +17,7 @@ params = importlib.import_module("mlpipe_params")
 start = importlib.import_module("mlpipe_start")
 dag = importlib.import_module("mlpipe_dag")
 progress = importlib.import_module("mlpipe_progress")
+sub = importlib.import_module("mlpipe_sub")
 
 
 class Expressions(unittest.TestCase):
@@ -168,6 +169,61 @@ class Progress(unittest.TestCase):
         shown.ended("step", "succeeded")
         shown.skipped("step")
         self.assertEqual(context.status["steps"], {"step": "succeeded"})
+
+
+class Slices(unittest.TestCase):
+    def test_a_group_weighs_what_it_runs(self):
+        inner = dag.Group("g.h", steps=[dag.Function("g.h.a"), dag.Wait("g.h.b", seconds=1)])
+        self.assertEqual(sub.weight(dag.Group("g", steps=[inner, dag.Function("g.c")])), 3)
+        self.assertEqual((sub.weight(dag.Function("f")), sub.weight(dag.Group("g", steps=[]))), (1, 1))
+
+    def test_slices(self):
+        for count, weight, most, expected in [
+            (201, 1, 200, (100, 3, 66)),
+            (5000, 1, 200, (100, 8, 25)),
+            (5000, 1, 30, (100, 2, 15)),
+            (5000, 1, 1, (100, 1, 1)),
+            (60, 4, 7, (25, 2, 3)),
+            (300, 500, 200, (100, 3, 66)),  # a slice of groups, each an orchestration of its own in it
+            (100, 500, 200, (1, 100, 2)),
+            (10_001, 1, 200, (10_000, 1, 200)),  # slices of slices
+        ]:
+            self.assertEqual(sub.spread(count, weight, most), expected, (count, weight, most))
+
+    def test_bounds_hold(self):
+        for count in (2, 99, 201, 12_345, 1_000_000):
+            for weight in (1, 7, 1000):
+                for most in (1, 3, 200):
+                    length, at_once, each = sub.spread(count, weight, most)
+                    self.assertLessEqual(at_once * each, most)
+                    self.assertGreaterEqual(each, 1)
+                    self.assertLessEqual(-(-count // length), sub.SLICE)
+                    self.assertTrue(length == 1 or length * weight <= sub.MOST_INLINE or length < count or sub.spread(length, weight, each)[0] < length)
+
+    def test_stop_tries_again_until_the_orchestration_is_there(self):
+        class Status:
+            runtime_status = None
+
+        class Client:
+            calls = []
+
+            async def raise_event(self, instance, name):
+                self.calls.append((instance, name))
+                if len(self.calls) < 3:
+                    raise Exception("No instance with ID x found.")
+
+            async def get_status(self, instance):
+                return Status()
+
+        async def no_time(_):
+            pass
+
+        sleep, sub.asyncio.sleep = sub.asyncio.sleep, no_time
+        try:
+            sub.asyncio.run(sub.stop(Client(), "x"))
+        finally:
+            sub.asyncio.sleep = sleep
+        self.assertEqual(Client.calls, [("x", sub.STOP)] * 3)
 
 
 if __name__ == "__main__":

@@ -162,6 +162,11 @@ fn pipelines_that_are_too_long() {
                     functions(2, 1_200_000),
                 ),
                 (
+                    "large-input",
+                    "a function step with an input of 1200000 characters\n",
+                    functions(1, 1_200_000),
+                ),
+                (
                     "many-buckets",
                     "850 buckets\n",
                     format!("mlpipe: v1\nname: p\nbuckets:\n{buckets}steps:\n  a: {{ wait: {{ duration: 5s }} }}\n"),
@@ -219,6 +224,7 @@ fn every_code_is_shown() {
         "too-large",
         "many-functions",
         "large-inputs",
+        "large-input",
         "many-buckets",
         "no-such-stage",
         "no-such-stage-near",

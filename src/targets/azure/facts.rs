@@ -52,6 +52,8 @@ pub struct TemplateResources {
 pub struct TakenPackages {
     /// Without `.py`.
     pub names: Vec<String>,
+    /// What further ones start with.
+    pub start: String,
 }
 
 /// `resources.yaml`.
@@ -89,6 +91,8 @@ pub struct ApiVersions {
 /// Ids of built-in roles.
 #[derive(Debug, Default, Deserialize)]
 pub struct Roles {
+    /// EventGrid Data Sender.
+    pub event_grid_data_sender: String,
     /// Key Vault Secrets User
     pub key_vault_secrets_user: String,
     /// Monitoring Metrics Publisher

@@ -11,30 +11,37 @@ use super::limits::{AzureProblem, Pin};
 use super::names::{self, FunctionNames};
 use crate::diagnostics::Problems;
 use crate::expr::python;
-use crate::model::{Pipeline, Trigger, TriggerKind, identifier};
+use crate::model::{FunctionUse, Kind, Pipeline, Trigger, TriggerKind, identifier};
 use crate::targets::package::{self, CORE_MODULE, Package};
 use crate::targets::{Artifacts, Sources};
 
 /// Names that `function_app.py` uses.
-const USED: [&str; 14] = [
+const USED: [&str; 17] = [
     "app",
     "buckets",
     "datetime",
-    "define",
     "df",
     "func",
+    "mlpipe_activity",
     "mlpipe_run",
+    "mlpipe_sub",
+    "mlpipe_topic",
     "object_created",
+    "publish",
     "run_step",
     "start_once",
+    "stop",
     "timezone",
-    "NAME",
-    "PARAMS",
+    "topics",
     "Schedule",
 ];
 
 /// The modules that are the same in every app.
-pub const RUNTIME: [(&str, &str); 7] = [
+pub const RUNTIME: [(&str, &str); 10] = [
+    (
+        "mlpipe_activity.py",
+        include_str!("../../../targets/azure/mlpipe_activity.py"),
+    ),
     ("mlpipe_dag.py", include_str!("../../../targets/azure/mlpipe_dag.py")),
     ("mlpipe_expr.py", include_str!("../../../targets/azure/mlpipe_expr.py")),
     (
@@ -54,6 +61,11 @@ pub const RUNTIME: [(&str, &str); 7] = [
         "mlpipe_start.py",
         include_str!("../../../targets/azure/mlpipe_start.py"),
     ),
+    ("mlpipe_sub.py", include_str!("../../../targets/azure/mlpipe_sub.py")),
+    (
+        "mlpipe_topic.py",
+        include_str!("../../../targets/azure/mlpipe_topic.py"),
+    ),
 ];
 
 /// What the app needs from PyPI; version 2 of the durable library needs Python 3.13.
@@ -70,25 +82,99 @@ pub struct Starter<'a> {
     pub id: String,
 }
 
-/// The names of everything in the app.
-pub struct App<'a> {
-    /// Names of the activities' functions, as `pipeline.functions()` lists them.
-    activities: Vec<String>,
+/// A pipeline of the app: the one that was compiled, or one that it runs.
+pub struct Member<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// The module that says what it does.
+    pub module: String,
+    /// What the names of its activities start with; none of a step's own has a dash.
+    prefix: String,
     /// The orchestrator's function.
     orchestrator: String,
+    /// The function of the orchestrator of a slice of a list, where it has lists.
+    items: Option<String>,
+    /// Names of the activities' functions, as `pipeline.functions()` lists them.
+    activities: Vec<String>,
+}
+
+impl Member<'_> {
+    /// The activity of a step.
+    fn activity(&self, step: &str) -> String {
+        format!("{}{}", self.prefix, identifier(step))
+    }
+}
+
+/// The names of everything in the app.
+pub struct App<'a> {
+    /// Its pipelines, the one that was compiled first.
+    pub members: Vec<Member<'a>>,
     /// The starters, in file order.
     pub starters: Vec<Starter<'a>>,
 }
 
+impl App<'_> {
+    /// Whether a pipeline asks people.
+    fn asks(&self) -> bool {
+        self.members.iter().any(|member| asks(member.pipeline))
+    }
+
+    /// Whether an orchestration runs others, which it may have to stop.
+    fn has_sub_orchestrations(&self) -> bool {
+        self.members.len() > 1 || self.members.iter().any(|member| member.items.is_some())
+    }
+}
+
+/// Whether a step of the pipeline asks a person.
+fn asks(pipeline: &Pipeline) -> bool {
+    pipeline.steps.iter().any(|step| matches!(step.kind, Kind::Approval(_)))
+}
+
+/// The module of a pipeline that another one runs.
+pub fn child_module(pipeline: &Pipeline) -> String {
+    format!("mlpipe_pipeline_{}", identifier(&pipeline.name))
+}
+
+/// What the names of a child's activities start with.
+pub fn child_prefix(pipeline: &Pipeline) -> String {
+    format!("{}-", identifier(&pipeline.name))
+}
+
 /// Names the functions: steps first, so that an activity is called as its step wherever it can be.
 pub fn app(pipeline: &Pipeline) -> App<'_> {
-    let mut names = FunctionNames::new(&USED);
-    let activities = pipeline
-        .functions()
-        .iter()
-        .map(|function| names.give(&identifier(function.step)))
+    let family = pipeline.family();
+    let modules: Vec<String> = std::iter::once("mlpipe_pipeline".to_owned())
+        .chain(family.iter().skip(1).map(|child| child_module(child)))
         .collect();
-    let orchestrator = names.give(&names::orchestrator(pipeline));
+    let used: Vec<&str> = USED.into_iter().chain(modules.iter().map(String::as_str)).collect();
+    let mut names = FunctionNames::new(&used);
+    let mut members: Vec<Member<'_>> = Vec::new();
+    for (pipeline, module) in family.into_iter().zip(&modules) {
+        let prefix = if members.is_empty() {
+            String::new()
+        } else {
+            child_prefix(pipeline)
+        };
+        let functions = pipeline.functions();
+        let activities = functions
+            .iter()
+            .map(|function| names.give(&identifier(&format!("{prefix}{}", function.step))))
+            .collect();
+        members.push(Member {
+            pipeline,
+            module: module.clone(),
+            prefix,
+            orchestrator: String::new(),
+            items: None,
+            activities,
+        });
+    }
+    for member in &mut members {
+        member.orchestrator = names.give(&names::orchestrator(member.pipeline));
+        if member.pipeline.steps.iter().any(|step| step.for_each.is_some()) {
+            member.items = Some(names.give(&identifier(&names::items_orchestrator(member.pipeline))));
+        }
+    }
     let starters = pipeline
         .triggers
         .iter()
@@ -106,11 +192,13 @@ pub fn app(pipeline: &Pipeline) -> App<'_> {
             }
         })
         .collect();
-    App {
-        activities,
-        orchestrator,
-        starters,
-    }
+    App { members, starters }
+}
+
+/// The functions of a pipeline and of all that it runs.
+pub fn all_functions(pipeline: &Pipeline) -> Vec<FunctionUse<'_>> {
+    let family = pipeline.family();
+    family.into_iter().flat_map(Pipeline::functions).collect()
 }
 
 /// Adds everything below `app/`, but for the pipeline's own module.
@@ -123,25 +211,36 @@ pub fn write(
 ) -> Result<(), minijinja::Error> {
     artifacts.text("app/function_app.py", function_app(pipeline, app)?);
     artifacts.json("app/host.json", &host(pipeline));
-    let packages = package::packages(pipeline);
     let at = artifacts.files.len();
     for (name, text) in RUNTIME {
-        if name != "mlpipe_start.py" || !app.starters.is_empty() {
+        let needed = match name {
+            "mlpipe_start.py" => !app.starters.is_empty(),
+            "mlpipe_topic.py" => app.asks(),
+            _ => true,
+        };
+        if needed {
             artifacts.text(format!("app/{name}"), text);
         }
     }
-    artifacts.text("app/mlpipe_activity.py", activity(&packages)?);
+    let packages: Vec<(&Pipeline, Package<'_>)> = app
+        .members
+        .iter()
+        .flat_map(|member| {
+            let packages = package::packages(member.pipeline);
+            packages.into_iter().map(|package| (member.pipeline, package))
+        })
+        .collect();
     let mut requirements = Vec::new();
-    for package in &packages {
+    for (owner, package) in &packages {
         let folder = format!("app/{}", package.name);
         artifacts.text(
             format!("{folder}/{CORE_MODULE}"),
-            package::core_module(&package.functions, &pipeline.secrets)?,
+            package::core_module(&package.functions, &owner.secrets)?,
         );
         let user = package::copy_sources(package, sources, &folder, artifacts);
         requirements.push((package, user));
     }
-    let text = merged_requirements(pipeline, &requirements, problems);
+    let text = merged_requirements(pipeline, app, &requirements, problems);
     artifacts
         .files
         .shift_insert(at, "app/requirements.txt".to_owned(), text.into_bytes());
@@ -149,36 +248,9 @@ pub fn write(
     Ok(())
 }
 
-fn activity(packages: &[Package<'_>]) -> Result<String, minijinja::Error> {
-    let steps: Vec<_> = packages
-        .iter()
-        .flat_map(|package| {
-            package
-                .functions
-                .iter()
-                .map(|function| json!({"name": function.step, "source": package.name}))
-        })
-        .collect();
-    super::environment()?.get_template("activity")?.render(context! {
-        steps => minijinja::Value::from(Serde(&steps)),
-    })
-}
-
 fn function_app(pipeline: &Pipeline, app: &App<'_>) -> Result<String, minijinja::Error> {
-    let orchestrator = names::orchestrator(pipeline);
-    let activities: Vec<_> = pipeline
-        .functions()
-        .iter()
-        .zip(&app.activities)
-        .map(|(function, name)| {
-            let activity = identifier(function.step);
-            json!({
-                "function": name,
-                "activity": (activity != *name).then_some(activity),
-                "description": function.description.map(one_line),
-            })
-        })
-        .collect();
+    let members: Vec<_> = app.members.iter().map(member).collect();
+    let activities: Vec<_> = app.members.iter().flat_map(activities).collect();
     let starters: Vec<_> = app.starters.iter().map(|starter| start(pipeline, starter)).collect();
     let has = |kind: &str| starters.iter().any(|starter| starter["kind"] == kind);
     let guarded = starters.iter().any(|starter| starter["guarded"] == true);
@@ -194,15 +266,44 @@ fn function_app(pipeline: &Pipeline, app: &App<'_>) -> Result<String, minijinja:
         .collect();
     super::environment()?.get_template("function_app")?.render(context! {
         title => &pipeline.name,
-        orchestrator => &app.orchestrator,
-        orchestration => (orchestrator != app.orchestrator).then_some(&orchestrator),
-        name => &orchestrator,
+        name => names::orchestrator(pipeline),
+        members => minijinja::Value::from(Serde(&members)),
+        stop => app.has_sub_orchestrations().then_some(names::STOP),
+        publish => app.asks().then_some(names::PUBLISH),
         start_names => start_names.join(", "),
         guarded,
         reads_buckets => has("object_created"),
         starters => minijinja::Value::from(Serde(&starters)),
         activities => minijinja::Value::from(Serde(&activities)),
     })
+}
+
+fn member(member: &Member<'_>) -> serde_json::Value {
+    let orchestrator = names::orchestrator(member.pipeline);
+    json!({
+        "module": member.module,
+        "prefix": (!member.prefix.is_empty()).then_some(&member.prefix),
+        "name": member.pipeline.name,
+        "orchestrator": member.orchestrator,
+        "orchestration": (orchestrator != member.orchestrator).then_some(&orchestrator),
+        "items": member.items,
+        "items_orchestration": names::items_orchestrator(member.pipeline),
+    })
+}
+
+fn activities(member: &Member<'_>) -> Vec<serde_json::Value> {
+    let functions = member.pipeline.functions();
+    let named = functions.iter().zip(&member.activities);
+    let activities = named.map(|(function, name)| {
+        let activity = member.activity(function.step);
+        json!({
+            "function": name,
+            "activity": (activity != *name).then_some(activity),
+            "package": python::string_literal(&function.call.package),
+            "description": function.description.map(one_line),
+        })
+    });
+    activities.collect()
 }
 
 fn one_line(text: &str) -> String {
@@ -278,8 +379,7 @@ fn about_object(bucket: &str, prefix: &str, suffix: &str) -> String {
 /// The longest that an activity may run: the durable timer of each attempt is the bound that users see, this one frees
 /// what hangs. It ends the worker process with all activities in it, so it is far off: the default of the plan, or more.
 fn function_timeout(pipeline: &Pipeline) -> String {
-    let longest = pipeline
-        .functions()
+    let longest = all_functions(pipeline)
         .iter()
         .map(|function| function.attempt_timeout)
         .max()
@@ -310,7 +410,12 @@ fn host(pipeline: &Pipeline) -> serde_json::Value {
 }
 
 /// One list for the app: all packages share its Python environment.
-fn merged_requirements(pipeline: &Pipeline, packages: &[(&Package<'_>, String)], problems: &mut Problems) -> String {
+fn merged_requirements(
+    pipeline: &Pipeline,
+    app: &App<'_>,
+    packages: &[(&Package<'_>, String)],
+    problems: &mut Problems,
+) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut pins: IndexMap<String, Pin> = IndexMap::new();
     for (package, text) in packages {
@@ -338,16 +443,20 @@ fn merged_requirements(pipeline: &Pipeline, packages: &[(&Package<'_>, String)],
             }
         }
     }
-    let secrets = ["azure-identity", "azure-keyvault-secrets"]
-        .into_iter()
-        .filter(|_| !pipeline.secrets.is_empty());
+    let asks = app.asks();
+    let sdks = [
+        ("azure-identity", asks || !pipeline.secrets.is_empty()),
+        ("azure-keyvault-secrets", !pipeline.secrets.is_empty()),
+        ("azure-eventgrid", asks),
+    ];
+    let sdks = sdks.into_iter().filter(|(_, used)| *used).map(|(name, _)| name);
     let zones = pipeline.triggers.iter().any(|trigger| match &trigger.kind {
         TriggerKind::Schedule { cron, timezone } => cron::timer(cron, timezone).guarded,
         TriggerKind::ObjectCreated { .. } => false,
     });
     let added: Vec<&str> = REQUIREMENTS
         .into_iter()
-        .chain(secrets)
+        .chain(sdks)
         .chain(zones.then_some("tzdata"))
         .collect();
     package::requirements(&lines.join("\n"), "adlfs", &added)

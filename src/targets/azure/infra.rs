@@ -4,13 +4,13 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::facts::{LIMITS, RESOURCES};
-use super::functions::Starter;
+use super::functions::{Starter, all_functions};
 use super::limits::{self, AzureProblem};
 use super::names::{self, Place};
 use super::orchestrator::ACCOUNT_SETTING;
 use crate::diagnostics::Problems;
 use crate::expr::Type;
-use crate::model::{Bucket, Pipeline, TriggerKind, identifier};
+use crate::model::{Bucket, Kind, Pipeline, Step, Topic, TriggerKind, identifier};
 
 const SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
 const APP_ID: &str = "resourceId('Microsoft.Web/sites', variables('app'))";
@@ -36,6 +36,9 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     resources.extend(existing.iter().map(|bucket| grant_existing(bucket)));
     if !pipeline.secrets.is_empty() {
         resources.extend(key_vault());
+    }
+    for topic in &pipeline.topics {
+        resources.extend(custom_topic(pipeline, topic));
     }
     resources.extend(function_app(pipeline, !made.is_empty()));
     resources.extend(event_grid(pipeline, starters));
@@ -169,6 +172,12 @@ fn outputs(pipeline: &Pipeline) -> Value {
                 );
             }
         }
+    }
+    for topic in &pipeline.topics {
+        add(
+            &format!("topic_{}", identifier(&topic.id)),
+            format!("[{}]", topic_name(pipeline, topic)),
+        );
     }
     if !pipeline.secrets.is_empty() {
         add("keyVault", "[variables('keyVault')]".to_owned());
@@ -348,7 +357,7 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
         account_id(HOST),
         api.storage
     );
-    let runtime = pipeline.functions().first().map_or("3.12".to_owned(), |function| {
+    let runtime = all_functions(pipeline).first().map_or("3.12".to_owned(), |function| {
         limits::python_version(&function.call.runtime).to_owned()
     });
     let client_id = format!("reference({IDENTITY_ID}, '{}').clientId", api.managed_identity);
@@ -389,6 +398,21 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
         ));
         depends_on.push(vault.to_owned());
     }
+    let topics: Vec<[(String, String); 2]> = pipeline
+        .topics
+        .iter()
+        .map(|topic| {
+            let id = topic_id(pipeline, topic);
+            depends_on.push(id.clone());
+            let [name, endpoint] = names::topic_settings(topic);
+            [
+                (name, format!("[{}]", topic_name(pipeline, topic))),
+                (endpoint, format!("[reference({id}, '{}').endpoint]", api.event_grid)),
+            ]
+        })
+        .collect();
+    let topics = topics.iter().flatten();
+    settings.extend(topics.map(|(name, value)| (name.as_str(), value.clone())));
     let settings: Vec<Value> = settings
         .into_iter()
         .map(|(name, value)| json!({"name": name, "value": value}))
@@ -493,6 +517,38 @@ fn key_vault() -> Vec<Value> {
         }),
         role(vault, &RESOURCES.roles.key_vault_secrets_user),
     ]
+}
+
+/// The name of a topic, as an expression.
+fn topic_name(pipeline: &Pipeline, topic: &Topic) -> String {
+    let stem = names::topic_stem(topic);
+    format!(
+        "concat('{stem}-', uniqueString(resourceGroup().id, '{}', '{}'))",
+        pipeline.name, topic.id
+    )
+}
+
+fn topic_id(pipeline: &Pipeline, topic: &Topic) -> String {
+    format!(
+        "resourceId('Microsoft.EventGrid/topics', {})",
+        topic_name(pipeline, topic)
+    )
+}
+
+/// A topic that takes no keys, and the app's right to publish to it where it does.
+fn custom_topic(pipeline: &Pipeline, topic: &Topic) -> Vec<Value> {
+    let asked = |step: &Step| matches!(&step.kind, Kind::Approval(approval) if approval.topic == topic.id);
+    let publishes = pipeline.family().iter().any(|member| member.steps.iter().any(asked));
+    let role = publishes.then(|| role(&topic_id(pipeline, topic), &RESOURCES.roles.event_grid_data_sender));
+    let mut resources = vec![json!({
+        "type": "Microsoft.EventGrid/topics",
+        "apiVersion": RESOURCES.api_versions.event_grid,
+        "name": format!("[{}]", topic_name(pipeline, topic)),
+        "location": "[parameters('location')]",
+        "properties": {"inputSchema": "EventGridSchema", "disableLocalAuth": true, "minimumTlsVersionAllowed": "1.2"},
+    })];
+    resources.extend(role);
+    resources
 }
 
 /// A bucket in an account that is the user's.

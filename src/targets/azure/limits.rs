@@ -7,6 +7,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::facts::LIMITS;
+use super::functions;
 use super::names::{self, Place};
 use crate::diagnostics::Problems;
 use crate::model::{FunctionUse, Pipeline, identifier};
@@ -156,15 +157,14 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     let mut problems = Problems::new();
     let functions = pipeline.functions();
     let spans = spans(pipeline);
-    let first = functions.first().map(|function| function.call.runtime.as_str());
     for (function, span) in functions.iter().zip(spans) {
         check_function(function, span, &mut problems);
-        if let Some(first) = first.filter(|first| *first != function.call.runtime) {
-            problems.push(AzureProblem::Runtimes {
-                first: first.to_owned(),
-                second: function.call.runtime.clone(),
-                span,
-            });
+    }
+    check_runtimes(pipeline, &mut problems);
+    for child in pipeline.family().into_iter().skip(1) {
+        for function in child.functions() {
+            let name = format!("{}{}", functions::child_prefix(child), identifier(function.step));
+            check_name(name, None, &mut problems);
         }
     }
     for bucket in &pipeline.buckets {
@@ -186,7 +186,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         }
     }
     for package in crate::targets::package::packages(pipeline) {
-        if LIMITS.taken_packages.names.iter().any(|name| name == package.name) {
+        let taken = &LIMITS.taken_packages;
+        let module = taken.names.iter().any(|name| name == package.name);
+        if module || package.name.starts_with(&taken.start) {
             problems.push(AzureProblem::PackageName {
                 source_folder: package.source.to_owned(),
             });
@@ -204,6 +206,33 @@ fn spans(pipeline: &Pipeline) -> impl Iterator<Item = Option<Span>> {
     steps.map(|step| Some(step.span)).chain(std::iter::once(None))
 }
 
+/// All functions of the app run on the Python of the first.
+fn check_runtimes(pipeline: &Pipeline, problems: &mut Problems) {
+    let own = pipeline.functions().len();
+    let all = functions::all_functions(pipeline);
+    let Some(first) = all.first().map(|function| function.call.runtime.as_str()) else {
+        return;
+    };
+    let spans = spans(pipeline).take(own).chain(std::iter::repeat(None));
+    for (function, span) in all.iter().zip(spans) {
+        if function.call.runtime != first {
+            problems.push(AzureProblem::Runtimes {
+                first: first.to_owned(),
+                second: function.call.runtime.clone(),
+                span,
+            });
+        }
+    }
+}
+
+/// The name of an activity.
+fn check_name(name: String, span: Option<Span>, problems: &mut Problems) {
+    let most = LIMITS.function_name.longest;
+    if name.len() > most {
+        problems.push(AzureProblem::FunctionName { name, most, span });
+    }
+}
+
 fn check_function(function: &FunctionUse<'_>, span: Option<Span>, problems: &mut Problems) {
     let most = LIMITS.instance_memory.mib.last().copied().unwrap_or(u64::MAX);
     if function.call.memory_mib > most {
@@ -214,15 +243,7 @@ fn check_function(function: &FunctionUse<'_>, span: Option<Span>, problems: &mut
             span,
         });
     }
-    let name = identifier(function.step);
-    let longest = LIMITS.function_name.longest;
-    if name.len() > longest {
-        problems.push(AzureProblem::FunctionName {
-            name,
-            most: longest,
-            span,
-        });
-    }
+    check_name(identifier(function.step), span, problems);
     let versions = &LIMITS.runtimes.python;
     if !versions
         .iter()
@@ -244,8 +265,7 @@ pub fn python_version(runtime: &str) -> &str {
 
 /// The smallest instance that holds the largest function, in MiB.
 pub fn instance_memory(pipeline: &Pipeline) -> u64 {
-    let largest = pipeline
-        .functions()
+    let largest = functions::all_functions(pipeline)
         .iter()
         .map(|function| function.call.memory_mib)
         .max()

@@ -51,7 +51,10 @@ fn write_texts(
     problems: &mut Problems,
 ) -> Result<(), minijinja::Error> {
     artifacts.text("README.md", readme(pipeline, app)?);
-    artifacts.text("app/mlpipe_pipeline.py", orchestrator::module(pipeline)?);
+    for member in &app.members {
+        let text = orchestrator::module(member.pipeline)?;
+        artifacts.text(format!("app/{}.py", member.module), text);
+    }
     functions::write(pipeline, app, sources, artifacts, problems)
 }
 
@@ -63,14 +66,19 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
     let example: serde_json::Map<String, serde_json::Value> = required
         .map(|param| (param.name.clone(), infra::example_value(&param.ty)))
         .collect();
+    let steps = || app.members.iter().flat_map(|member| &member.pipeline.steps);
     environment()?.get_template("readme")?.render(context! {
         name => &pipeline.name,
         description => pipeline.description.as_deref().map(str::trim),
         orchestrator => names::orchestrator(pipeline),
         location => pipeline.targets.azure.location.as_deref().unwrap_or("westeurope"),
+        items => names::items_orchestrator(pipeline),
         delivers_events => infra::delivers_events(&app.starters),
-        for_each => pipeline.steps.iter().any(|step| step.for_each.is_some()),
-        group_timeout => pipeline.steps.iter().any(|step| step.timeout.is_some() && matches!(step.kind, Kind::Group(_))),
+        for_each => steps().any(|step| step.for_each.is_some()),
+        group_timeout => steps().any(|step| step.timeout.is_some() && matches!(step.kind, Kind::Group(_))),
+        approvals => steps().any(|step| matches!(step.kind, Kind::Approval(_))),
+        children => app.members.len() > 1,
+        topics => pipeline.topics.iter().map(|topic| topic.id.clone()).collect::<Vec<_>>(),
         secrets => pipeline.secrets.iter().map(|secret| secret.replace('_', "-")).collect::<Vec<_>>(),
         example => serde_json::Value::Object(example).to_string(),
     })
@@ -79,7 +87,6 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
 /// The project's template environment with the templates of this target.
 fn environment() -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = package::environment()?;
-    environment.add_template("activity", include_str!("../../../targets/azure/activity.py.j2"))?;
     environment.add_template(
         "function_app",
         include_str!("../../../targets/azure/function_app.py.j2"),

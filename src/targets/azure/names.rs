@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Bucket, Pipeline, identifier};
+use crate::model::{Bucket, Pipeline, Topic, identifier};
 
 /// Python's reserved words that a step may be called, and `host`, which Functions reserves.
 const RESERVED: [&str; 36] = [
@@ -36,6 +36,29 @@ impl FunctionNames {
 /// The name of the orchestrator.
 pub fn orchestrator(pipeline: &Pipeline) -> String {
     identifier(&pipeline.name)
+}
+
+/// The orchestrator of a slice of a list. No pipeline's name as an identifier, and no step's, has a dash.
+pub fn items_orchestrator(pipeline: &Pipeline) -> String {
+    format!("{}-items", pipeline.name)
+}
+
+/// The activity that ends a sub-orchestration.
+pub const STOP: &str = "mlpipe-stop";
+
+/// The activity that publishes a request for approval.
+pub const PUBLISH: &str = "mlpipe-publish";
+
+/// The app settings with the name and the endpoint of a topic.
+pub fn topic_settings(topic: &Topic) -> [String; 2] {
+    let id = identifier(&topic.id).to_ascii_uppercase();
+    ["NAME", "ENDPOINT"].map(|what| format!("MLPIPE_TOPIC_{what}_{id}"))
+}
+
+/// The start of a topic's name: 3 to 50 of letters, digits and `-` (Microsoft Learn, "Naming rules for Azure resources"), of
+/// which `-` and a `uniqueString` take 14. The names of a region are distinct.
+pub fn topic_stem(topic: &Topic) -> String {
+    topic.id.replace('_', "-").chars().take(36).collect()
 }
 
 /// The task hub: letters and digits, 3 to 45 of them (Microsoft Learn, "Task hubs in Durable Functions").

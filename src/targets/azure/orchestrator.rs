@@ -19,8 +19,9 @@ pub fn module(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
     let body = Py::Call("Pipeline".to_owned(), fields).render(4, "return ".len());
     let params = Py::List(pipeline.params.iter().map(param).collect()).render(0, "PARAMS = ".len());
     let (buckets, reads_environment) = buckets(pipeline);
+    let topics = topics(pipeline);
     let retries = retries.constants();
-    let text = format!("{body}\n{params}\n{buckets}\n{retries}");
+    let text = format!("{body}\n{params}\n{buckets}\n{topics}\n{retries}");
     let uses = |name: &str| text.contains(name);
     let imported = |names: &[&str]| {
         let used: Vec<&str> = names.iter().copied().filter(|name| uses(&format!("{name}("))).collect();
@@ -32,11 +33,14 @@ pub fn module(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
         description => pipeline.description.as_deref().map(docstring),
         uses_expr => uses("expr."),
         dag_names => imported(&[
-            "Bucket", "Catch", "Fail", "ForEach", "Function", "Group", "Pipeline", "Repeat", "Retry", "Wait",
+            "Approval", "Bucket", "Catch", "Child", "Fail", "ForEach", "Function", "Group", "Pipeline", "Repeat", "Retry", "Topic",
+            "Wait",
         ]),
         params_names => imported(&["Optional", "Param"]),
         loops => uses("ForEach(") || uses("Repeat("),
         reads_environment,
+        reads_os => reads_environment || !pipeline.topics.is_empty(),
+        topics => (!pipeline.topics.is_empty()).then_some(topics),
         params,
         buckets,
         retries,
@@ -122,6 +126,17 @@ fn buckets(pipeline: &Pipeline) -> (String, bool) {
         .collect();
     let text = Py::Dict(entries).render(0, WIDEST);
     (text, reads_environment)
+}
+
+/// The topics: main.json makes them, and tells their names to the app.
+fn topics(pipeline: &Pipeline) -> String {
+    let topics = pipeline.topics.iter().map(|topic| {
+        let settings =
+            names::topic_settings(topic).map(|setting| (None, Py::Text(format!("os.environ[\"{setting}\"]"))));
+        let call = Py::Call("Topic".to_owned(), settings.into());
+        (python::string_literal(&topic.id), call)
+    });
+    Py::Dict(topics.collect()).render(0, WIDEST)
 }
 
 /// Wider than any line: a list that is always broken.

@@ -1,10 +1,11 @@
 //! The steps of a pipeline as calls of the classes in `mlpipe_dag.py`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::layout::Py;
+use super::names;
 use super::orchestrator::{comment, number};
-use crate::expr::{Template, python};
+use crate::expr::{Expr, ExprKind, Template, python};
 use crate::model::{
     Block, Catch, Fallback, Handler, Join, Kind, ON_FAILURE, OnError, Pipeline, Retry, Step, StepIx, Wait,
 };
@@ -84,8 +85,22 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             fields.extend(retry);
             "Fail"
         }
-        Kind::Approval(_) => "Approval",
-        Kind::Pipeline(_) => "Child",
+        Kind::Approval(approval) => {
+            let topic = format!("topics[{}]", python::string_literal(&approval.topic));
+            fields.push((Some("topic"), Py::Text(topic)));
+            fields.push((Some("message"), lazy(&approval.message, parameters)));
+            fields.push(timeout(step.attempt_timeout()));
+            fields.extend(retry);
+            "Approval"
+        }
+        Kind::Pipeline(call) => {
+            let child = names::orchestrator(pipeline.child(call.child));
+            fields.push((Some("pipeline"), Py::string(&child)));
+            fields.push((Some("params"), lazy(&call.params, parameters)));
+            fields.extend(bound);
+            fields.extend(retry);
+            "Child"
+        }
         Kind::Group(block) => {
             fields.extend(bound);
             fields.extend(retry);
@@ -133,6 +148,7 @@ fn modifiers(pipeline: &Pipeline, step: &Step, retries: &Retries<'_>) -> Fields 
         if let Some(most) = for_each.max_concurrency {
             parts.push((Some("max_concurrency"), Py::Text(most.to_string())));
         }
+        parts.extend(Outside::of(pipeline, step).fields());
         fields.push((Some("for_each"), Py::Call("ForEach".to_owned(), parts)));
     }
     if !step.catch.is_empty() {
@@ -150,6 +166,83 @@ fn modifiers(pipeline: &Pipeline, step: &Step, retries: &Retries<'_>) -> Fields 
         fields.push((Some("repeat"), Py::Call("Repeat".to_owned(), parts)));
     }
     fields
+}
+
+/// What the items of a `for_each` read of what is outside of them.
+#[derive(Default)]
+struct Outside {
+    params: BTreeSet<String>,
+    /// Per path: names of attributes.
+    steps: BTreeMap<String, BTreeSet<&'static str>>,
+}
+
+impl Outside {
+    fn of(pipeline: &Pipeline, step: &Step) -> Self {
+        let mut outside = Self::default();
+        // These two are evaluated before there are items.
+        let item = Step {
+            when: None,
+            for_each: None,
+            ..step.clone()
+        };
+        item.each_expr(&mut |expr| outside.note(pipeline, step, expr));
+        let mut inner: Vec<StepIx> = within(&item).collect();
+        while let Some(ix) = inner.pop() {
+            let other = pipeline.step(ix);
+            other.each_expr(&mut |expr| outside.note(pipeline, step, expr));
+            inner.extend(within(other));
+        }
+        outside
+    }
+
+    fn note(&mut self, pipeline: &Pipeline, step: &Step, expr: &Expr) {
+        let mut read = |path: &str, attribute| {
+            let inside = path
+                .strip_prefix(&step.path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            if !inside {
+                self.steps.entry(path.to_owned()).or_default().insert(attribute);
+            }
+        };
+        expr.walk(&mut |part| match &part.kind {
+            ExprKind::StepOutput(path) => read(path, "output"),
+            ExprKind::StepStatus(path) => read(path, "status"),
+            ExprKind::StepError(path) => read(path, "error"),
+            ExprKind::Local(path, what) => read(path, python::local(*what)),
+            ExprKind::Param(Some(name)) => {
+                self.params.insert(name.clone());
+            }
+            ExprKind::Param(None) => self
+                .params
+                .extend(pipeline.params.iter().map(|param| param.name.clone())),
+            _ => {}
+        });
+    }
+
+    fn fields(&self) -> Fields {
+        let mut fields = Vec::new();
+        if !self.params.is_empty() {
+            let names = self.params.iter().map(|name| Py::string(name));
+            fields.push((Some("params"), Py::List(names.collect())));
+        }
+        if !self.steps.is_empty() {
+            let steps = self.steps.iter().map(|(path, attributes)| {
+                let names = attributes.iter().map(|name| Py::string(name));
+                (python::string_literal(path), Py::List(names.collect()))
+            });
+            fields.push((Some("steps"), Py::Dict(steps.collect())));
+        }
+        fields
+    }
+}
+
+/// The steps right below a step: in its group and in its `catch`.
+fn within(step: &Step) -> impl Iterator<Item = StepIx> {
+    let group: &[StepIx] = match &step.kind {
+        Kind::Group(block) => &block.steps,
+        Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) => &[],
+    };
+    group.iter().copied().chain(step.fallbacks())
 }
 
 fn catch(pipeline: &Pipeline, catch: &Catch, retries: &Retries<'_>) -> Py {

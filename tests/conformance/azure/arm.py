@@ -260,6 +260,8 @@ def reference(target: Any, *_: Any) -> Any:
         return {"primaryEndpoints": {service: f"https://{name}.{service}.core.windows.net/" for service in services}}
     if kind == "microsoft.keyvault/vaults":
         return {"vaultUri": f"https://{name}.vault.azure.net/"}
+    if kind == "microsoft.eventgrid/topics":
+        return {"endpoint": f"https://{name}.westeurope-1.eventgrid.azure.net/api/events"}
     if kind == "microsoft.web/sites":
         return Unknown("<reference>")
     return Unknown("<reference>")

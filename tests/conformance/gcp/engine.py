@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import costs  # noqa: E402
 from api import ApiRunner  # noqa: E402
 from deployment import NUMBER, PROJECT, ArtifactsError, Deployment, OtherWorkflow  # noqa: E402
 from server import Server  # noqa: E402
@@ -122,6 +123,7 @@ class Api:
 
 def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str, Any]:
     """The answer to one request."""
+    costs.begin()
     buckets = request.get("buckets") or {}
     deployment = server.deploy(Path(request["artifacts"]), Path(request["pipeline"]), buckets)
     server.proxy.authenticated = runner.functions_need_identity
@@ -153,6 +155,7 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
         "skipped": skipped,
         "buckets": {key: {"uri": f"gs://{name}", "name": name} for key, name in names.items()},
         "run_id": run_id,
+        "costs": costs.counted(),
     }
 
 
@@ -211,6 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gcp-api", metavar="URL", help="a Workflows API, or exec:/path/to/server")
     options = parser.parse_args()
+    costs.install()
     # Only answers go to the real standard output.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

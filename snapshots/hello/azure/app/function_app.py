@@ -5,16 +5,16 @@ What the pipeline does is in mlpipe_pipeline.py.
 
 import azure.durable_functions as df
 
+import mlpipe_pipeline
 import mlpipe_run
 from mlpipe_activity import run_step
-from mlpipe_pipeline import NAME, PARAMS, define
 
 app = df.DFApp()
 
 
 @app.orchestration_trigger(context_name="context")
 def hello(context: df.DurableOrchestrationContext):
-    return (yield from mlpipe_run.run(context, NAME, PARAMS, define))
+    return (yield from mlpipe_run.run(context, mlpipe_pipeline))
 
 
 # The function of each step.
@@ -22,9 +22,9 @@ def hello(context: df.DurableOrchestrationContext):
 
 @app.activity_trigger(input_name="envelope")
 def greet(envelope):
-    return run_step(envelope)
+    return run_step("functions", envelope)
 
 
 @app.activity_trigger(input_name="envelope")
 def shout(envelope):
-    return run_step(envelope)
+    return run_step("functions", envelope)

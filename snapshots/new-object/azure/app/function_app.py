@@ -8,9 +8,10 @@ from datetime import datetime, timezone
 import azure.durable_functions as df
 import azure.functions as func
 
+import mlpipe_pipeline
 import mlpipe_run
 from mlpipe_activity import run_step
-from mlpipe_pipeline import NAME, PARAMS, buckets, define
+from mlpipe_pipeline import buckets
 from mlpipe_start import Schedule, object_created, start_once
 
 app = df.DFApp()
@@ -18,7 +19,7 @@ app = df.DFApp()
 
 @app.orchestration_trigger(context_name="context")
 def new_object(context: df.DurableOrchestrationContext):
-    return (yield from mlpipe_run.run(context, NAME, PARAMS, define))
+    return (yield from mlpipe_run.run(context, mlpipe_pipeline))
 
 
 # What starts it.
@@ -53,29 +54,29 @@ async def start_on_schedule_2(timer: func.TimerRequest, client):
 # Drop what cannot be learnt from, and hold every fourth customer back for the test.
 @app.activity_trigger(input_name="envelope")
 def process(envelope):
-    return run_step(envelope)
+    return run_step("functions", envelope)
 
 
 @app.activity_trigger(input_name="envelope")
 def train(envelope):
-    return run_step(envelope)
+    return run_step("functions", envelope)
 
 
 @app.activity_trigger(input_name="envelope")
 def evaluate(envelope):
-    return run_step(envelope)
+    return run_step("functions", envelope)
 
 
-@app.activity_trigger(input_name="envelope")
-def publish(envelope):
-    return run_step(envelope)
+@app.activity_trigger(input_name="envelope", activity="publish")
+def publish_(envelope):
+    return run_step("functions", envelope)
 
 
 @app.activity_trigger(input_name="envelope")
 def report(envelope):
-    return run_step(envelope)
+    return run_step("functions", envelope)
 
 
 @app.activity_trigger(input_name="envelope")
 def on_failure(envelope):
-    return run_step(envelope)
+    return run_step("functions", envelope)

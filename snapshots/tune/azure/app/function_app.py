@@ -5,16 +5,30 @@ What the pipeline does is in mlpipe_pipeline.py.
 
 import azure.durable_functions as df
 
+import mlpipe_pipeline
 import mlpipe_run
+import mlpipe_sub
 from mlpipe_activity import run_step
-from mlpipe_pipeline import NAME, PARAMS, define
 
 app = df.DFApp()
 
 
 @app.orchestration_trigger(context_name="context")
 def tune(context: df.DurableOrchestrationContext):
-    return (yield from mlpipe_run.run(context, NAME, PARAMS, define))
+    return (yield from mlpipe_run.run(context, mlpipe_pipeline))
+
+
+# A slice of a long list.
+@app.orchestration_trigger(context_name="context", orchestration="tune-items")
+def tune_items(context: df.DurableOrchestrationContext):
+    return (yield from mlpipe_run.run_items(context, mlpipe_pipeline))
+
+
+# Ends an orchestration that another one runs and has given up.
+@app.activity_trigger(input_name="instance", activity="mlpipe-stop")
+@app.durable_client_input(client_name="client")
+async def stop(instance: str, client):
+    await mlpipe_sub.stop(client, instance)
 
 
 # The function of each step.
@@ -23,19 +37,19 @@ def tune(context: df.DurableOrchestrationContext):
 # One training run for each depth. One that diverges counts as the worst.
 @app.activity_trigger(input_name="envelope")
 def trials(envelope):
-    return run_step(envelope)
+    return run_step("functions", envelope)
 
 
 @app.activity_trigger(input_name="envelope")
 def best(envelope):
-    return run_step(envelope)
+    return run_step("functions", envelope)
 
 
 @app.activity_trigger(input_name="envelope")
 def release_warm_up(envelope):
-    return run_step(envelope)
+    return run_step("functions", envelope)
 
 
 @app.activity_trigger(input_name="envelope")
 def release_publish(envelope):
-    return run_step(envelope)
+    return run_step("functions", envelope)

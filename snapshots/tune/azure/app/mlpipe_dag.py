@@ -39,10 +39,16 @@ class Retry:
 
 @dataclass(frozen=True)
 class ForEach:
-    """Runs the step once for each item of a list; its output is the list of the outputs."""
+    """Runs the step once for each item of a list; its output is the list of the outputs.
+
+    A long list runs in slices, each an orchestration of its own (mlpipe_sub.py). Those are told what an item reads of what is
+    outside of it: the names of `params`, and of each step the names of what `steps["X"]` tells.
+    """
 
     items: object
     max_concurrency: int | None = None
+    params: list = field(default_factory=list)
+    steps: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,22 @@ class Fail(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Approval(Step):
+    """A step that asks a person, through a topic."""
+
+    topic: object
+    message: object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child(Step):
+    """A step that runs another pipeline, by the name of its orchestrator; its output is an object of that one's outputs."""
+
+    pipeline: str
+    params: object
+
+
+@dataclass(frozen=True, kw_only=True)
 class Group(Step):
     """A step that runs steps of its own; its output is an object of theirs."""
 
@@ -129,3 +151,11 @@ class Bucket:
     @property
     def uri(self):
         return f"abfs://{self.name}@{self.account}.dfs.core.windows.net"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """An Event Grid topic."""
+
+    name: str
+    endpoint: str

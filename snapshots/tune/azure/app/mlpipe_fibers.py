@@ -52,8 +52,8 @@ class Nursery:
         """Abandons what still runs: its timers are cancelled, what its activities answer is not heard."""
         for fiber in list(self.running):
             fiber.abandoned = True
-            self.fibers.forget(fiber)
             fiber.generator.close()
+            self.fibers.forget(fiber)
         self.running.clear()
         self.ended.clear()
 
@@ -64,12 +64,13 @@ class Fibers:
         self.ready = deque()  # (fiber, value, error) to go on with
         self.waiting = {}  # fibers by the identity of their durable task, in order of start
         self.new = set()  # those of the identities that the host does not know yet
+        self.endings = self.nursery()  # what is still to do for generators that were abandoned
 
     def nursery(self):
         return Nursery(self)
 
     def run(self, generator):
-        """Runs a generator, and all that it starts, to its end: to be `yield from`-ed by the orchestrator."""
+        """Runs a generator, and all that it starts, to its end and that of `endings`: to be `yield from`-ed by the orchestrator."""
         root = self.nursery()
         root.start(generator)
         while True:
@@ -77,7 +78,7 @@ class Fibers:
                 fiber, value, error = self.ready.popleft()
                 if not fiber.abandoned:
                     self.resume(fiber, value, error)
-            if root.ended:
+            if root.ended and not self.endings.running:
                 break
             winner = yield self.next_task()
             fiber = self.waiting.pop(id(winner), None)
@@ -120,6 +121,16 @@ class Fibers:
             self.ready.appendleft((nursery.waiter, value, error))
             nursery.waiter = None
 
+    def marker(self):
+        """A task that the host takes for ended, and this side for one that never ends."""
+        marker = self.context.create_timer(self.context.current_utc_datetime + timedelta(hours=1))
+        marker.cancel()
+        return marker
+
+    def knows(self, task):
+        """Whether the host knows of a task that a fiber waits for."""
+        return id(task) not in self.new
+
     def forget(self, fiber):
         if fiber.task is not None:
             self.waiting.pop(id(fiber.task), None)
@@ -132,8 +143,6 @@ class Fibers:
             # The host takes an orchestrator's actions one by one and awaits each. Given only the new tasks it would take
             # no other action before one of *these* ended, though an older one may end first. A timer that is cancelled
             # from the start lets it pass on.
-            marker = self.context.create_timer(self.context.current_utc_datetime + timedelta(hours=1))
-            marker.cancel()
-            tasks.append(marker)
+            tasks.append(self.marker())
         self.new.clear()
         return self.context.task_any(tasks)

@@ -28,6 +28,14 @@ class Progress:
         if not self.running[step]:
             self.show(step, status)
 
+    def merge(self, ends):
+        """Takes over how steps ended in a sub-orchestration."""
+        for step, status in ends.items():
+            if status == "skipped":
+                self.skipped(step)
+            elif not self.running.get(step):
+                self.show(step, status)
+
     def show(self, step, status):
         before = self.ends.get(step)
         if before is not None:

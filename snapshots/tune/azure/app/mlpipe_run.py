@@ -1,25 +1,26 @@
-"""Runs a pipeline as one Durable Functions orchestration.
+"""Runs a pipeline as a Durable Functions orchestration.
 
 Each step starts as soon as all that it follows has ended. Nothing here reads a clock, the environment or chance, and every loop
-goes in the order of the file, so that the host's replays take the same way. Groups and items are no orchestrations of their own:
-an orchestration that is given up, because another step failed or time ran out, would go on and start further steps.
+goes in the order of the file, so that the host's replays take the same way. Groups are no orchestrations of their own, nor are
+items but those of long lists: one that is given up, because another step failed or time ran out, has to be told to stop.
 """
 
 import json
 import logging
 import re
 from collections import ChainMap
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from itertools import islice
+from types import SimpleNamespace
 
-from mlpipe_dag import Fail, Function, Group, Wait, matches
+import mlpipe_sub
+from mlpipe_dag import Approval, Child, Fail, Function, Group, Wait, matches
 from mlpipe_fibers import Fibers, StepFailed
 from mlpipe_params import check
 from mlpipe_progress import Progress
 
 MAX_BYTES = 252 * 1024
-MOST_ITEMS = 200  # of one `for_each` at once: each event costs work for all that is under way
 LONGEST_TIMER = timedelta(days=6)  # of the Azure Storage provider
 LONGEST_WAIT = 1000 * 365 * 86400  # seconds; dates end with the year 9999
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -71,35 +72,74 @@ class PipelineFailed(Exception):
     """The failure of the run: its text is JSON."""
 
 
-def run(context, name, params, define):
-    """The orchestration: to be `yield from`-ed. Returns the pipeline's outputs or raises PipelineFailed.
+def run(context, pipeline, prefix=""):
+    """The orchestration of a pipeline: to be `yield from`-ed. Returns its outputs or raises PipelineFailed.
 
-    `define(params, steps, run)` gives the Pipeline.
+    `pipeline` is the module with its PARAMS and `define`; `prefix` is what the names of its activities start with. One that
+    another pipeline runs returns either as JSON, as text so that the host leaves dates in it alone, and ends when it is told to stop.
     """
     started_at = context.current_utc_datetime.strftime("%Y-%m-%dT%H:%M:%SZ")
-    values, mismatch = check(params, context.get_input())
-    steps = Steps()
-    pipeline = define(values, steps, Run(context.instance_id, name, started_at))
-    runner = Runner(context, steps)
+    values, mismatch = check(pipeline.PARAMS, context.get_input())
+    runner = Runner(context, pipeline, prefix, values, Run(context.instance_id, pipeline.NAME, started_at))
+    child = context.parent_instance_id is not None
+    whole = runner.whole(mismatch)
     try:
-        if mismatch is not None:
-            raise StepFailed("params", "ParamMismatch", mismatch)
-        return (yield from runner.fibers.run(runner.block(pipeline, "outputs", ChainMap())))
+        outputs = yield from runner.fibers.run(runner.stoppable(whole) if child else whole)
     except StepFailed as failure:
-        if pipeline.on_failure is not None:
-            yield from runner.fibers.run(runner.handle(pipeline.on_failure, failure))
-        text = json.dumps({"name": failure.name, "message": failure.message, "step": failure.step}, ensure_ascii=False)
-        raise PipelineFailed(text) from None
+        error = {"name": failure.name, "message": failure.message, "step": failure.step}
+        if child:
+            return json.dumps({"error": error})
+        raise PipelineFailed(json.dumps(error, ensure_ascii=False)) from None
+    return json.dumps({"outputs": fitting(outputs)}) if child else outputs
+
+
+def run_items(context, pipeline, prefix=""):
+    """The orchestration of a slice of a list: to be `yield from`-ed. Returns JSON, as `run` does."""
+    given = context.get_input()
+    runner = Runner(context, pipeline, prefix, given["params"], Run(**given["run"]))
+    scope = ChainMap({path: SimpleNamespace(**known) for path, known in given["steps"].items()})
+    step = find(runner.pipeline.steps, given["step"])
+    items = runner.list(step, scope, given["first"], given["items"], given["most"])
+    try:
+        answer = {"outputs": fitting((yield from runner.fibers.run(runner.stoppable(items))))}
+    except StepFailed as failure:
+        answer = {"error": {"step": failure.step, "name": failure.name, "message": failure.message}}
+    return json.dumps({**answer, "progress": runner.progress.ends})
+
+
+def fitting(outputs):
+    """None in place of what is too large anyway: it need not be carried to the orchestration that finds it too large."""
+    return outputs if size(outputs) <= MAX_BYTES else None
+
+
+def find(steps, path):
+    """A step by its path."""
+    step = next(step for step in steps if path == step.path or path.startswith(f"{step.path}."))
+    return step if step.path == path else find(step.steps, path)
 
 
 class Runner:
     """The methods that are generators run in a fiber; each raises StepFailed where what it runs fails."""
 
-    def __init__(self, context, steps):
-        self.context = context
-        self.steps = steps
+    def __init__(self, context, pipeline, prefix, params, run):
+        self.context, self.prefix, self.params, self.run = context, prefix, params, run
+        self.steps = Steps()
+        self.pipeline = pipeline.define(params, self.steps, run)
         self.fibers = Fibers(context)
         self.progress = Progress(context)
+        self.inline = 0  # calls for items so far
+        self.asked = {}  # how often each approval was asked for
+
+    def whole(self, mismatch):
+        """Runs the pipeline, and its failure handler where it fails. Returns its outputs."""
+        try:
+            if mismatch is not None:
+                raise StepFailed("params", "ParamMismatch", mismatch)
+            return (yield from self.block(self.pipeline, "outputs", ChainMap()))
+        except StepFailed as failure:
+            if self.pipeline.on_failure is not None:
+                yield from self.handle(self.pipeline.on_failure, failure)
+            raise
 
     def block(self, block, path, scope):
         """Runs the steps of a group or of the pipeline. Returns its outputs."""
@@ -143,23 +183,98 @@ class Runner:
         items = self.evaluate("for_each", step.path, step.for_each.items, scope)
         if not isinstance(items, list):
             raise cannot_evaluate("for_each", step.path)
-        outputs = [None] * len(items)
-        upcoming = enumerate(items)
-        most = min(step.for_each.max_concurrency or MOST_ITEMS, MOST_ITEMS)
-        with self.fibers.nursery() as running:
-            for index, item in islice(upcoming, most):
-                running.start(self.item(step, index, item, scope))
-            while running:
-                ended, output = yield running
-                outputs[ended] = output
-                for index, item in islice(upcoming, 1):
-                    running.start(self.item(step, index, item, scope))
+        most = min(step.for_each.max_concurrency or mlpipe_sub.MOST_ITEMS, mlpipe_sub.MOST_ITEMS)
+        outputs = yield from self.list(step, scope, 0, items, most)
         check_size(step.path, outputs, "output")
         return outputs
 
+    def list(self, step, scope, first, items, most):
+        """Runs a step for items of its list, the `first` and those after it, `most` at once. Returns the list of outputs."""
+        weight = mlpipe_sub.weight(step)
+        if len(items) < 2 or self.inline + len(items) * weight <= mlpipe_sub.MOST_INLINE:
+            self.inline += len(items) * weight
+            runs = [self.item(step, first + at, item, scope) for at, item in enumerate(items)]
+            return (yield from self.some_at_once(runs, most))
+        length, at_once, each = mlpipe_sub.spread(len(items), weight, most)
+        slices = [self.slice(step, scope, first + at, items[at : at + length], each) for at in range(0, len(items), length)]
+        parts = yield from self.some_at_once(slices, at_once)
+        if None in parts:
+            raise too_large(step.path, "output")
+        return [output for part in parts for output in part]
+
+    def some_at_once(self, generators, most):
+        """Runs generators, `most` at once. Returns what they return, in their order."""
+        results = [None] * len(generators)
+        upcoming = enumerate(generators)
+        with self.fibers.nursery() as running:
+            for at, generator in islice(upcoming, most):
+                running.start(numbered(at, generator))
+            while running:
+                ended, result = yield running
+                results[ended] = result
+                for at, generator in islice(upcoming, 1):
+                    running.start(numbered(at, generator))
+        return results
+
     def item(self, step, index, item, scope):
         result = yield from self.caught(step, scope.new_child({step.path: Current(item=item, index=index)}))
-        return index, result.output
+        return result.output
+
+    def slice(self, step, scope, first, items, most):
+        """Runs a slice of a list as an orchestration of its own. Returns its outputs; None where they are too large."""
+        known = {path: {name: getattr(scope[path], name) for name in names} for path, names in step.for_each.steps.items()}
+        given = {
+            "step": step.path,
+            "first": first,
+            "items": items,
+            "most": most,
+            "params": {name: self.params[name] for name in step.for_each.params},
+            "steps": known,
+            "run": asdict(self.run),
+        }
+        answer = yield from self.orchestration(f"{self.run.name}-items", given)
+        if answer is None:
+            raise StepFailed(step.path, "WorkerCrashed", "a part of the list ended without an answer")
+        if "error" in answer:
+            raise StepFailed(**answer["error"])
+        return answer["outputs"]
+
+    def orchestration(self, name, given):
+        """Runs a sub-orchestration, which is told to stop where this is given up. Returns its answer."""
+        instance = f"{self.run.id}:{self.context.new_uuid()}"
+        task = self.context.call_sub_orchestrator(name, given, instance)
+        try:
+            yield task
+        finally:
+            if not task.is_completed and self.fibers.knows(task):
+                self.fibers.endings.start(self.stop(task, instance))
+        return self.answer(task)
+
+    def stop(self, task, instance):
+        """Ends a sub-orchestration, and waits for that."""
+        yield self.context.call_activity(mlpipe_sub.STOP_ACTIVITY, instance)
+        if not task.is_completed:
+            yield task
+        self.answer(task)
+
+    def answer(self, task):
+        """What a sub-orchestration that has ended returned; None where it failed or was terminated."""
+        if not isinstance(task.result, str):
+            return None
+        answer = json.loads(task.result)
+        self.progress.merge(answer.get("progress", {}))
+        return answer
+
+    def stoppable(self, generator):
+        """In a sub-orchestration: runs a generator until it ends, or until the caller says to stop."""
+        with self.fibers.nursery() as running:
+            running.start(generator)
+            running.start(self.stopped())
+            return (yield running)
+
+    def stopped(self):
+        yield self.context.wait_for_external_event(mlpipe_sub.STOP)
+        return None
 
     def caught(self, step, scope):
         """Runs a step, or what its `catch` has for its failure. Returns its Result."""
@@ -203,6 +318,9 @@ class Runner:
         if isinstance(step, Function):
             value = self.evaluate("input", step.path, step.input, scope, *error)
             check_size(step.path, value, "input")
+        elif isinstance(step, Child):
+            value = self.evaluate("params", step.path, step.params, scope, *error)
+            check_size(step.path, value, "input")
         number = 1
         while True:
             try:
@@ -220,7 +338,11 @@ class Runner:
             case Function():
                 return (yield from self.call(step, number, value))
             case Group():
-                return (yield from self.group(step, scope))
+                return (yield from self.bounded(step, self.block(step, step.path, scope)))
+            case Child():
+                return (yield from self.bounded(step, self.child(step, value)))
+            case Approval():
+                return (yield from self.approval(step, scope, *error))
             case Wait():
                 return (yield from self.wait(step, scope, *error))
             case Fail():
@@ -234,8 +356,8 @@ class Runner:
         """One attempt of a function."""
         context = self.context
         activity = context.call_activity(
-            re.sub("[-.]", "_", step.path),
-            {"run_id": context.instance_id, "step": step.path, "attempt": number, "input": value},
+            self.prefix + re.sub("[-.]", "_", step.path),
+            {"run_id": self.run.id, "step": step.path, "attempt": number, "input": value},
         )
         # Every attempt has a bound. The host's own (functionTimeout) would end the whole worker process and the other
         # activities in it, so a durable timer runs beside the activity; an activity that loses is left to end unheard.
@@ -253,18 +375,59 @@ class Runner:
             raise StepFailed(step.path, **answer["error"])
         return answer["output"]
 
-    def group(self, step, scope):
-        """One attempt of a group."""
-        block = self.block(step, step.path, scope)
+    def bounded(self, step, work):
+        """One attempt of a group or of another pipeline, whose steps are `work`."""
         if step.timeout is None:
-            outputs = yield from block
+            outputs = yield from work
         else:
             with self.fibers.nursery() as running:  # the first of the two to end gives up the other
-                running.start(block)
+                running.start(work)
                 running.start(self.time_out(step))
                 outputs = yield running
         check_size(step.path, outputs, "output")
         return outputs
+
+    def child(self, step, params):
+        """Runs another pipeline."""
+        answer = yield from self.orchestration(step.pipeline, params)
+        if answer is None:
+            raise StepFailed(step.path, "WorkerCrashed", "the pipeline ended without an answer")
+        if "error" in answer:
+            error = answer["error"]
+            raise StepFailed(f"{step.path}.{error['step']}", error["name"], error["message"])
+        if answer["outputs"] is None:
+            raise too_large(step.path, "output")
+        return answer["outputs"]
+
+    def approval(self, step, scope, *error):
+        """Asks a person, who answers with an event of this orchestration."""
+        context = self.context
+        message = self.evaluate("approval", step.path, step.message, scope, *error)
+        if not isinstance(message, str):
+            raise cannot_evaluate("approval", step.path)
+        number = self.asked[step.path] = self.asked.get(step.path, 0) + 1
+        event = step.path if number == 1 else f"{step.path}-{number}"  # several items may wait at once
+        data = {"pipeline": self.run.name, "run": context.instance_id, "step": step.path, "message": message, "event": event}
+        answer = context.wait_for_external_event(event)
+        request = context.call_activity(mlpipe_sub.PUBLISH_ACTIVITY, {"endpoint": step.topic.endpoint, "data": data})
+        until = context.current_utc_datetime + timedelta(seconds=step.timeout)
+        timer = context.create_timer(min(until, context.current_utc_datetime + LONGEST_TIMER))
+        marker = []
+        try:
+            while True:
+                yield context.task_any([task for task in (answer, request, timer) if not task.is_completed] + marker)
+                marker = []
+                if answer.is_completed:
+                    return judged(step.path, answer.result)
+                if request.is_completed and isinstance(request.result, Exception):
+                    raise StepFailed(step.path, "ServiceUnavailable", "the request for approval cannot be published")
+                if timer.is_completed:
+                    if until - context.current_utc_datetime <= timedelta(seconds=1):
+                        raise out_of_time(step)
+                    timer = context.create_timer(min(until, context.current_utc_datetime + LONGEST_TIMER))
+                    marker = [self.fibers.marker()]  # the host must not wait for the new timer alone
+        finally:
+            cancel(timer)
 
     def time_out(self, step):
         yield from self.pause(step.timeout)
@@ -360,6 +523,15 @@ def cancel(timer):
         timer.cancel()
 
 
+def judged(path, answer):
+    """The output that an answer makes."""
+    answer = answer if isinstance(answer, dict) else {}
+    output = {"approved": answer.get("approved"), "by": answer.get("by"), "comment": answer.get("comment")}
+    if isinstance(output["approved"], bool) and all(isinstance(output[name], str | None) for name in ("by", "comment")):
+        return output
+    raise StepFailed(path, "InvalidOutput", "the answer is not an approval")
+
+
 def cannot_evaluate(what, path):
     return StepFailed(path, "ExpressionError", f"cannot evaluate `{what}`")
 
@@ -368,6 +540,19 @@ def out_of_time(step):
     return StepFailed(step.path, "timeout", "the attempt ran longer than its timeout")
 
 
+def numbered(number, generator):
+    return number, (yield from generator)
+
+
+def size(value):
+    """The length of its JSON in bytes."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+
+
+def too_large(path, what):
+    return StepFailed(path, "PayloadTooLarge", f"{what} is larger than 256 KiB")
+
+
 def check_size(path, value, what):
-    if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise StepFailed(path, "PayloadTooLarge", f"{what} is larger than 256 KiB")
+    if size(value) > MAX_BYTES:
+        raise too_large(path, what)

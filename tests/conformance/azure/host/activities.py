@@ -11,6 +11,7 @@ import uuid
 from types import SimpleNamespace
 from typing import Any
 
+from . import border
 from .app import Functions
 from .protocol import OUT_OF_PROC
 
@@ -35,6 +36,10 @@ def invoke(functions: Functions, name: str, raw: str | None) -> Outcome:
 def call(function: Any, value: Any) -> Any:
     user = function.get_user_function()
     arguments = {function.get_trigger().name: value}
+    border.install()
+    for binding in function.get_bindings():
+        if binding.type == "durableClient":
+            arguments[binding.name] = border.CLIENT
     if "context" in inspect.signature(user).parameters and "context" not in arguments:
         arguments["context"] = SimpleNamespace(
             function_name=function.get_function_name(),

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from .activities import Outcome
 from .app import Functions
+from .border import Message
 from .newtonsoft import rewrite_dates
 from .protocol import (
     EPOCH,
@@ -44,6 +45,7 @@ class Executor(Protocol):
     """Where activities run."""
 
     busy: dict[Any, Any]
+    sent: list[Message]
 
     def start(self, key: Key, name: str, raw: str | None) -> tuple[Outcome, float] | None: ...
     def wait(self, timeout: float | None) -> dict[Key, Outcome]: ...
@@ -111,9 +113,14 @@ class Host:
         self.just_fired: list[Key] = []
         self.attempts: dict[str, int] = {}
         self.steps: dict[str, int] = {}
-        """Attempts by the `step` of the activity's input, where it has one."""
+        """Attempts by the `step` of the activity's input, where it has one; `pipeline/step` for those of a pipeline that another runs."""
+        self.pipelines: dict[str, str] = {}
+        """Names of pipelines by what the names of their activities start with."""
+        self.approvals: dict[str, Any] = {}
+        """What people answer, by the path of the step; the pipelines round it may stand before it."""
         self.replays = 0
         self.peak_bytes = 0
+        self.batch = BATCH
 
     # Events
 
@@ -185,7 +192,7 @@ class Host:
 
     def turn(self, instance: Instance) -> None:
         instance.queued = False
-        batch, instance.inbox = instance.inbox[:BATCH], instance.inbox[BATCH:]
+        batch, instance.inbox = instance.inbox[: self.batch], instance.inbox[self.batch :]
         if instance.inbox:
             instance.queued = True
             self.ready.append(instance)
@@ -286,6 +293,7 @@ class Host:
             timer = self.timers[key] = Timer(seconds, task.retry, rival, task.pair, void=task.cancelled)
             if self.just_fired and seconds > 0 and not task.pair and not task.cancelled:
                 timer.continues = self.just_fired.pop(0)
+                timer.pair = self.timers[timer.continues].pair
             if not task.cancelled:
                 fired = {"EventType": EventType.TIMER_FIRED, "TimerId": task.id, "FireAt": iso(task.fire_at)}
                 self.post(instance, fired, max(self.now, task.fire_at), generation)
@@ -308,16 +316,29 @@ class Host:
         except (TypeError, ValueError, KeyError):
             return
         if isinstance(step, str):
+            prefix, dash, _ = task.name.rpartition("-")
+            step = f"{self.pipelines.get(prefix, prefix)}/{step}" if dash else step
             self.steps[step] = self.steps.get(step, 0) + 1
 
     def complete(self, key: Key, outcome: Outcome, at: dt.datetime) -> None:
         instance_id, generation, task = key
         ok, value = outcome
+        for kind, message in self.executor.sent:
+            if kind == "event":
+                self.raise_event(*message, at)
+            elif (answer := self.answer_to(message)) is not None:
+                self.raise_event(message["run"], message["event"], answer, at)
+        self.executor.sent.clear()
         if ok:
             event = {"EventType": EventType.TASK_COMPLETED, "TaskScheduledId": task, "Result": value}
         else:
             event = {"EventType": EventType.TASK_FAILED, "TaskScheduledId": task, "Reason": value[0], "Details": value[1]}
         self.post(self.instances[instance_id], event, at, generation)
+
+    def answer_to(self, request: dict[str, Any]) -> Any:
+        """What a person answers to a request for approval; None: nothing."""
+        step = request["step"]
+        return next((answer for path, answer in self.approvals.items() if path == step or path.endswith(f".{step}")), None)
 
     def waits(self) -> list[float]:
         """The seconds of each wait, the parts of a long one summed."""
@@ -326,6 +347,12 @@ class Host:
             if timer.continues is not None and key in whole:
                 whole[key] += whole.pop(timer.continues, 0.0)
         return sorted(whole.values())
+
+    def costs(self) -> dict[str, int]:
+        """Events of all histories, executions of activities, and how often an orchestrator was woken."""
+        histories = [instance.history for instance in self.instances.values()]
+        replays = sum(event["EventType"] == EventType.ORCHESTRATOR_STARTED for history in histories for event in history)
+        return {"events": sum(map(len, histories)), "activities": sum(self.attempts.values()), "replays": replays}
 
     # Ends
 

@@ -9,6 +9,8 @@ from typing import Any, Iterable
 from .app import Functions
 from .protocol import EPOCH, Action, ActionType, Event, EventType, HostError, parse_fire_at
 
+STOP = "_stop"
+"""The event that ends an orchestration of ours: a timer beside it does not race it."""
 COMPLETIONS = (EventType.TASK_COMPLETED, EventType.TASK_FAILED, EventType.SUB_COMPLETED, EventType.SUB_FAILED, EventType.TIMER_FIRED)
 
 
@@ -149,7 +151,8 @@ class Shim:
         before: int | None = None
         for child in children:
             races = node.kind == ActionType.ANY and child["actionType"] == ActionType.TIMER
-            self.build(child, node, before if races else None, races and before is not None and len(children) == 2)
+            asks = any(other["actionType"] == ActionType.EXTERNAL_EVENT and other["externalEventName"] != STOP for other in children)
+            self.build(child, node, before if races else None, races and (asks or (before is not None and len(children) == 2)))
             before = self.sequence - 1 if child["actionType"] in (ActionType.ACTIVITY, ActionType.SUB) else None
         if not node.done and node.remaining == 0:
             self.finish(node)

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Hashable
 
+from . import border
 from .activities import Outcome, failure, invoke, on_thread
 from .app import Functions
 
@@ -33,6 +34,8 @@ class Workers:
         self.functions = functions
         self.idle: list[Worker] = []
         self.busy: dict[Hashable, tuple[Worker, str]] = {}
+        self.sent: list[border.Message] = []
+        """What activities that have ended sent to orchestrations; the host takes it."""
 
     def start(self, key: Hashable, name: str, raw: str | None) -> tuple[Outcome, float] | None:
         """Starts an activity; `wait` gives its outcome later."""
@@ -72,7 +75,8 @@ class Workers:
             return False, failure(name, f"WorkerProcessExitException: python exited with code {code} (0x{code & 0xFF:X})")
         if not worker.received.endswith(b"\n"):
             return None
-        ok, value = json.loads(worker.received)
+        (ok, value), sent = json.loads(worker.received)
+        self.sent += map(tuple, sent)
         worker.received.clear()
         self.idle.append(worker)
         return ok, tuple(value) if isinstance(value, list) else value
@@ -134,7 +138,7 @@ def serve(functions: Functions, requests: int, answers: int) -> None:
             outcome = on_thread(invoke, functions, name, raw)
             sys.stdout.flush()
             sys.stderr.flush()
-            message = json.dumps(outcome).encode() + b"\n"
+            message = json.dumps([outcome, border.taken()]).encode() + b"\n"
             while message:
                 message = message[os.write(answers, message) :]
     os._exit(0)
@@ -146,6 +150,7 @@ class Virtual:
     def __init__(self, functions: Functions) -> None:
         self.functions = functions
         self.busy: dict[Hashable, Any] = {}
+        self.sent: list[border.Message] = []
 
     def start(self, key: Hashable, name: str, raw: str | None) -> tuple[Outcome, float] | None:
         slept = [0.0]
@@ -164,6 +169,7 @@ class Virtual:
             outcome = invoke(self.functions, name, raw)
         finally:
             time.sleep, asyncio.sleep = real_sleep, real_async
+        self.sent += border.taken()
         return outcome, slept[0]
 
     def wait(self, timeout: float | None) -> dict[Hashable, Outcome]:

@@ -1,4 +1,4 @@
-"""Runs a step's handler inside an activity. Written by mlpipe from pipeline.yaml."""
+"""Runs a step's handler inside an activity."""
 
 import functools
 import importlib.util
@@ -9,20 +9,12 @@ from pathlib import Path
 
 APP = Path(__file__).resolve().parent
 
-# The folder that each step's handler lies in.
-SOURCES = {
-{% for step in steps %}
-    "{{ step.name }}": "{{ step.source }}",
-{% endfor %}
-}
-
 _loading = threading.Lock()
 
 
-def run_step(envelope):
-    """Returns {"output": value} or {"error": {"name", "message"}}; never raises for a step's own failure."""
-    core = core_of(SOURCES[envelope["step"]])
-    return core.invoke(envelope, read_secret)
+def run_step(source, envelope):
+    """Runs a step whose handler lies in a folder. Returns {"output": value} or {"error": {"name", "message"}}; never raises for a step's own failure."""
+    return core_of(source).invoke(envelope, read_secret)
 
 
 def core_of(source):
