@@ -144,6 +144,12 @@ pub fn with_placeholders(text: &str) -> String {
     text.replace(open, "${").replace(close, "}")
 }
 
+/// How many placeholders a text has, finished or not.
+pub fn placeholders(text: &str) -> usize {
+    let [open, _] = code::MARKS;
+    text.matches(open).count() + text.matches("${").count()
+}
+
 /// Like [`print_condition()`], evaluated only where `before` holds: a condition that cannot fail.
 pub fn print_condition_after(before: &str, expr: &Expr, names: &dyn Names) -> String {
     let mut printer = Printer::new(names);

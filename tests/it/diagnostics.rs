@@ -158,8 +158,13 @@ fn pipelines_that_are_too_long() {
                 ("many-functions", "1500 function steps\n", functions(1_500, 0)),
                 (
                     "large-inputs",
-                    "30 function steps, each with an input of 60000 characters\n",
-                    functions(30, 60_000),
+                    "2 function steps, each with an input of 1200000 characters\n",
+                    functions(2, 1_200_000),
+                ),
+                (
+                    "large-input",
+                    "a function step with an input of 1200000 characters\n",
+                    functions(1, 1_200_000),
                 ),
                 (
                     "many-buckets",
@@ -219,6 +224,7 @@ fn every_code_is_shown() {
         "too-large",
         "many-functions",
         "large-inputs",
+        "large-input",
         "many-buckets",
         "no-such-stage",
         "no-such-stage-near",

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod approvals;
+mod aws;
 mod cli;
 mod diagnostics;
 mod docs;
@@ -10,6 +11,7 @@ mod explain;
 mod expressions;
 mod graphs;
 mod labels;
+
 mod planning;
 mod robustness;
 mod schema;

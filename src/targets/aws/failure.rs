@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::states::{Catcher, Fail, Pass, State, Then};
-use crate::expr::jsonata::{braced, string_literal};
+use crate::expr::jsonata::{braced, constant_code, string_literal};
 use crate::model::OnError;
 
 /// Turns what was caught into the failure that the handler and the caller see.
@@ -51,9 +51,9 @@ pub fn catchers(step: &str, next: &str) -> Vec<Catcher> {
 /// Every error that can be caught, each in a Catcher of its own.
 pub const EVERY: [&str; 2] = [DATA_LIMIT, "States.ALL"];
 /// An input, an output or a set of variables of more than 256 KiB.
-const DATA_LIMIT: &str = "States.DataLimitExceeded";
+pub const DATA_LIMIT: &str = "States.DataLimitExceeded";
 /// An expression that fails, or gives nothing.
-const QUERY_ERROR: &str = "States.QueryEvaluationError";
+pub const QUERY_ERROR: &str = "States.QueryEvaluationError";
 
 /// The error output of a Catch with its step.
 pub fn with_step(step: &str) -> String {
@@ -74,14 +74,28 @@ pub fn expression_catcher(what: &str, step: &str, next: &str) -> Catcher {
 pub fn size_catcher(step: &str, next: &str) -> Catcher {
     Catcher {
         error_equals: vec![DATA_LIMIT.to_owned()],
-        output: Some(known(
-            Value::from("PayloadTooLarge"),
-            Value::from("output is larger than 256 KiB"),
-            step,
-        )),
+        output: Some(too_large(step)),
         next: next.to_owned(),
         ..Catcher::default()
     }
+}
+
+/// The failure of a step whose output is larger than Step Functions carries.
+pub fn too_large(step: &str) -> Value {
+    known(
+        Value::from("PayloadTooLarge"),
+        Value::from("output is larger than 256 KiB"),
+        step,
+    )
+}
+
+/// The failure of a call whose input is larger than Step Functions carries.
+pub fn input_too_large(step: &str) -> Value {
+    known(
+        Value::from("PayloadTooLarge"),
+        Value::from("input is larger than 256 KiB"),
+        step,
+    )
 }
 
 /// The failure of a call that the service did not take.
@@ -153,6 +167,30 @@ pub fn record(source: &str) -> String {
     format!(
         "{{'Error': {source}.Error, 'Message': {}, 'Step': {source}.Step}}",
         message(source)
+    )
+}
+
+/// The failure of an execution that `source` describes: what the failed end of a branch tells in its cause, or an error
+/// of the service.
+pub fn described(source: &str, step: &str) -> String {
+    let step = string_literal(step);
+    format!(
+        "$exists({source}.Cause) and $substring({source}.Cause, 0, 9) = '{{\"Error\":' ? $parse({source}.Cause) \
+         : {{'Error': {source}.Error, 'Cause': $exists({source}.Cause) ? {source}.Cause : '', 'Step': {step}}}"
+    )
+}
+
+/// The failure of the execution of another pipeline that `source` describes, see [`fail`]; raises while it runs. One that
+/// ended otherwise was ended from outside; or its outputs were too large, which nothing in it can catch.
+pub fn of_child(source: &str, step: &str) -> String {
+    let (large, unavailable) = (constant_code(&too_large(step)), constant_code(&unavailable(step)));
+    let (limit, step) = (string_literal(DATA_LIMIT), string_literal(&format!("{step}.")));
+    format!(
+        "{source}.Status = 'RUNNING' ? $error('still running') \
+         : $exists({source}.Cause) and $substring({source}.Cause, 0, 11) = '{{\"message\":' \
+         ? ($theCause := $parse({source}.Cause); \
+         {{'Error': {source}.Error, 'Message': $theCause.message, 'Step': {step} & $theCause.step}}) \
+         : $exists({source}.Error) and {source}.Error = {limit} ? {large} : {unavailable}"
     )
 }
 

@@ -9,14 +9,19 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::limits::QUOTAS;
+use super::member::Member;
 use super::triggers;
 use super::workflow::Placeholders;
-use super::workflow::bounded::{file, is_bounded};
+use super::workflow::bounded::is_bounded;
+use super::workflow::distributed;
 use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, secret_variable};
 
 /// The logical id of the state machine.
 pub const STATE_MACHINE: &str = "StateMachine";
+/// What the logical id of a part's ends with.
+const PART: &str = "PartStateMachine";
 const MACHINE: &str = "AWS::Serverless::StateMachine";
+const TOPIC: &str = "AWS::SNS::Topic";
 const LOGS: &str = "FunctionLogs";
 const ROLE: &str = "FunctionRole";
 /// How many ARNs of functions (at most 119 characters each) a managed policy of 6,144 characters names.
@@ -174,75 +179,160 @@ fn sub(text: &str) -> Value {
     json!({ "Fn::Sub": text })
 }
 
+/// What a state machine beside the pipeline's is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// A group with a `timeout`.
+    Group,
+    /// A part, by its first step.
+    Part,
+    /// Another pipeline.
+    Pipeline,
+}
+
+/// A state machine beside the pipeline's.
+#[derive(Clone, Debug)]
+pub struct Inner {
+    /// Of what it is.
+    pub of: For,
+    /// That group's path, part's id or pipeline's name.
+    pub name: String,
+    /// The definition's.
+    pub file: String,
+    logical: String,
+}
+
+impl Inner {
+    /// What definitions call it.
+    pub fn placeholder(&self) -> String {
+        format!("{}Arn", self.logical)
+    }
+}
+
 /// Logical ids of everything in the stack.
 #[derive(Debug)]
 pub struct Names<'a> {
-    functions: Vec<(FunctionUse<'a>, String)>,
+    functions: Vec<Called<'a>>,
     buckets: Vec<Bucketed<'a>>,
+    topics: Vec<(&'a str, String)>,
     secrets: Vec<(&'a str, String)>,
-    /// Groups that run as executions of their own.
-    machines: Vec<(&'a str, String)>,
+    /// All state machines but the pipeline's.
+    machines: Vec<Inner>,
+}
+
+/// A function of one of the pipelines.
+#[derive(Debug)]
+struct Called<'a> {
+    /// Its pipeline's place among them.
+    member: usize,
+    function: FunctionUse<'a>,
+    logical: String,
 }
 
 impl<'a> Names<'a> {
-    /// Of a pipeline.
-    pub fn new(pipeline: &'a Pipeline) -> Self {
+    /// Of a pipeline, the first, and those that it runs.
+    pub fn new(members: &[Member<'a>]) -> Self {
         let mut logical = Logical::default();
         for taken in [STATE_MACHINE, LOGS, ROLE] {
             logical.taken.insert(taken.to_owned());
         }
-        let functions = pipeline
-            .functions()
-            .into_iter()
-            .map(|function| {
-                let name = logical.name(function.step, "Function");
-                (function, name)
-            })
-            .collect();
-        let buckets = pipeline
-            .buckets
-            .iter()
-            .map(|bucket| Bucketed {
-                bucket,
-                logical: logical.name(&bucket.id, "Bucket"),
-            })
-            .collect();
-        let secrets = pipeline
-            .secrets
-            .iter()
-            .map(|secret| (secret.as_str(), logical.name(secret, "Secret")))
-            .collect();
-        let bounded = pipeline.steps.iter().filter(|step| is_bounded(step));
-        let machines = bounded
-            .map(|step| (step.path.as_str(), logical.name(&step.path, STATE_MACHINE)))
-            .collect();
-        Self {
-            functions,
-            buckets,
-            secrets,
-            machines,
+        let mut names = Self {
+            functions: Vec::new(),
+            buckets: Vec::new(),
+            topics: Vec::new(),
+            secrets: Vec::new(),
+            machines: Vec::new(),
+        };
+        for (place, member) in members.iter().enumerate() {
+            let functions = member.pipeline.functions().into_iter();
+            names.functions.extend(functions.map(|function| Called {
+                member: place,
+                function,
+                logical: logical.name(&member.qualified(function.step), "Function"),
+            }));
+            if member.is_root() {
+                names.root(member.pipeline, &mut logical);
+            } else {
+                names.machines.push(Inner {
+                    of: For::Pipeline,
+                    name: member.pipeline.name.clone(),
+                    file: member.file(),
+                    logical: logical.name(&member.pipeline.name, STATE_MACHINE),
+                });
+            }
+            names.machines_of(member, &mut logical);
         }
+        names
     }
 
-    /// What the definition calls them.
-    pub fn placeholders(&self) -> Placeholders {
+    /// What the stack has once: the pipeline's own, and all that those that it runs declare.
+    fn root(&mut self, pipeline: &'a Pipeline, logical: &mut Logical) {
+        let buckets = pipeline.buckets.iter();
+        self.buckets.extend(buckets.map(|bucket| Bucketed {
+            bucket,
+            logical: logical.name(&bucket.id, "Bucket"),
+        }));
+        let topics = pipeline.topics.iter().map(|topic| topic.id.as_str());
+        self.topics
+            .extend(topics.map(|topic| (topic, logical.name(topic, "Topic"))));
+        let secrets = pipeline.secrets.iter().map(String::as_str);
+        self.secrets
+            .extend(secrets.map(|secret| (secret, logical.name(secret, "Secret"))));
+    }
+
+    fn machines_of(&mut self, member: &Member<'_>, logical: &mut Logical) {
+        let groups = member.pipeline.steps.iter().filter(|step| is_bounded(step));
+        self.machines.extend(groups.map(|step| Inner {
+            of: For::Group,
+            name: member.qualified(&step.path),
+            file: member.group_file(&step.path),
+            logical: logical.name(&member.qualified(&step.path), STATE_MACHINE),
+        }));
+        let parts = member.layout.parts().into_iter();
+        self.machines.extend(parts.map(|id| Inner {
+            of: For::Part,
+            name: member.qualified(id),
+            file: member.part_file(id),
+            logical: logical.name(&member.qualified(id), PART),
+        }));
+    }
+
+    /// What the definitions of the pipeline at that place call them.
+    pub fn placeholders(&self, member: usize) -> Placeholders {
+        let own = self.functions.iter().filter(|called| called.member == member);
+        let topics = |attribute: &str| {
+            let topics = self.topics.iter();
+            topics
+                .map(|(id, logical)| ((*id).to_owned(), format!("{logical}{attribute}")))
+                .collect()
+        };
         Placeholders {
-            functions: self
-                .functions
-                .iter()
-                .map(|(function, logical)| (function.step.to_owned(), format!("{logical}Arn")))
+            functions: own
+                .map(|called| (called.function.step.to_owned(), format!("{}Arn", called.logical)))
                 .collect(),
             buckets: self
                 .buckets
                 .iter()
                 .map(|bucket| (bucket.bucket.id.clone(), format!("{}Name", bucket.logical)))
                 .collect(),
+            topics: topics("Name"),
+            topic_arns: topics("Arn"),
             machines: self
                 .machines
                 .iter()
-                .map(|(path, logical)| ((*path).to_owned(), format!("{logical}Arn")))
+                .map(|inner| (inner.file.clone(), inner.placeholder()))
                 .collect(),
         }
+    }
+
+    /// Topics: id and logical id.
+    pub fn topics(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.topics.iter().map(|(id, logical)| (*id, logical.as_str()))
+    }
+
+    /// All state machines but the pipeline's.
+    pub fn inner(&self) -> &[Inner] {
+        &self.machines
     }
 
     /// Buckets of the stack: id and logical id.
@@ -268,17 +358,16 @@ impl Template {
     }
 }
 
-/// The template of a pipeline. The definitions, its own and those of groups by path, are searched for the placeholders
-/// that they use.
-pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str, groups: &[(String, String)]) -> Template {
+/// The template of a pipeline. The definitions by file, its own first, are searched for the placeholders that they use.
+pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, String)]) -> Template {
     let mut resources = IndexMap::new();
     resources.insert(STATE_MACHINE.to_owned(), Resource::of(MACHINE, Value::Null));
-    for (_, logical) in &names.machines {
-        resources.insert(logical.clone(), Resource::of(MACHINE, Value::Null));
+    for inner in &names.machines {
+        resources.insert(inner.logical.clone(), Resource::of(MACHINE, Value::Null));
     }
     let has_functions = !names.functions.is_empty();
-    for (function, logical) in &names.functions {
-        resources.insert(logical.clone(), of_function(function));
+    for called in &names.functions {
+        resources.insert(called.logical.clone(), of_function(&called.function));
     }
     if has_functions {
         resources.insert(ROLE.to_owned(), role(names));
@@ -290,6 +379,11 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str, groups
     for bucket in names.buckets.iter().filter(|bucket| bucket.existing().is_none()) {
         resources.insert(bucket.logical.clone(), of_bucket(bucket, pipeline));
     }
+    for (_, logical) in &names.topics {
+        // Encrypted, by the key that AWS has for it.
+        let properties = json!({ "KmsMasterKeyId": "alias/aws/sns" });
+        resources.insert(logical.clone(), Resource::of(TOPIC, properties));
+    }
     for (id, logical) in &names.secrets {
         let properties = json!({ "Description": format!("Secret `{id}` of the pipeline {}", pipeline.name) });
         resources.insert(
@@ -297,17 +391,13 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, definition: &str, groups
             Resource::of("AWS::SecretsManager::Secret", properties).kept("Retain"),
         );
     }
-    let events = triggers::events(&pipeline.triggers, &names.buckets);
-    let main = (STATE_MACHINE, super::DEFINITION.to_owned(), definition, events);
-    machine(names, main, &mut resources);
-    for (path, definition) in groups {
-        let logical = names.machines.iter().find(|(group, _)| group == path);
-        let Some((_, logical)) = logical else { continue };
-        machine(
-            names,
-            (logical, file(path), definition, IndexMap::new()),
-            &mut resources,
-        );
+    for (file, definition) in machines {
+        let inner = names.machines.iter().find(|inner| inner.file == *file);
+        let (logical, events) = match inner {
+            Some(inner) => (inner.logical.as_str(), IndexMap::new()),
+            None => (STATE_MACHINE, triggers::events(&pipeline.triggers, &names.buckets)),
+        };
+        machine(names, (logical, file.clone(), definition, events), &mut resources);
     }
     if !pipeline.labels.is_empty() {
         resources
@@ -346,7 +436,7 @@ impl Resource {
                 // The role, the rules and the schedules that SAM makes for it.
                 properties["PropagateTags"] = json!(true);
             }
-            "AWS::IAM::Role" | "AWS::Logs::LogGroup" | "AWS::S3::Bucket" | "AWS::SecretsManager::Secret" => {
+            "AWS::IAM::Role" | "AWS::Logs::LogGroup" | "AWS::S3::Bucket" | "AWS::SecretsManager::Secret" | TOPIC => {
                 let tags = labels.iter().map(|(key, value)| json!({ "Key": key, "Value": value }));
                 properties["Tags"] = tags.collect();
             }
@@ -469,16 +559,27 @@ fn machine(
 ) {
     let mut policies = Vec::new();
     let used = |id: &str| definition.contains(&format!("${{{id}Arn}}"));
-    let functions = names.functions.iter().map(|(_, id)| id.as_str()).filter(|id| used(id));
+    let functions = names.functions.iter().map(|called| called.logical.as_str());
+    let functions = functions.filter(|id| used(id));
     invocations(functions.collect(), logical, resources, &mut policies);
     let started: Vec<&str> = names
         .machines
         .iter()
-        .map(|(_, id)| id.as_str())
+        .map(|inner| inner.logical.as_str())
         .filter(|id| used(id))
         .collect();
     if !started.is_empty() {
         policies.push(executions(&started));
+    }
+    let topics = names.topics.iter().map(|(_, id)| id.as_str());
+    let topics: Vec<Value> = topics.filter(|id| used(id)).map(reference).collect();
+    if !topics.is_empty() {
+        let statement = json!({ "Effect": "Allow", "Action": ["sns:Publish"], "Resource": topics });
+        policies.push(document(vec![statement]));
+    }
+    if definition.contains(distributed::LOOK_UP) {
+        let name = format!("{}RunItems", logical.strip_suffix(STATE_MACHINE).unwrap_or(logical));
+        resources.insert(name, Resource::of("AWS::IAM::ManagedPolicy", items(logical)));
     }
     let properties = StateMachineProperties {
         kind: "STANDARD",
@@ -538,15 +639,41 @@ fn executions(machines: &[&str]) -> Value {
     ])
 }
 
+/// What a Distributed Map takes: starting executions of the state machine itself (Step Functions Developer Guide, "IAM
+/// policies for using Distributed Map states"), and finding the one that failed (Service Authorization Reference, "AWS Step
+/// Functions": what each action is allowed on). A policy of its own: one in the role would need the machine that needs the role.
+fn items(machine: &str) -> Value {
+    let allow = |actions: &[&str], resources: Vec<Value>| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
+    let place = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}";
+    let of = |kind: &str, rest: &str| sub(&format!("{place}:{kind}:${{{machine}.Name}}{rest}"));
+    let statements = vec![
+        allow(&["states:StartExecution"], vec![reference(machine)]),
+        allow(
+            &["states:DescribeExecution", "states:StopExecution"],
+            vec![of("execution", "/*")],
+        ),
+        allow(
+            &["states:ListMapRuns"],
+            vec![of("execution", ":*"), of("execution", "/*")],
+        ),
+        allow(&["states:ListExecutions"], vec![reference(machine), of("mapRun", "/*")]),
+    ];
+    json!({ "PolicyDocument": document(statements), "Roles": [reference(&format!("{machine}Role"))] })
+}
+
 fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value> {
     let functions = names
         .functions
         .iter()
-        .map(|(_, logical)| (format!("{logical}Arn"), get_att(logical, "Arn")));
+        .map(|called| (format!("{}Arn", called.logical), get_att(&called.logical, "Arn")));
+    let topics = names.topics.iter().flat_map(|(_, logical)| {
+        let name = (format!("{logical}Name"), get_att(logical, "TopicName"));
+        [(format!("{logical}Arn"), reference(logical)), name]
+    });
     let machines = names
         .machines
         .iter()
-        .map(|(_, logical)| (format!("{logical}Arn"), reference(logical)));
+        .map(|inner| (inner.placeholder(), reference(&inner.logical)));
     let buckets = names
         .buckets
         .iter()
@@ -554,6 +681,7 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
     functions
         .chain(machines)
         .chain(buckets)
+        .chain(topics)
         .filter(|(name, _)| definition.contains(&format!("${{{name}}}")))
         .collect()
 }
@@ -605,6 +733,15 @@ fn outputs(names: &Names<'_>) -> IndexMap<String, Output> {
             format!("{logical}Name"),
             Output {
                 description: format!("The bucket `{id}`"),
+                value: reference(logical),
+            },
+        );
+    }
+    for (id, logical) in names.topics() {
+        outputs.insert(
+            format!("{logical}Arn"),
+            Output {
+                description: format!("Subscribe here to the topic `{id}`"),
                 value: reference(logical),
             },
         );

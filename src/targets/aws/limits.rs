@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::diagnostics::Problems;
 use crate::model::{self, FunctionCall, Kind, Pipeline, Retry, TriggerKind};
 use crate::syntax::span::Span;
+use crate::targets::aws::workflow::deployed_bytes;
 
 /// What AWS does not take.
 #[derive(Debug, Error, Diagnostic)]
@@ -80,7 +81,10 @@ pub enum AwsProblem {
 
     /// The definition is too large.
     #[error("a state machine's definition holds at most {most} bytes: {found}")]
-    #[diagnostic(code(MLP0704), help("split the pipeline into several"))]
+    #[diagnostic(
+        code(MLP0704),
+        help("a step is too large to be split: move constant data out of its `input`")
+    )]
     Definition {
         /// In bytes.
         found: usize,
@@ -194,6 +198,8 @@ pub struct StepFunctions {
     pub timeout_seconds: u64,
     /// Items of an inline Map state at once.
     pub map_concurrency: u32,
+    /// Events of one execution.
+    pub history_events: u64,
 }
 
 /// Of templates.
@@ -246,7 +252,11 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             | Kind::Pipeline(_)
             | Kind::Group(_) => 0,
         };
-        let bound = step.timeout.filter(|_| matches!(step.kind, Kind::Group(_)));
+        let bound = match &step.kind {
+            Kind::Group(_) | Kind::Pipeline(_) => step.timeout,
+            Kind::Approval(_) => Some(step.attempt_timeout()),
+            Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => None,
+        };
         let spans = [
             ("wait.duration in seconds", duration, quotas.wait_seconds),
             (
@@ -357,17 +367,14 @@ fn is_bucket_name(name: &str) -> bool {
 
 /// What the finished files show.
 pub fn check_files<'t>(
-    definitions: impl Iterator<Item = &'t String>,
+    definitions: impl Iterator<Item = &'t str>,
+    most: usize,
     template: &str,
     resources: usize,
     problems: &mut Problems,
 ) {
-    let most = QUOTAS.step_functions.definition_bytes;
-    for definition in definitions.filter(|definition| definition.len() > most) {
-        problems.push(AwsProblem::Definition {
-            found: definition.len(),
-            most,
-        });
+    for found in definitions.map(deployed_bytes).filter(|found| *found > most) {
+        problems.push(AwsProblem::Definition { found, most });
     }
     let quotas = &QUOTAS.cloudformation;
     if template.len() > quotas.template_bytes {

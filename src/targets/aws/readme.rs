@@ -2,15 +2,23 @@
 
 use serde_json::{Value, json};
 
-use super::DEFINITION;
-use super::infra::Names;
-use super::workflow::bounded::{file, is_bounded};
+use super::infra::{For, Names};
+use super::lists;
+use super::member::Member;
 use crate::expr::Type;
-use crate::model::{Pipeline, Step, TriggerKind};
+use crate::model::{Kind, Pipeline, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
-pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja::Error> {
+/// The pipeline is the first; the definitions, by file, tell what starts what.
+pub fn text(
+    members: &[Member<'_>],
+    names: &Names<'_>,
+    machines: &[(String, String)],
+) -> Result<String, minijinja::Error> {
+    let Some(pipeline) = members.first().map(|member| member.pipeline) else {
+        return Ok(String::new());
+    };
     let secrets: Vec<Value> = names
         .secrets()
         .map(|(_, logical)| json!({ "output": format!("{logical}Arn") }))
@@ -25,29 +33,57 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja:
         })
         .filter_map(|bucket| bucket.existing.get("aws").map(String::as_str))
         .collect();
-    let lists: Vec<String> = pipeline
-        .steps
+    let (mut apart, mut lists) = (Vec::new(), Vec::new());
+    for member in members {
+        let distributed = lists::distributed(member.pipeline);
+        for ix in member.pipeline.indices() {
+            let step = member.pipeline.step(ix);
+            if step.for_each.is_some() {
+                let found = if distributed.contains(&ix) {
+                    &mut apart
+                } else {
+                    &mut lists
+                };
+                found.push(format!("`{}`", member.qualified(&step.path)));
+            }
+        }
+    }
+    let approvals = members.iter().flat_map(|member| &member.pipeline.steps);
+    let approvals = approvals.filter(|step| matches!(step.kind, Kind::Approval(_)));
+    let has = |of: For| names.inner().iter().any(|inner| inner.of == of);
+    let machines: Vec<Value> = names
+        .inner()
         .iter()
-        .filter(|step| step.for_each.is_some())
-        .map(|step| format!("`{}`", step.path))
-        .collect();
-    let groups: Vec<Value> = pipeline
-        .steps
-        .iter()
-        .filter(|step| is_bounded(step))
-        .map(|step| json!({ "step": step.path, "file": file(&step.path), "by": starter(pipeline, step) }))
+        .map(|inner| {
+            let started = format!("${{{}}}", inner.placeholder());
+            let by = machines.iter().find(|(_, definition)| definition.contains(&started));
+            let by = by.map(|(file, _)| file);
+            let of = match inner.of {
+                For::Group => "",
+                For::Part => "the part that begins with ",
+                For::Pipeline => "the pipeline ",
+            };
+            json!({ "name": inner.name, "of": of, "file": inner.file, "by": by })
+        })
         .collect();
     let context = json!({
         "name": pipeline.name,
         "description": pipeline.description.as_deref().map(str::trim),
-        "functions": pipeline.functions().len(),
+        "functions": members.iter().map(|member| member.pipeline.functions().len()).sum::<usize>(),
         "buckets": names.own_buckets().next().is_some(),
         "kept": names.own_buckets().next().is_some(),
         "region": pipeline.targets.aws.region,
         "secrets": secrets,
         "existing": existing,
-        "groups": groups,
+        "machines": machines,
+        "groups": has(For::Group),
+        "parts": has(For::Part),
+        "pipelines": has(For::Pipeline),
+        "topics": names.topics().map(|(id, logical)| json!({ "id": id, "output": format!("{logical}Arn") })).collect::<Value>(),
+        "approvals": approvals.count() > 0,
         "lists": lists.join(", "),
+        "apart": apart.join(", "),
+        "apart_count": apart.len(),
         "lists_count": lists.len(),
         "input": example_input(pipeline),
     });
@@ -55,18 +91,6 @@ pub fn text(pipeline: &Pipeline, names: &Names<'_>) -> Result<String, minijinja:
     env.add_template("readme", include_str!("../../../targets/aws/README.md.j2"))?;
     env.get_template("readme")?
         .render(minijinja::Value::from(minijinja::value::Serde(&context)))
-}
-
-/// The file of the state machine that starts a group's.
-fn starter(pipeline: &Pipeline, group: &Step) -> String {
-    let mut round = group.parent;
-    while let Some(step) = round.map(|ix| pipeline.step(ix)) {
-        if is_bounded(step) {
-            return file(&step.path);
-        }
-        round = step.parent;
-    }
-    DEFINITION.to_owned()
 }
 
 /// An input with a value for each param that has no default.

@@ -250,6 +250,9 @@ pub struct Map {
     /// What an item's first state receives; the item itself where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item_selector: Option<Value>,
+    /// Part of the name of a Distributed Map's runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Most items at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<u32>,
@@ -285,8 +288,11 @@ pub struct ItemProcessor {
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ProcessorConfig {
-    /// `INLINE`: in the same execution.
+    /// `INLINE`: in the same execution; `DISTRIBUTED`: in an execution each.
     pub mode: &'static str,
+    /// Of those executions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution_type: Option<&'static str>,
 }
 
 /// A good end.

@@ -194,7 +194,7 @@ fn an_item_is_one_state_where_its_step_is() {
     let definition = definition(
         "params: { xs: { type: [string] } }
 steps:
-  a: { for_each: '${{ params.xs }}', as: x, max_concurrency: 100, function: { handler: h.handler }, input: '${{ x }}' }
+  a: { for_each: '${{ params.xs }}', as: x, max_concurrency: 40, function: { handler: h.handler }, input: '${{ x }}' }
 outputs: { a: '${{ steps.a.output }}' }
 ",
     );
@@ -212,6 +212,73 @@ outputs: { a: '${{ steps.a.output }}' }
         states["Run a"]["Arguments"]["Payload"]["input"],
         "{% $states.input.x %}"
     );
+}
+
+#[test]
+fn a_list_past_a_quota_is_a_distributed_map_that_brings_along_what_its_items_read() {
+    let text = "params: { xs: [string], n: integer }
+steps:
+  unread: { function: { handler: h.handler } }
+  base: { function: { handler: h.handler } }
+  a: { for_each: '${{ params.xs }}', as: x, max_concurrency: 41, function: { handler: h.handler }, input: ['${{ x }}', '${{ steps.base.output }}', '${{ run.id }}'] }
+  long: { for_each: '${{ range(3572) }}', function: { handler: h.handler } }
+  short: { for_each: '${{ range(3571) }}', function: { handler: h.handler } }
+  round:
+    for_each: ${{ params.xs }}
+    steps:
+      inner: { for_each: '${{ [1, 2] }}', max_concurrency: 10000, function: { handler: h.handler }, input: '${{ params.n }}' }
+outputs: { a: '${{ steps.a.output }}' }
+";
+    let artifacts = artifacts(text);
+    let definition: Value = serde_json::from_str(&file(&artifacts, super::DEFINITION)).unwrap();
+    let maps = maps(&definition["States"]);
+    let mode = |name: &str| maps[name]["ItemProcessor"]["ProcessorConfig"]["Mode"].as_str().unwrap();
+    // 7 events an item: 3,571 of them are 24,997, one more is past 25,000.
+    assert_eq!(
+        ["a", "long", "short", "round", "round.inner"].map(mode),
+        ["DISTRIBUTED", "DISTRIBUTED", "INLINE", "DISTRIBUTED", "DISTRIBUTED"]
+    );
+    let most = |name: &str| maps[name]["MaxConcurrency"].as_u64();
+    assert_eq!(
+        ["a", "long", "short", "round", "round.inner"].map(most),
+        [Some(41), Some(40), None, Some(40), Some(10_000)]
+    );
+    let outside = maps["a"]["ItemSelector"]["outside"].as_object().unwrap();
+    assert_eq!(outside.keys().collect::<Vec<_>>(), ["parentExecution", "base"]);
+    // What the inner list reads goes through the item of the outer one.
+    assert_eq!(maps["round"]["ItemSelector"]["outside"]["params"], "{% $params %}");
+    let inner = &maps["round.inner"]["ItemSelector"]["outside"];
+    assert_eq!(inner["params"], "{% $roundOutside.params %}");
+    assert_eq!(
+        inner["parentExecution"]["Name"],
+        "{% $roundOutside.parentExecution.Name %}"
+    );
+    check_scopes(&definition["States"], &BTreeSet::new(), &mut BTreeSet::new());
+    let template: Value = serde_yaml::from_str(&file(&artifacts, "template.yaml")).unwrap();
+    let policy = &template["Resources"]["RunItems"]["Properties"];
+    assert_eq!(policy["Roles"][0]["Ref"], "StateMachineRole");
+    assert_eq!(
+        policy["PolicyDocument"]["Statement"][0]["Resource"][0]["Ref"],
+        "StateMachine"
+    );
+    assert!(
+        file(&artifacts, "README.md").contains("`a`, `long`, `round`, `round.inner` run each item as an execution")
+    );
+}
+
+/// All Map states by name.
+fn maps(states: &Value) -> std::collections::BTreeMap<String, Value> {
+    let mut found = std::collections::BTreeMap::new();
+    for (name, state) in states.as_object().unwrap() {
+        if state["Type"] == "Map" {
+            found.insert(name.clone(), state.clone());
+        }
+        let branches = state["Branches"].as_array().into_iter().flatten();
+        for branch in branches.chain(state.get("ItemProcessor")) {
+            found.append(&mut maps(&branch["States"]));
+        }
+    }
+    found
 }
 
 #[test]
@@ -275,6 +342,77 @@ steps:
     );
     assert_eq!(used("GStateMachine"), ["GBFunctionArn", "RawBucketName"]);
     assert!(file(&artifacts, "README.md").contains("`workflow.g.asl.json` | the state machine of `g`"));
+}
+
+/// The definitions of a pipeline of steps, each with some kilobytes of input.
+fn machines(steps: impl Iterator<Item = String>) -> std::collections::BTreeMap<String, String> {
+    let artifacts = artifacts(&format!("steps:\n{}", steps.collect::<String>()));
+    let definitions = artifacts.files.keys().filter(|path| path.ends_with(".asl.json"));
+    definitions.map(|path| (path.clone(), file(&artifacts, path))).collect()
+}
+
+/// All states of all definitions, by name; each definition fits and stands by itself.
+fn states_of(machines: &std::collections::BTreeMap<String, String>) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    for (path, text) in machines {
+        let deployed = super::workflow::deployed_bytes(text);
+        assert!(deployed <= 1_048_576, "{path} has {deployed} bytes");
+        let definition: Value = serde_json::from_str(text).unwrap();
+        check_scopes(&definition["States"], &BTreeSet::new(), &mut seen);
+    }
+    seen
+}
+
+/// Which definitions of `before` are others in `after`.
+fn changed(
+    before: &std::collections::BTreeMap<String, String>,
+    after: &std::collections::BTreeMap<String, String>,
+) -> usize {
+    let same = before.iter().filter(|(path, text)| after.get(*path) == Some(*text));
+    before.len() - same.count()
+}
+
+#[test]
+fn a_chain_past_the_bytes_of_a_definition_is_in_parts_whose_borders_stay() {
+    let large = "x".repeat(12_000);
+    let chain = |extra: bool| {
+        let count = 110;
+        let large = &large;
+        machines((0..count).flat_map(move |i| {
+            let step = |name: &str, before: &str| {
+                format!("  {name}: {{ {before}function: {{ handler: h.handler }}, input: [{large}] }}\n")
+            };
+            let needs = match i {
+                0 => String::new(),
+                60 if extra => "needs: [more], ".to_owned(),
+                _ => format!("needs: [s{}], ", i - 1),
+            };
+            let mut steps = vec![step(&format!("s{i}"), &needs)];
+            if extra && i == 60 {
+                steps.push(step("more", "needs: [s59], "));
+            }
+            steps
+        }))
+    };
+    let machines = chain(false);
+    assert!(machines.len() > 3, "{}", machines.len());
+    let states = states_of(&machines);
+    assert!((0..110).all(|i| states.contains(&format!("s{i}"))));
+    // One more step changes the part that it stands in, and what starts it.
+    assert!(changed(&machines, &chain(true)) <= 3);
+}
+
+#[test]
+fn branches_past_the_bytes_of_a_definition_share_parts() {
+    let large = "x".repeat(12_000);
+    let machines =
+        machines((0..110).map(|i| format!("  s{i}: {{ function: {{ handler: h.handler }}, input: [{large}] }}\n")));
+    let states = states_of(&machines);
+    assert!((0..110).all(|i| states.contains(&format!("s{i}"))));
+    assert!((3..20).contains(&machines.len()), "{}", machines.len());
+    let main: Value = serde_json::from_str(&machines[super::DEFINITION]).unwrap();
+    let branches = main["States"]["Parallel s0"]["Branches"].as_array().unwrap();
+    assert_eq!(branches.len(), machines.len() - 1);
 }
 
 #[test]

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::failure;
+use super::layout::{Layout, Node};
+use super::lists;
 use super::workflow::{bounded, retry};
 use crate::expr::{Expr, ExprKind, Local, Template, jsonata::Names};
 use crate::model::{Fallback, Kind, Pipeline, Step, StepIx, StepRead, Wait, identifier, step_reads};
-use crate::plan::{Node, Plan};
 
 /// The scope of the state machine itself.
 pub const ROOT: usize = 0;
@@ -47,7 +48,7 @@ struct Readers {
 #[derive(Debug)]
 pub struct Variables<'a> {
     pipeline: &'a Pipeline,
-    plan: &'a Plan,
+    layout: &'a Layout,
     index: BTreeMap<&'a str, StepIx>,
     /// What the names of a step's variables begin with.
     base: Vec<String>,
@@ -62,12 +63,15 @@ pub struct Variables<'a> {
     attempts: BTreeMap<StepIx, usize>,
     /// The scopes of groups that run as executions of their own.
     bounds: BTreeMap<StepIx, usize>,
+    /// Steps whose items run as executions of their own, and the scopes of those items.
+    distributed: BTreeSet<StepIx>,
+    isolated: BTreeMap<usize, StepIx>,
     locals: BTreeSet<(StepIx, Local)>,
 }
 
 impl<'a> Variables<'a> {
     /// Reads the plan once.
-    pub fn new(pipeline: &'a Pipeline, plan: &'a Plan) -> Self {
+    pub fn new(pipeline: &'a Pipeline, layout: &'a Layout) -> Self {
         let count = pipeline.steps.len();
         let index = pipeline
             .indices()
@@ -75,7 +79,7 @@ impl<'a> Variables<'a> {
             .collect();
         let mut variables = Self {
             pipeline,
-            plan,
+            layout,
             index,
             base: pipeline.indices().map(|ix| base(&pipeline.step(ix).path, ix)).collect(),
             parent: vec![ROOT],
@@ -87,9 +91,11 @@ impl<'a> Variables<'a> {
             items: BTreeMap::new(),
             attempts: BTreeMap::new(),
             bounds: BTreeMap::new(),
+            distributed: lists::distributed(pipeline),
+            isolated: BTreeMap::new(),
             locals: BTreeSet::new(),
         };
-        variables.node(&plan.root, ROOT);
+        variables.node(&layout.root, ROOT);
         for (_, template) in &pipeline.root.outputs {
             variables.template(template, ROOT);
         }
@@ -116,6 +122,10 @@ impl<'a> Variables<'a> {
                 }
                 self.node(then, scope);
             }
+            Node::Part { node, .. } => {
+                let inner = self.enter(scope);
+                self.node(node, inner);
+            }
             Node::Par(nodes) => {
                 for node in nodes {
                     let inner = self.enter(scope);
@@ -134,6 +144,9 @@ impl<'a> Variables<'a> {
             self.template(&for_each.list, round);
             scope = self.enter(round);
             self.items.insert(ix, scope);
+            if self.distributed.contains(&ix) {
+                self.isolated.insert(scope, ix);
+            }
         }
         self.attempt(ix, step, scope);
         if let Some(repeat) = &step.repeat {
@@ -171,10 +184,11 @@ impl<'a> Variables<'a> {
                 self.template(message, scope);
             }
             Kind::Approval(approval) => self.template(&approval.message, scope),
-            Kind::Pipeline(call) => self.template(&call.params, scope),
+            // Before the first attempt.
+            Kind::Pipeline(call) => self.template(&call.params, round),
             Kind::Group(block) => {
-                let plan = self.plan;
-                if let Some(node) = plan.groups.get(&ix) {
+                let layout = self.layout;
+                if let Some(node) = layout.groups.get(&ix) {
                     self.node(node, scope);
                 }
                 for (_, output) in &block.outputs {
@@ -231,7 +245,7 @@ impl<'a> Variables<'a> {
         a
     }
 
-    /// The scope of a branch: the one right within `round` that has the step in it.
+    /// The scope of a branch or a part: the one right within `round` that has the step in it.
     pub fn branch(&self, round: usize, step: StepIx) -> usize {
         let mut scope = self.scope[step.0];
         while self.depth[scope] > self.depth[round] + 1 {
@@ -255,6 +269,30 @@ impl<'a> Variables<'a> {
         self.bounds.get(&ix).copied().unwrap_or(ROOT)
     }
 
+    /// The step of a path.
+    pub fn find(&self, path: &str) -> Option<StepIx> {
+        self.index.get(path).copied()
+    }
+
+    /// True where the items of the step run as executions of their own.
+    pub fn is_distributed(&self, ix: StepIx) -> bool {
+        self.distributed.contains(&ix)
+    }
+
+    /// Where `scope` is in an execution of an item that cannot see what `home` holds: the variable that brings it along.
+    fn outside(&self, home: usize, scope: usize) -> Option<String> {
+        let mut at = scope;
+        loop {
+            if self.depth[home] >= self.depth[at] {
+                return None;
+            }
+            if let Some(ix) = self.isolated.get(&at) {
+                return Some(self.private(*ix, OUTSIDE));
+            }
+            at = self.parent[at];
+        }
+    }
+
     /// The scope round a scope; the outermost is its own.
     pub fn round(&self, scope: usize) -> usize {
         self.parent[scope]
@@ -263,6 +301,11 @@ impl<'a> Variables<'a> {
     /// True where some expression reads that name of the step.
     pub fn reads(&self, ix: StepIx, what: Local) -> bool {
         self.locals.contains(&(ix, what))
+    }
+
+    /// True where the item and its position are read only by the call of a function that is the first state of the item.
+    pub fn reads_item_at_once(&self, ix: StepIx) -> bool {
+        !self.is_distributed(ix) && reads_item_at_once(self.pipeline.step(ix), self.pipeline)
     }
 
     /// A variable that only the states of the step itself use.
@@ -288,7 +331,7 @@ impl<'a> Variables<'a> {
         })
     }
 
-    /// What leaves a branch: read in the scope round it, or further out. In order of the steps' places.
+    /// What leaves a branch or a part: read in the scope round it, or further out. In order of the steps' places.
     pub fn exports(&self, steps: &[StepIx], round: usize) -> Vec<(StepIx, Carried)> {
         let mut found: Vec<(StepIx, Carried)> = Vec::new();
         for &ix in steps {
@@ -326,7 +369,7 @@ fn has_error(step: &Step) -> bool {
 }
 
 /// True where the item and its position are read only by the call of a function that is the first state of the item.
-pub fn reads_item_at_once(step: &Step, pipeline: &Pipeline) -> bool {
+fn reads_item_at_once(step: &Step, pipeline: &Pipeline) -> bool {
     let mut later = false;
     let mut note = |expr: &Expr| {
         expr.walk(&mut |part| later |= matches!(&part.kind, ExprKind::Local(path, _) if *path == step.path));
@@ -418,10 +461,14 @@ pub struct Reach<'v, 'a> {
     pub own: &'v [(StepIx, Carried, String)],
     /// Placeholder texts of the buckets' names.
     pub buckets: &'v BTreeMap<String, String>,
+    /// Placeholder texts of the topics' names.
+    pub topics: &'v BTreeMap<String, String>,
     /// The failure that the expression sees.
     pub error: &'v str,
     /// Where the pipeline's execution is known.
     pub execution: &'v str,
+    /// Where its params are.
+    pub params: &'v str,
 }
 
 impl Reach<'_, '_> {
@@ -434,8 +481,16 @@ impl Reach<'_, '_> {
         }
         let met = self.variables.meeting(self.variables.scope[ix.0], self.scope);
         match self.variables.name(ix, what, met) {
-            Some(name) => format!("${name}"),
+            Some(name) => self.variable(met, &name),
             None => "null".to_owned(),
+        }
+    }
+
+    /// A variable of a scope round this one.
+    fn variable(&self, home: usize, name: &str) -> String {
+        match self.variables.outside(home, self.scope) {
+            Some(outside) => format!("${outside}.{name}"),
+            None => format!("${name}"),
         }
     }
 
@@ -464,9 +519,11 @@ impl Names for Reach<'_, '_> {
         let Some((ix, step)) = self.step(step) else {
             return "null".to_owned();
         };
-        let private = |name: &str| format!("${}", self.variables.private(ix, name));
+        let home = self.variables.items.get(&ix).copied();
+        let home = home.unwrap_or(self.variables.scope[ix.0]);
+        let private = |name: &str| self.variable(home, &self.variables.private(ix, name));
         let item = |written: Option<&str>, name: &str| match written {
-            Some(written) if reads_item_at_once(step, self.variables.pipeline) => {
+            Some(written) if self.variables.reads_item_at_once(ix) => {
                 format!("{}.{written}", failure::INPUT)
             }
             _ => private(name),
@@ -481,7 +538,7 @@ impl Names for Reach<'_, '_> {
     }
 
     fn params(&self) -> &str {
-        "$params"
+        self.params
     }
 
     fn error(&self) -> &str {
@@ -496,8 +553,8 @@ impl Names for Reach<'_, '_> {
         self.buckets.get(id).cloned().unwrap_or_default()
     }
 
-    fn topic_name(&self, _: &str) -> String {
-        String::new()
+    fn topic_name(&self, id: &str) -> String {
+        self.topics.get(id).cloned().unwrap_or_default()
     }
 
     fn pipeline(&self) -> &str {
@@ -515,5 +572,13 @@ pub const RESULT: &str = "Result";
 pub const RUNS: &str = "Runs";
 /// The variable of the failure that a `catch` caught.
 pub const FAILURE: &str = "Failure";
+/// The variable of what an item in an execution of its own reads of the execution that started it.
+pub const OUTSIDE: &str = "Outside";
+/// The variable of another pipeline's params.
+pub const PARAMS: &str = "Params";
+/// The variable of the name of another pipeline's execution.
+pub const EXECUTION: &str = "Execution";
+/// The variable of an answer that nothing reads.
+pub const ANSWER: &str = "Answer";
 /// The variable that bounds the outputs of a `for_each`.
 pub const LIST: &str = "List";

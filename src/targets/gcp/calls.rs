@@ -14,6 +14,8 @@ pub struct Calls {
     policies: IndexMap<String, Retry>,
     /// Subworkflows that decide on a retry, by name.
     predicates: IndexMap<String, (Vec<OnError>, Of)>,
+    /// True where the execution at hand may be one of a part: then the run's id is an argument.
+    pub in_parts: bool,
 }
 
 /// What a retry sees of an error.
@@ -40,6 +42,14 @@ const PLAIN: &str = "call_function";
 const RETRYING: &str = "call_with_retry";
 
 impl Calls {
+    /// Without any.
+    pub fn new(in_parts: bool) -> Self {
+        Self {
+            in_parts,
+            ..Self::default()
+        }
+    }
+
     /// The name of the subworkflow that calls by a policy.
     pub fn policy(&mut self, retry: &Retry) -> String {
         let retry = if retry.attempts > 1 { retry } else { &Retry::NONE };
@@ -95,7 +105,7 @@ impl Calls {
             .iter()
             .map(|(name, retry)| {
                 library.helpers.insert("fail_step");
-                call_routine(name, self.retry(retry, Of::Call))
+                call_routine(name, self.retry(retry, Of::Call), self.in_parts)
             })
             .collect();
         routines.extend(self.predicates.iter().map(|(name, (on, of))| {
@@ -150,7 +160,7 @@ fn predicate_routine(name: &str, on: &[OnError], of: Of) -> Routine {
 }
 
 /// A subworkflow that calls a function by a policy.
-fn call_routine(name: &str, retry: Option<RetryBlock>) -> Routine {
+fn call_routine(name: &str, retry: Option<RetryBlock>, in_parts: bool) -> Routine {
     let mut steps = Vec::new();
     let attempt = if retry.is_some() {
         expression("attempt")
@@ -164,7 +174,7 @@ fn call_routine(name: &str, retry: Option<RetryBlock>) -> Routine {
     };
     let mut call = post(expression("url"), expression("timeout"), envelope);
     call.result = Some("response".to_owned());
-    if let Some(Value::Object(body)) = call.args.get_mut("body") {
+    if let (Some(Value::Object(body)), false) = (call.args.get_mut("body"), in_parts) {
         body.insert(
             "run_id".to_owned(),
             expression("sys.get_env(\"GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID\")"),
@@ -195,7 +205,11 @@ fn call_routine(name: &str, retry: Option<RetryBlock>) -> Routine {
     Routine {
         name: name.to_owned(),
         comment: "Calls the function of a step.".to_owned(),
-        params: ["step", "url", "timeout", "input"].map(str::to_owned).to_vec(),
+        params: ["step", "url", "timeout", "input"]
+            .into_iter()
+            .chain(in_parts.then_some("run_id"))
+            .map(str::to_owned)
+            .collect(),
         steps,
     }
 }

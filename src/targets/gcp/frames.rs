@@ -9,9 +9,6 @@ use crate::expr::{Expr, Type};
 use crate::model::{ON_FAILURE, Pipeline, StepIx, StepRead, step_reads};
 use crate::plan::{Guard, Node, Plan};
 
-/// How deep parallel steps nest: Workflows quotas, "Parallel nesting depth".
-const NESTING: usize = 2;
-
 /// A place: the main routine, a branch, or what a condition guards.
 pub type Frame = usize;
 
@@ -129,7 +126,7 @@ struct Builder<'a> {
     ran: usize,
 }
 
-/// The plan with its places. Parallel steps deeper than Workflows nests them run one after the other: the order honours every edge.
+/// The plan with its places.
 pub fn layout(pipeline: &Pipeline, plan: &Plan, variables: &Variables) -> (Tree, Layout) {
     let mut builder = Builder {
         pipeline,
@@ -147,22 +144,19 @@ pub fn layout(pipeline: &Pipeline, plan: &Plan, variables: &Variables) -> (Tree,
         pars: 0,
         ran: 0,
     };
-    let tree = builder.tree(&plan.root, ROOT, 0);
+    let tree = builder.tree(&plan.root, ROOT);
     let layout = builder.variables(pipeline, variables);
     (tree, layout)
 }
 
 impl Builder<'_> {
-    fn tree(&mut self, node: &Node, frame: Frame, nesting: usize) -> Tree {
+    fn tree(&mut self, node: &Node, frame: Frame) -> Tree {
         match node {
             Node::Run(ix) => {
-                let unit = self.unit(*ix, frame, nesting);
+                let unit = self.unit(*ix, frame);
                 Tree::Run(Box::new(unit))
             }
-            Node::Seq(nodes) => Tree::Seq(nodes.iter().map(|node| self.tree(node, frame, nesting)).collect()),
-            Node::Par(nodes) if nesting == NESTING => {
-                Tree::Seq(nodes.iter().map(|node| self.tree(node, frame, nesting)).collect())
-            }
+            Node::Seq(nodes) => Tree::Seq(nodes.iter().map(|node| self.tree(node, frame)).collect()),
             Node::Par(nodes) => {
                 let id = self.pars;
                 self.pars += 1;
@@ -170,7 +164,7 @@ impl Builder<'_> {
                     .iter()
                     .map(|node| {
                         let branch = self.place(frame, Some(id));
-                        (branch, self.tree(node, branch, nesting + 1))
+                        (branch, self.tree(node, branch))
                     })
                     .collect();
                 Tree::Par { id, branches }
@@ -183,21 +177,19 @@ impl Builder<'_> {
                 let inside = self.place(frame, None);
                 Tree::If {
                     guard: guard.clone(),
-                    then: Box::new(self.tree(then, inside, nesting)),
+                    then: Box::new(self.tree(then, inside)),
                 }
             }
         }
     }
 
-    fn unit(&mut self, ix: StepIx, frame: Frame, nesting: usize) -> Unit {
+    fn unit(&mut self, ix: StepIx, frame: Frame) -> Unit {
         let (pipeline, plan) = (self.pipeline, self.plan);
         let step = pipeline.step(ix);
-        let mut nesting = nesting;
         let items = step.for_each.as_ref().map(|for_each| {
             let id = self.pars;
             self.pars += 1;
-            let parallel = nesting < NESTING && for_each.max_concurrency != Some(1);
-            nesting += usize::from(parallel);
+            let parallel = for_each.max_concurrency != Some(1);
             Loop {
                 frame: self.place(frame, Some(id)),
                 id,
@@ -208,7 +200,7 @@ impl Builder<'_> {
         self.put(ix, body, frame);
         let block = plan.groups.get(&ix).map(|node| {
             let inside = self.place(body, None);
-            self.tree(node, inside, nesting)
+            self.tree(node, inside)
         });
         for fallback in step.fallbacks() {
             let inside = self.place(body, None);

@@ -40,12 +40,20 @@ fn chunks() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
-/// True where the text calls a subworkflow of that name.
-fn calls(text: &str, name: &str) -> bool {
+/// The names of those that a text calls itself.
+pub fn called_in(text: &str) -> BTreeSet<&'static str> {
+    names().filter(|name| calls(text, name)).collect()
+}
+
+/// True where the text calls a subworkflow of that name, or decides on a retry by it.
+pub fn calls(text: &str, name: &str) -> bool {
     if text
         .lines()
         .any(|line| line.trim_start().strip_prefix("call: ") == Some(name))
     {
+        return true;
+    }
+    if text.contains(&format!("predicate: '${{{name}}}'")) {
         return true;
     }
     let call = format!("{name}(");

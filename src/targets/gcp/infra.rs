@@ -7,8 +7,10 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::family::{self, Family, Member, Service};
 use super::inputs::FINALIZED;
-use super::names::{Environment, SERVICE, Taken, resource};
+use super::names::{SERVICE, Taken, resource};
+use super::workflow::{PartText, Workflows};
 use crate::expr::Template;
 use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, identifier, secret_variable};
 use crate::targets::package::{self, Package};
@@ -34,7 +36,8 @@ pub struct Terraform {
 type Resources = IndexMap<&'static str, Map<String, Value>>;
 
 /// The resources of a pipeline.
-pub fn terraform(pipeline: &Pipeline, environment: &Environment) -> Terraform {
+pub fn terraform(family: &Family<'_>, workflows: &[Workflows]) -> Terraform {
+    let pipeline = family.root;
     let mut document = Terraform {
         terraform: json!({
             "required_version": ">= 1.5",
@@ -48,11 +51,20 @@ pub fn terraform(pipeline: &Pipeline, environment: &Environment) -> Terraform {
         ..Terraform::default()
     };
     services(pipeline, &mut document);
-    accounts(pipeline, &mut document);
-    buckets(pipeline, &mut document);
-    secrets(pipeline, &mut document);
-    functions(pipeline, &mut document);
-    workflow(pipeline, environment, &mut document);
+    accounts(family, &mut document);
+    buckets(family, &mut document);
+    topics(pipeline, &mut document);
+    secrets(family, &mut document);
+    functions(family, &mut document);
+    for (member, workflows) in family.members.iter().zip(workflows) {
+        workflows_of(pipeline, member, workflows, &mut document);
+    }
+    if family.members.len() > 1 || workflows.iter().any(|workflows| !workflows.parts.is_empty()) {
+        project_role("workflow_workflows", "roles/workflows.invoker", WORKFLOW, &mut document);
+    }
+    if !pipeline.triggers.is_empty() {
+        project_role("trigger_workflows", "roles/workflows.invoker", TRIGGER, &mut document);
+    }
     object_triggers(pipeline, &mut document);
     schedules(pipeline, &mut document);
     outputs(pipeline, &mut document);
@@ -115,6 +127,9 @@ fn services(pipeline: &Pipeline, document: &mut Terraform) {
     if !pipeline.secrets.is_empty() {
         apis.push("secretmanager");
     }
+    if !pipeline.topics.is_empty() {
+        apis.push("pubsub");
+    }
     apis.sort_unstable();
     apis.dedup();
     let list: Vec<String> = apis.iter().map(|api| format!("\"{api}.googleapis.com\"")).collect();
@@ -129,9 +144,10 @@ fn services(pipeline: &Pipeline, document: &mut Terraform) {
     );
 }
 
-fn accounts(pipeline: &Pipeline, document: &mut Terraform) {
+fn accounts(family: &Family<'_>, document: &mut Terraform) {
+    let pipeline = family.root;
     let mut accounts = vec![("workflow", "runs the workflow")];
-    if !pipeline.functions().is_empty() {
+    if family.has_functions() {
         accounts.push(("functions", "runs the functions"));
     }
     if !pipeline.triggers.is_empty() {
@@ -150,14 +166,15 @@ fn accounts(pipeline: &Pipeline, document: &mut Terraform) {
     }
 }
 
-fn buckets(pipeline: &Pipeline, document: &mut Terraform) {
+fn buckets(family: &Family<'_>, document: &mut Terraform) {
+    let pipeline = family.root;
     for bucket in &pipeline.buckets {
         let id = identifier(&bucket.id);
         match bucket.existing.get("gcp") {
             Some(name) => document.data("google_storage_bucket", &id, json!({ "name": escaped(name) })),
             None => document.resource("google_storage_bucket", &id, new_bucket(pipeline, bucket)),
         }
-        if !pipeline.functions().is_empty() {
+        if family.has_functions() {
             document.resource(
                 "google_storage_bucket_iam_member",
                 format!("functions_{id}"),
@@ -198,7 +215,32 @@ fn bucket_address(bucket: &Bucket) -> String {
     format!("{prefix}google_storage_bucket.{}", identifier(&bucket.id))
 }
 
-fn secrets(pipeline: &Pipeline, document: &mut Terraform) {
+/// Topics, to which the workflows alone publish.
+fn topics(pipeline: &Pipeline, document: &mut Terraform) {
+    for topic in &pipeline.topics {
+        let id = identifier(&topic.id);
+        document.resource(
+            "google_pubsub_topic",
+            &id,
+            json!({
+                "name": family::topic(pipeline, &topic.id),
+                "depends_on": ["google_project_service.apis"],
+            }),
+        );
+        document.resource(
+            "google_pubsub_topic_iam_member",
+            format!("workflow_{id}"),
+            json!({
+                "topic": format!("${{google_pubsub_topic.{id}.name}}"),
+                "role": "roles/pubsub.publisher",
+                "member": WORKFLOW,
+            }),
+        );
+    }
+}
+
+fn secrets(family: &Family<'_>, document: &mut Terraform) {
+    let pipeline = family.root;
     for secret in &pipeline.secrets {
         let id = identifier(secret);
         document.resource(
@@ -210,7 +252,7 @@ fn secrets(pipeline: &Pipeline, document: &mut Terraform) {
                 "depends_on": ["google_project_service.apis"],
             }),
         );
-        if !pipeline.functions().is_empty() {
+        if family.has_functions() {
             document.resource(
                 "google_secret_manager_secret_iam_member",
                 format!("functions_{id}"),
@@ -224,9 +266,9 @@ fn secrets(pipeline: &Pipeline, document: &mut Terraform) {
     }
 }
 
-fn functions(pipeline: &Pipeline, document: &mut Terraform) {
-    let packages = package::packages(pipeline);
-    if packages.is_empty() {
+fn functions(family: &Family<'_>, document: &mut Terraform) {
+    let pipeline = family.root;
+    if !family.has_functions() {
         return;
     }
     let mut taken = Taken::new(pipeline.buckets.iter().map(|bucket| identifier(&bucket.id)));
@@ -244,8 +286,13 @@ fn functions(pipeline: &Pipeline, document: &mut Terraform) {
         }),
     );
     let mut keys = Taken::default();
-    for package in &packages {
-        let key = keys.name(&package_key(package));
+    let packages = family.members.iter().flat_map(|member| {
+        package::packages(member.pipeline)
+            .into_iter()
+            .map(move |package| (member, package))
+    });
+    for (member, package) in packages {
+        let key = keys.name(&package_key(&package));
         document.data(
             "archive_file",
             &key,
@@ -266,7 +313,7 @@ fn functions(pipeline: &Pipeline, document: &mut Terraform) {
             }),
         );
         for function in &package.functions {
-            one_function(pipeline, function, &code, &key, document);
+            one_function(member, function, &code, &key, document);
         }
     }
 }
@@ -284,8 +331,9 @@ fn package_key(package: &Package<'_>) -> String {
     }
 }
 
-fn one_function(pipeline: &Pipeline, function: &FunctionUse<'_>, bucket: &str, object: &str, document: &mut Terraform) {
-    let id = identifier(function.step);
+fn one_function(member: &Member<'_>, function: &FunctionUse<'_>, bucket: &str, object: &str, document: &mut Terraform) {
+    let pipeline = member.pipeline;
+    let Service { key: id, name } = member.service(function);
     let mut service = json!({
         "available_memory": format!("{}Mi", function.call.memory_mib),
         "timeout_seconds": function.call.timeout,
@@ -306,7 +354,7 @@ fn one_function(pipeline: &Pipeline, function: &FunctionUse<'_>, bucket: &str, o
         service["environment_variables"] = Value::Object(secrets);
     }
     let mut body = json!({
-        "name": resource(&[&pipeline.name, function.step], SERVICE),
+        "name": name,
         "location": "${var.region}",
     });
     if let Some(description) = function.description {
@@ -331,7 +379,7 @@ fn one_function(pipeline: &Pipeline, function: &FunctionUse<'_>, bucket: &str, o
             "location": format!("${{google_cloudfunctions2_function.{id}.location}}"),
             "service": format!("${{google_cloudfunctions2_function.{id}.name}}"),
             "role": "roles/run.invoker",
-            "member": "${google_service_account.workflow.member}",
+            "member": WORKFLOW,
         }),
     );
 }
@@ -341,12 +389,21 @@ pub fn runtime(name: &str) -> String {
     name.replace('.', "")
 }
 
-fn workflow(pipeline: &Pipeline, environment: &Environment, document: &mut Terraform) {
+/// Where the definition of a workflow stands among the artifacts.
+pub fn workflow_file(member: &Member<'_>) -> String {
+    format!("{}workflow.yaml", member.folder)
+}
+
+/// Where that of a part of it stands.
+pub fn part_file(member: &Member<'_>, part: &PartText) -> String {
+    format!("{}parts/{}.yaml", member.folder, part.id)
+}
+
+fn workflow(root: &Pipeline, member: &Member<'_>) -> Value {
+    let environment = &member.environment;
     let url = |step: &str| {
-        format!(
-            "${{google_cloudfunctions2_function.{}.service_config[0].uri}}",
-            identifier(step)
-        )
+        let key = member.services.get(step).map_or("", |service| &service.key);
+        format!("${{google_cloudfunctions2_function.{key}.service_config[0].uri}}")
     };
     let mut values: Map<String, Value> = environment
         .urls
@@ -360,31 +417,56 @@ fn workflow(pipeline: &Pipeline, environment: &Environment, document: &mut Terra
             .collect();
         values.insert(name.clone(), json!(format!("{{{}}}", urls.join(","))));
     }
-    for bucket in &pipeline.buckets {
+    for bucket in &root.buckets {
         if let Some(name) = environment.buckets.get(&bucket.id) {
             values.insert(name.clone(), json!(format!("${{{}.name}}", bucket_address(bucket))));
         }
     }
     let mut body = json!({
-        "name": pipeline.name,
+        "name": member.workflow,
         "region": "${var.region}",
     });
-    if let Some(description) = &pipeline.description {
+    if let Some(description) = &member.pipeline.description {
         body["description"] = json!(escaped(description));
     }
     body["service_account"] = json!("${google_service_account.workflow.id}");
-    body["source_contents"] = json!("${file(\"${path.module}/workflow.yaml\")}");
+    body["source_contents"] = json!(format!("${{file(\"${{path.module}}/{}\")}}", workflow_file(member)));
     if !values.is_empty() {
         body["user_env_vars"] = Value::Object(values);
     }
     body["deletion_protection"] = json!(false);
     body["depends_on"] = json!(["google_project_service.apis"]);
-    document.resource("google_workflows_workflow", "pipeline", body);
-    if !pipeline.triggers.is_empty() {
-        project_role("trigger_workflows", "roles/workflows.invoker", TRIGGER, document);
+    body
+}
+
+/// The workflow of a pipeline, and those in which it runs parts of itself.
+fn workflows_of(root: &Pipeline, member: &Member<'_>, workflows: &Workflows, document: &mut Terraform) {
+    let read = |body: &mut Value, text: &str| {
+        if let Some(values) = body.get_mut("user_env_vars").and_then(Value::as_object_mut) {
+            let read = member.environment.read_by(text);
+            values.retain(|name, _| read.contains(name.as_str()));
+        }
+    };
+    let whole = workflow(root, member);
+    let mut body = whole.clone();
+    read(&mut body, &workflows.text);
+    document.resource("google_workflows_workflow", &member.key, body);
+    for part in &workflows.parts {
+        let mut body = whole.clone();
+        body["name"] = json!(part.name);
+        body["description"] = json!(format!("A part of {}.", member.pipeline.name));
+        body["source_contents"] = json!(format!("${{file(\"${{path.module}}/{}\")}}", part_file(member, part)));
+        read(&mut body, &part.text);
+        let key = if member.folder.is_empty() {
+            format!("part_{}", part.id)
+        } else {
+            format!("{}_part_{}", member.key, part.id)
+        };
+        document.resource("google_workflows_workflow", key, body);
     }
 }
 
+const WORKFLOW: &str = "${google_service_account.workflow.member}";
 const TRIGGER: &str = "${google_service_account.trigger.member}";
 
 fn project_role(name: &str, role: &str, member: &str, document: &mut Terraform) {

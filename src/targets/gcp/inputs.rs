@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::names::{Taken, environment};
+use super::names::{Environment, Taken};
 use super::steps::{Action, Case, Items, Routine, Step, Then, expression};
 use super::workflow::CONDITIONS;
 use crate::expr::workflows::{Library, Names, Printer, field_path, quote};
@@ -52,11 +52,15 @@ fn has_object_trigger(pipeline: &Pipeline) -> bool {
 }
 
 /// The subworkflow that reads an event.
-pub fn trigger_routine(pipeline: &Pipeline, names: &Names, library: &mut Library) -> Option<Routine> {
+pub fn trigger_routine(
+    pipeline: &Pipeline,
+    environment: &Environment,
+    names: &Names,
+    library: &mut Library,
+) -> Option<Routine> {
     if !has_object_trigger(pipeline) {
         return None;
     }
-    let environment = environment(pipeline);
     let mut cases = Vec::new();
     for trigger in &pipeline.triggers {
         let TriggerKind::ObjectCreated { bucket, prefix, suffix } = &trigger.kind else {

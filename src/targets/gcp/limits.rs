@@ -3,6 +3,7 @@
 // The derive reads some fields only through their labels.
 #![allow(unused_assignments)]
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use miette::Diagnostic;
@@ -11,7 +12,8 @@ use thiserror::Error;
 
 use super::functions::ENTRY;
 use crate::diagnostics::Problems;
-use crate::model::{FunctionUse, Kind, ON_FAILURE, Pipeline, Wait};
+use crate::expr::ExprKind;
+use crate::model::{FunctionUse, Kind, ON_FAILURE, Pipeline, Step, Wait};
 use crate::syntax::span::Span;
 use crate::targets::Sources;
 use crate::targets::package::{self, CORE_MODULE};
@@ -94,7 +96,7 @@ pub enum GcpProblem {
 
     /// More values than a workflow's environment takes.
     #[error(
-        "a workflow has at most {most} environment variables, the buckets and functions of this pipeline need {found}"
+        "a workflow has at most {most} environment variables, the buckets and functions that one must know need {found}"
     )]
     #[diagnostic(code(MLP0725), help("split the pipeline into several"))]
     Environment {
@@ -160,6 +162,12 @@ pub struct Workflow {
     pub http_timeout_seconds: u64,
     /// Of one execution.
     pub execution_seconds: u64,
+    /// Of one execution.
+    pub steps: u64,
+    /// Branches and turns of one execution.
+    pub at_once: u32,
+    /// Parallel steps.
+    pub parallel_nesting: usize,
 }
 
 /// Of functions.
@@ -201,9 +209,14 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     }
     let most = QUOTAS.workflow.execution_seconds;
     for step in &pipeline.steps {
-        if let Kind::Wait(Wait::Duration(seconds)) = step.kind
-            && seconds > most
-        {
+        let seconds = match &step.kind {
+            Kind::Wait(Wait::Duration(seconds)) => *seconds,
+            Kind::Approval(_) => step.attempt_timeout(),
+            Kind::Function(_) | Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Pipeline(_) | Kind::Group(_) => {
+                0
+            }
+        };
+        if seconds > most {
             problems.push(GcpProblem::Wait {
                 step: step.id.clone(),
                 seconds,
@@ -212,12 +225,22 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             });
         }
     }
-    let most = QUOTAS.workflow.environment_variables;
-    let found = super::names::environment(pipeline).count();
-    if found > most {
-        problems.push(GcpProblem::Environment { found, most });
-    }
+    let most = pipeline.steps.iter().map(buckets_of).max().unwrap_or(0);
+    check_environment(most, &mut problems);
     problems
+}
+
+/// How many buckets the expressions of a step name: wherever it runs, that workflow must know them.
+fn buckets_of(step: &Step) -> usize {
+    let mut found = BTreeSet::new();
+    step.each_expr(&mut |expr| {
+        expr.walk(&mut |part| {
+            if let ExprKind::BucketUri(bucket) | ExprKind::BucketName(bucket) = &part.kind {
+                found.insert(bucket.clone());
+            }
+        });
+    });
+    found.len()
 }
 
 fn check_function(function: &FunctionUse<'_>, span: Option<Span>, problems: &mut Problems) {
@@ -275,14 +298,19 @@ pub fn check_sources(pipeline: &Pipeline, sources: &Sources, problems: &mut Prob
     }
 }
 
-/// What the finished workflow shows.
-pub fn check_workflow(source: &str, problems: &mut Problems) {
+/// How many variables of the environment one of the finished workflows reads.
+pub fn check_environment(found: usize, problems: &mut Problems) {
+    let most = QUOTAS.workflow.environment_variables;
+    if found > most {
+        problems.push(GcpProblem::Environment { found, most });
+    }
+}
+
+/// What the largest of the finished workflows shows, in bytes.
+pub fn check_workflow(found: usize, problems: &mut Problems) {
     let most = QUOTAS.workflow.source_bytes;
-    if source.len() > most {
-        problems.push(GcpProblem::Source {
-            found: source.len(),
-            most,
-        });
+    if found > most {
+        problems.push(GcpProblem::Source { found, most });
     }
 }
 

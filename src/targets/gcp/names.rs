@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 
+use super::family::Service;
 use super::helpers;
 use crate::expr::Local;
 use crate::model::{Kind, ON_FAILURE, Pipeline, TriggerKind, identifier};
@@ -260,23 +261,22 @@ const VARIABLE: usize = 4096;
 const URL: usize = 72;
 
 /// Lays out the environment.
-pub fn environment(pipeline: &Pipeline) -> Environment {
+pub fn environment(pipeline: &Pipeline, services: &IndexMap<String, Service>) -> Environment {
     let mut taken = Taken::default();
     let mut environment = Environment::default();
     for bucket in used_buckets(pipeline) {
         let name = taken.name(&variable(bucket, "BUCKET"));
         environment.buckets.insert(bucket.to_owned(), name);
     }
-    let steps: Vec<&str> = pipeline.functions().iter().map(|function| function.step).collect();
-    if steps.len() + environment.buckets.len() <= ENVIRONMENT {
-        for step in steps {
+    if services.len() + environment.buckets.len() <= ENVIRONMENT {
+        for step in services.keys() {
             let name = taken.name(&variable(step, "URL"));
             environment.urls.insert(step.to_owned(), name);
         }
     } else {
         let mut room = 0;
-        for step in steps {
-            let size = step.len() + resource(&[&pipeline.name, step], SERVICE).len() + URL;
+        for (step, service) in services {
+            let size = step.len() + service.name.len() + URL;
             if room < size {
                 environment.url_maps.insert(taken.name("FUNCTION_URLS"), Vec::new());
                 room = VARIABLE - 2;
@@ -301,9 +301,17 @@ fn variable(id: &str, suffix: &str) -> String {
 }
 
 impl Environment {
-    /// How many variables it has.
-    pub fn count(&self) -> usize {
-        self.urls.len() + self.url_maps.len() + self.buckets.len()
+    /// The variables that a workflow reads.
+    pub fn read_by<'a>(&'a self, text: &str) -> BTreeSet<&'a str> {
+        let names = self
+            .urls
+            .values()
+            .chain(self.url_maps.keys())
+            .chain(self.buckets.values());
+        names
+            .map(String::as_str)
+            .filter(|name| text.contains(&format!("sys.get_env(\"{name}\")")))
+            .collect()
     }
 }
 
@@ -343,7 +351,7 @@ pub fn short(name: &str, limit: usize) -> String {
 }
 
 /// FNV-1a of 32 bits: short, and the same on every machine.
-fn fnv(text: &str) -> u32 {
+pub fn fnv(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     })

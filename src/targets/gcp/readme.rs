@@ -2,12 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
+use super::family::{self, Family};
+use super::workflow::Workflows;
 use crate::expr::Type;
 use crate::model::{Kind, Pipeline, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
-pub fn text(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
+pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, minijinja::Error> {
+    let pipeline = family.root;
     let settings = &pipeline.targets.gcp;
     let triggers: Vec<String> = pipeline
         .triggers
@@ -28,7 +31,10 @@ pub fn text(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
         "name": pipeline.name,
         "project": settings.project,
         "region": settings.region,
-        "functions": !pipeline.functions().is_empty(),
+        "functions": family.has_functions(),
+        "children": family.members.iter().skip(1).map(|member| &member.pipeline.name).collect::<Vec<_>>(),
+        "parts": workflows.iter().any(|workflows| !workflows.parts.is_empty()),
+        "topics": pipeline.topics.iter().map(|topic| family::topic(pipeline, &topic.id)).collect::<Vec<_>>(),
         "secrets": pipeline.secrets,
         "triggers": triggers,
         "lists": pipeline.steps.iter().any(|step| step.for_each.is_some()),

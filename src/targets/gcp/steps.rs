@@ -27,6 +27,30 @@ pub struct Step {
     pub comment: String,
     /// What it does.
     pub action: Action,
+    /// Set on the first step of a node of the plan.
+    pub node: Option<Node>,
+}
+
+/// The steps that stand for a node of the plan, from this one on: they can move to a workflow of their own.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// After its first step.
+    pub id: String,
+    /// How many they are.
+    pub len: usize,
+    /// What it is.
+    pub kind: NodeKind,
+}
+
+/// What a node of the plan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A step, or steps side by side.
+    Plain,
+    /// Steps behind a condition.
+    Condition,
+    /// A slice of a list, which is always a workflow of its own.
+    Slice,
 }
 
 /// What a step does.
@@ -155,6 +179,7 @@ impl Step {
             name: name.into(),
             comment: String::new(),
             action,
+            node: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::check::handlers::AllThere;
+use crate::check::handlers::{AllThere, Files};
 use crate::diagnostics::Problems;
 use crate::model::Pipeline;
 use crate::targets::{Artifacts, Sources};
@@ -168,7 +168,7 @@ fn many_branches_are_a_parallel_loop() {
 }
 
 #[test]
-fn deep_nests_run_in_turn() {
+fn deep_nests_stay_within_the_quotas() {
     let mut text = format!("steps:\n  s: {{ {STEP} }}\n");
     for path in ["s", "s0", "s1", "s00", "s01", "s10", "s11"] {
         for side in ["0", "1"] {
@@ -287,7 +287,22 @@ fn quotas_are_problems() {
     for i in 1..1200 {
         text.push_str(&format!("  s{i}: {{ {STEP}, needs: [s{}] }}\n", i - 1));
     }
-    assert_eq!(codes(&text), ["MLP0725", "MLP0724"]);
+    assert!(codes(&text).is_empty());
+    let names: Vec<String> = (0..21).map(|i| format!("b{i}")).collect();
+    let buckets: Vec<String> = names.iter().map(|name| format!("{name}: {{}}")).collect();
+    let uris: Vec<String> = names
+        .iter()
+        .map(|name| format!("\"${{{{ buckets.{name}.uri }}}}\""))
+        .collect();
+    assert_eq!(
+        codes(&format!(
+            "buckets: {{ {} }}\nsteps:\n  a: {{ {STEP}, input: [{}, {}] }}\n",
+            buckets.join(", "),
+            uris.join(", "),
+            "x".repeat(140_000),
+        )),
+        ["MLP0725", "MLP0725", "MLP0724"]
+    );
 }
 
 #[test]
@@ -381,4 +396,230 @@ fn names_of_deep_steps_fit() {
         name.len()
     );
     assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{name}");
+}
+
+/// The workflows of a pipeline, as another YAML reader sees them: by their files' names.
+fn all_workflows(text: &str, limit: usize) -> IndexMap<String, Value> {
+    let pipeline = pipeline(text);
+    let artifacts = super::compile_within(&pipeline, &plan::plan(&pipeline), &sources(&[]), limit)
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
+    let names = artifacts.files.keys().filter(|path| path.ends_with(".yaml"));
+    names
+        .map(|path| {
+            let text = file(&artifacts, path);
+            assert!(text.len() <= limit, "{path} has {} bytes", text.len());
+            let value: Value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            within_quotas(&value, 0);
+            calls_are_there(&text, &value);
+            (path.clone(), value)
+        })
+        .collect()
+}
+
+/// Steps in a row, each of which reads the one before.
+fn row(count: usize) -> String {
+    row_of(&(0..count).map(|i| format!("s{i}")).collect::<Vec<_>>())
+}
+
+fn row_of(ids: &[String]) -> String {
+    let mut text = "steps:\n".to_owned();
+    let mut before = None::<&String>;
+    for id in ids {
+        let input = before.map_or(String::new(), |before| {
+            format!(", input: {{ n: \"${{{{ steps.{before}.output.n }}}}\" }}")
+        });
+        text.push_str(&format!("  {id}: {{ {STEP}{input} }}\n"));
+        before = Some(id);
+    }
+    text
+}
+
+#[test]
+fn a_large_workflow_runs_in_parts() {
+    let workflows = all_workflows(&row(400), 40_000);
+    let parts: Vec<&String> = workflows.keys().filter(|path| path.starts_with("parts/")).collect();
+    assert!((10..100).contains(&parts.len()), "{parts:?}");
+    // A part gets what it reads, and gives what is read behind it.
+    let steps = steps(&workflows["workflow.yaml"]);
+    let calls: Vec<&Value> = steps.values().filter(|step| step["call"] == "run_part").collect();
+    assert_eq!(calls.len(), parts.len());
+    let second = &calls[1]["args"]["value"];
+    let names: Vec<&String> = second.as_object().unwrap().keys().collect();
+    assert_eq!(names.len(), 2, "{second}");
+    assert!(names.iter().any(|name| *name == "run_id"), "{second}");
+}
+
+#[test]
+fn a_new_step_changes_the_parts_near_it_only() {
+    let mut ids: Vec<String> = (0..400).map(|i| format!("s{i}")).collect();
+    let before = all_workflows(&row_of(&ids), 40_000);
+    ids.insert(200, "more".to_owned());
+    let after = all_workflows(&row_of(&ids), 40_000);
+    let changed = after
+        .iter()
+        .filter(|(path, workflow)| before.get(*path) != Some(workflow))
+        .count();
+    assert!(after.len() > 10 && changed <= 4, "{changed} of {} files", after.len());
+}
+
+#[test]
+fn many_steps_side_by_side_run_in_parts() {
+    let mut text = "steps:\n".to_owned();
+    for i in 0..500 {
+        text.push_str(&format!("  s{i}: {{ {STEP} }}\n"));
+    }
+    let workflows = all_workflows(&text, 80_000);
+    assert!(workflows.len() > 10, "{}", workflows.len());
+}
+
+#[test]
+fn a_group_too_large_for_its_place_is_split_within() {
+    let inner: String = row(60).lines().skip(1).map(|line| format!("    {line}\n")).collect();
+    let text = format!(
+        "steps:\n  before: {{ {STEP} }}\n  each:\n    for_each: ${{{{ steps.before.output }}}}\n    catch: [{{ on: [all], output: null }}]\n    retry: {{ attempts: 2 }}\n    steps:\n{inner}    outputs: {{ n: \"${{{{ steps.s59.output }}}}\" }}\noutputs: {{ all: \"${{{{ steps.each.output }}}}\" }}\n"
+    );
+    let workflows = all_workflows(&text, 16_000);
+    assert!(
+        workflows.keys().any(|path| path.starts_with("parts/each_s")),
+        "{:?}",
+        workflows.keys()
+    );
+}
+
+#[test]
+fn parallel_steps_beyond_the_second_level_are_workflows_of_their_own() {
+    let text = format!(
+        "steps:\n  a:\n    for_each: [1]\n    steps:\n      b:\n        for_each: [1]\n        steps:\n          c: {{ for_each: [1], {STEP}, input: \"${{{{ item }}}}\" }}\n"
+    );
+    let workflows = all_workflows(&text, 131_072);
+    let names: Vec<&String> = workflows.keys().collect();
+    assert_eq!(names, ["workflow.yaml", "parts/a_b_c.yaml"]);
+    let role = &terraform(&text)["resource"]["google_project_iam_member"]["workflow_workflows"];
+    assert_eq!(role["role"], "roles/workflows.invoker");
+}
+
+#[test]
+fn a_wide_list_runs_in_slices() {
+    let text = |most: u32| {
+        format!(
+            "params: {{ xs: [any] }}\nsteps:\n  a: {{ for_each: \"${{{{ params.xs }}}}\", max_concurrency: {most}, {STEP} }}\n"
+        )
+    };
+    assert_eq!(all_workflows(&text(20), 131_072).len(), 1);
+    let wide = all_workflows(&text(50), 131_072);
+    let deal = &steps(&wide["workflow.yaml"])["a_slices"]["args"];
+    assert_eq!(
+        (&deal["most"], &deal["share"]),
+        (&serde_json::json!(5), &serde_json::json!(10))
+    );
+    let mut nested = format!("{{ for_each: [1], max_concurrency: 30, {STEP} }}");
+    for number in 0..4 {
+        nested = format!("{{ steps: {{ n{number}-of-a-name-that-has-forty-characters: {nested} }} }}");
+    }
+    all_workflows(&format!("steps:\n  a: {nested}\n"), 131_072);
+    let turns = &steps(&wide["parts/a_slice.yaml"])["a_each"]["parallel"];
+    assert_eq!(turns["concurrency_limit"], 10);
+}
+
+#[test]
+fn a_family_is_one_stack() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/approval-child");
+    let folder = Folder(root.clone());
+    let text = std::fs::read_to_string(root.join("pipeline.yaml")).unwrap();
+    let mut problems = Problems::new();
+    let document = syntax::read(&text, &mut problems).unwrap();
+    let pipeline = check::check(&document, &check::Input::new(&text, &folder), &mut problems).unwrap();
+    let artifacts = super::compile(&pipeline, &plan::plan(&pipeline), &sources(&[])).unwrap();
+    let terraform: Value = serde_json::from_str(&file(&artifacts, "main.tf.json")).unwrap();
+    let resources = &terraform["resource"];
+    let workflows = resources["google_workflows_workflow"].as_object().unwrap();
+    let names: Vec<&Value> = workflows.values().map(|workflow| &workflow["name"]).collect();
+    assert_eq!(names, ["approval-child", "approval-child-asks"]);
+    // The child's topic is the stack's, and its workflow publishes to it.
+    let topic = &resources["google_pubsub_topic"]["approvals"]["name"];
+    assert_eq!(topic, "approval-child-approvals");
+    let member = &resources["google_pubsub_topic_iam_member"]["workflow_approvals"];
+    assert_eq!(member["role"], "roles/pubsub.publisher");
+    let invoker = &resources["google_project_iam_member"]["workflow_workflows"];
+    assert_eq!(invoker["role"], "roles/workflows.invoker");
+    let child = file(&artifacts, "children/asks/workflow.yaml");
+    assert!(child.contains("topic: approval-child-approvals\n"), "{child}");
+    assert!(
+        child.contains("failure: '${error}'"),
+        "it gives its failure as a value: {child}"
+    );
+    let readme = file(&artifacts, "README.md");
+    assert!(readme.contains("gcloud auth print-access-token"), "{readme}");
+}
+
+#[test]
+fn wide_branches_within_wide_branches_have_variables_of_their_own() {
+    let wait = "wait: { duration: 1s }";
+    let mut text = "steps:\n  g:\n    steps:\n".to_owned();
+    for i in 0..11 {
+        text.push_str(&format!("      s{i}: {{ {wait} }}\n"));
+    }
+    for i in 0..11 {
+        text.push_str(&format!("  t{i}: {{ {wait} }}\n"));
+    }
+    let text = file(&artifacts(&text), "workflow.yaml");
+    assert_eq!(text.matches("value: branch\n").count(), 1);
+    assert_eq!(text.matches("value: branch_2\n").count(), 1);
+}
+
+/// A folder on the disk.
+struct Folder(std::path::PathBuf);
+
+impl Files for Folder {
+    fn is_folder(&self, path: &str) -> bool {
+        self.0.join(path).is_dir()
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(self.0.join(path)).ok()
+    }
+
+    fn python_files(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.join(folder)).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    }
+}
+
+/// The artifacts of `$PIPELINE` in `$OUTPUT/gcp`, in workflows of `$LIMIT` bytes: what `tests/conformance/gcp/split` runs.
+#[test]
+#[ignore = "writes files: tests/conformance/gcp/split calls it"]
+fn writes_small_workflows() {
+    let variable = |name: &str| std::env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let file = std::path::PathBuf::from(variable("PIPELINE"));
+    let folder = Folder(file.parent().unwrap().to_owned());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut problems = Problems::new();
+    let document = syntax::read(&text, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
+    let pipeline = check::check(&document, &check::Input::new(&text, &folder), &mut problems)
+        .unwrap_or_else(|| panic!("{problems:?}"));
+    let mut sources = Sources::default();
+    for function in pipeline.family().iter().flat_map(|member| member.functions()) {
+        let mut files = IndexMap::new();
+        for entry in std::fs::read_dir(folder.0.join(&function.call.source))
+            .unwrap()
+            .flatten()
+        {
+            if entry.path().is_file() {
+                let name = entry.file_name().into_string().unwrap();
+                files.insert(name, std::fs::read(entry.path()).unwrap());
+            }
+        }
+        files.sort_keys();
+        sources.folders.insert(function.call.source.clone(), files);
+    }
+    let limit = variable("LIMIT").parse().unwrap();
+    let artifacts = super::compile_within(&pipeline, &plan::plan(&pipeline), &sources, limit)
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
+    for (path, bytes) in &artifacts.files {
+        let path = std::path::Path::new(&variable("OUTPUT")).join("gcp").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
 }

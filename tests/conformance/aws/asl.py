@@ -6,6 +6,7 @@ Each problem is a text that begins with its place. Sources: the Amazon States La
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from query import Jsonata, QueryError
 
 MAX_DEFINITION = 1_048_576
 MAX_NAME = 80
+MAX_LABEL = 40
 JSONPATH_FIELDS = ("InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector", "Variable", "Iterator")
 STATES_FIELDS = ("input", "result", "errorOutput", "context")
 WITH_RESULT = ("Task", "Parallel", "Map")
@@ -56,10 +58,15 @@ class Scope:
     states: dict[str, Any]
     start: Any
     outer: Scope | None = None
+    blind: bool = False
+    """True where it does not see the variables round it."""
     assigned: dict[str, str] = field(default_factory=dict)
 
     def visible(self, name: str) -> bool:
-        return name in self.assigned or (self.outer is not None and self.outer.visible(name))
+        return name in self.assigned or (self.outer is not None and not self.blind and self.outer.visible(name))
+
+    def taken(self, name: str) -> bool:
+        return name in self.assigned or (self.outer is not None and self.outer.taken(name))
 
 
 class Checker:
@@ -69,6 +76,7 @@ class Checker:
         self.jsonata = jsonata
         self.problems: list[str] = []
         self.names: dict[str, str] = {}
+        self.labels: set[str] = set()
 
     def say(self, place: str, text: str) -> None:
         self.problems.append(f"{place}: {text}")
@@ -95,12 +103,12 @@ class Checker:
             found[key] = value
         return found
 
-    def scope(self, place: str, body: Any, outer: Scope | None) -> None:
+    def scope(self, place: str, body: Any, outer: Scope | None, blind: bool = False) -> None:
         if not isinstance(body, dict) or not isinstance(body.get("States"), dict) or not body["States"]:
             self.say(place or "definition", "has no `States`")
             return
         states = {name: state for name, state in body["States"].items() if isinstance(state, dict)}
-        scope = Scope(place, states, body.get("StartAt"), outer)
+        scope = Scope(place, states, body.get("StartAt"), outer, blind)
         for name, state in states.items():
             for variable, where in assignments(name, state):
                 scope.assigned.setdefault(variable, where)
@@ -125,7 +133,7 @@ class Checker:
             self.say(place, "`states` is reserved")
         if name in FUNCTIONS or name == "eval":
             self.say(place, f"the variable `{name}` hides the function `${name}`")
-        if scope.outer is not None and scope.outer.visible(name):
+        if scope.outer is not None and scope.outer.taken(name):
             self.say(place, f"the variable `{name}` is assigned in an outer scope too")
 
     def graph(self, scope: Scope) -> None:
@@ -196,6 +204,9 @@ class Checker:
             else:
                 self.unknown_fields(f"{place}.Arguments", arguments, ("StateMachineArn", "Input", "Name", "TraceHeader"))
 
+        elif state["Resource"].endswith(".waitForTaskToken") and "Task.Token" not in json.dumps(state.get("Arguments")):
+            self.say(f"{place}.Arguments", "gives the task token to nobody")
+
     def check_parallel(self, place: str, state: dict[str, Any], scope: Scope) -> None:
         branches = state.get("Branches")
         if not isinstance(branches, list) or not branches:
@@ -205,7 +216,20 @@ class Checker:
             self.scope(f"{place}[{index}].", branch, scope)
 
     def check_map(self, place: str, state: dict[str, Any], scope: Scope) -> None:
-        self.scope(f"{place}.ItemProcessor.", state.get("ItemProcessor"), scope)
+        processor = state.get("ItemProcessor")
+        config = (processor or {}).get("ProcessorConfig") or {}
+        distributed = config.get("Mode") == "DISTRIBUTED"
+        if distributed and config.get("ExecutionType") not in ("STANDARD", "EXPRESS"):
+            self.say(place, "a Distributed Map needs `ExecutionType`")
+        label = state.get("Label")
+        if label is not None:
+            if not distributed or len(label) > MAX_LABEL or not re.fullmatch(r"[\w.+!@()='/-]+", label):
+                self.say(place, f"`{label}` is no label, or this is no Distributed Map")
+            if label in self.labels:
+                self.say(place, f"the label `{label}` is used before")
+            self.labels.add(label)
+        # "Distributed Map states … do not currently support referencing variables in outer scopes". Names are kept apart all the same.
+        self.scope(f"{place}.ItemProcessor.", processor, scope, blind=distributed)
 
     def check_choice(self, place: str, state: dict[str, Any], scope: Scope) -> None:
         rules = state.get("Choices")

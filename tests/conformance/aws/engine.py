@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import asl
+import history
 from functions import Functions
 from machine import Outcome, Run
 from patches import HarnessFault
@@ -42,7 +43,8 @@ class Engine:
         if self.functions is None or key != self.loaded:
             self.reload(machine, environment, key)
         assert self.functions is not None
-        outcome = Run(self.functions, self.jsonata, machine.nested).execute(machine.definition, request["params"], machine.name)
+        run = Run(self.functions, self.jsonata, machine, request.get("approvals"))
+        outcome = run.execute(machine.definition, request["params"], machine.name)
         return {**record(outcome, request["steps"]), "buckets": buckets}
 
     def reload(self, machine: Machine, environment: dict[str, str], key: tuple[Any, ...]) -> None:
@@ -83,8 +85,9 @@ def bucket_names(machine: Machine, request: dict[str, Any]) -> dict[str, dict[st
 
 def record(outcome: Outcome, steps: list[str]) -> dict[str, Any]:
     """The answer: what the harness compares."""
-    envelopes = [event for event in outcome.events if isinstance(event, dict) and "step" in event]
-    attempts = Counter(event["step"] for event in envelopes)
+    envelopes = [(pipeline, event) for pipeline, event in outcome.events if isinstance(event, dict) and "step" in event]
+    attempts = Counter(f"{pipeline}/{event['step']}" if pipeline else event["step"] for pipeline, event in envelopes)
+    runs = [event["run_id"] for pipeline, event in envelopes if not pipeline and "run_id" in event]
     succeeded = outcome.status == "succeeded"
     return {
         "status": outcome.status,
@@ -93,7 +96,7 @@ def record(outcome: Outcome, steps: list[str]) -> dict[str, Any]:
         "attempts": dict(attempts),
         "waits": sorted(whole(wait) for wait in outcome.waits),
         "skipped": [step for step in steps if step not in outcome.entered],
-        "run_id": envelopes[0]["run_id"] if envelopes and "run_id" in envelopes[0] else outcome.name,
+        "run_id": runs[0] if runs else outcome.name,
     }
 
 
@@ -112,7 +115,7 @@ def failure_of(outcome: Outcome) -> dict[str, Any]:
 
 def answer(engine: Engine, line: str) -> dict[str, Any]:
     try:
-        return engine.run(json.loads(line))
+        return {**engine.run(json.loads(line)), "costs": history.costs()}
     except (HarnessFault, TemplateError, OSError) as error:
         return {"engine_error": f"{type(error).__name__}: {error}"}
     except Exception as error:
@@ -122,6 +125,7 @@ def answer(engine: Engine, line: str) -> dict[str, Any]:
 
 def main() -> None:
     logging.disable(logging.CRITICAL)
+    history.install()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     engine = Engine()

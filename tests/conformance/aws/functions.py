@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import uuid
@@ -13,8 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from forks import Forks  # noqa: E402
+
 WORKER = Path(__file__).with_name("lambda_worker.py")
 STORAGE = Path(__file__).parent.parent / "storage"
+BASE = {
+    "PATH": os.environ.get("PATH", ""),
+    "HOME": os.environ.get("HOME", "/tmp"),
+    "LANG": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONPATH": str(STORAGE),
+}
+FORKS = Forks(["asyncio", "json", "traceback"], BASE)
 MAX_RESPONSE = 6 * 1024 * 1024
 
 
@@ -47,11 +58,7 @@ class Sandbox:
 
     def __init__(self, function: Function, extra: dict[str, str]) -> None:
         environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "HOME": os.environ.get("HOME", "/tmp"),
-            "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(STORAGE),
+            **BASE,
             "AWS_LAMBDA_FUNCTION_NAME": function.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
             "AWS_REGION": "us-east-1",
@@ -59,20 +66,10 @@ class Sandbox:
             **extra,
             **function.environment,
         }
-        self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), function.handler],
-            cwd=function.code,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,
-        )
+        self.process = FORKS.start(WORKER, [function.handler], environment, function.code)
 
     def ask(self, request: dict[str, Any], limit: float) -> dict[str, Any] | None:
         """The answer; None where the process ended. Raises TimeoutError and kills it at the limit."""
-        assert self.process.stdin and self.process.stdout
         late = threading.Event()
 
         def stop() -> None:
@@ -82,11 +79,11 @@ class Sandbox:
         timer = threading.Timer(limit, stop)
         timer.start()
         try:
-            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
         except BrokenPipeError:
-            line = ""
+            line = b""
         finally:
             timer.cancel()
         if late.is_set():
@@ -95,10 +92,7 @@ class Sandbox:
         return json.loads(line) if line else None
 
     def kill(self) -> None:
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        self.process.kill()
 
     def close(self) -> None:
         """Ends the process and what it started."""
@@ -106,8 +100,7 @@ class Sandbox:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             try:
-                if pipe is not None:
-                    pipe.close()
+                pipe.close()
             except BrokenPipeError:
                 pass
 

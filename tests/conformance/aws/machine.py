@@ -23,7 +23,7 @@ import patches
 from clock import Clock
 from functions import Functions
 from query import Jsonata
-from template import ACCOUNT, REGION
+from template import ACCOUNT, REGION, Machine
 
 patches.install()
 
@@ -38,42 +38,76 @@ class Outcome:
     cause: str | None = None
     waits: list[float] = field(default_factory=list)
     entered: list[str] = field(default_factory=list)
-    events: list[Any] = field(default_factory=list)
+    """States of the pipeline, not of those that it runs."""
+    events: list[tuple[str, Any]] = field(default_factory=list)
+    """What functions were called with, and in which other pipeline ("": in the first)."""
     name: str = ""
+
+
+@dataclass
+class MapRun:
+    """The executions that a Distributed Map started."""
+
+    arn: str
+    execution_arn: str
+    machine_arn: str
+    started: str
+    children: list[dict[str, Any]] = field(default_factory=list)
+
+    def listed(self) -> dict[str, Any]:
+        """As ListMapRuns tells of it."""
+        return {"ExecutionArn": self.execution_arn, "MapRunArn": self.arn, "StartDate": self.started, "StateMachineArn": self.machine_arn}
 
 
 @lru_cache(maxsize=64)
 def parse(definition: str) -> Program:
-    """The program of a definition; raises moto's ASLParserException."""
-    return AmazonStateLanguageParser.parse(definition)[0]
+    """The program of a definition; raises moto's ASLParserException. Without spaces, each of which is a token, it takes less time."""
+    compact = json.dumps(json.loads(definition), separators=(",", ":"))
+    return AmazonStateLanguageParser.parse(compact)[0]
 
 
 class Run:
     """One execution; what the patches reach for."""
 
-    def __init__(self, functions: Functions, jsonata: Jsonata, nested: dict[str, str] | None = None) -> None:
+    def __init__(self, functions: Functions, jsonata: Jsonata, machine: Machine | None = None, approvals: dict[str, Any] | None = None) -> None:
         self.functions = functions
-        self.nested = nested or {}
+        self.nested = machine.nested if machine else {}
+        self.pipelines = machine.pipelines if machine else {}
+        self.topics = machine.topics if machine else frozenset()
+        self.approvals = approvals or {}
         self.jsonata = jsonata
         self.clock = Clock()
         self.started = datetime.now(UTC)
         self.name = str(uuid.uuid4())
         self.entered: list[str] = []
-        self.events: list[Any] = []
+        self.events: list[tuple[str, Any]] = []
+        self.map_runs: list[MapRun] = []
+        self.executions: dict[str, dict[str, Any]] = {}
+        """What DescribeExecution tells of executions that are no items'."""
         self._lock = threading.Lock()
 
-    def enter(self, state: str) -> None:
+    def pipeline(self, env: Environment) -> str:
+        """The pipeline whose execution it is; "": the first."""
+        return self.pipelines.get(env.states.context_object.context_object_data["StateMachine"]["Id"], "")
+
+    def enter(self, state: str, env: Environment) -> None:
         """Notes that a state is entered, unless it is not wanted any more."""
         self.clock.check()
         with self._lock:
-            self.entered.append(state)
+            if not self.pipeline(env):
+                self.entered.append(state)
 
-    def invoke(self, arn: str, event: Any, limit: float | None) -> Any:
+    def answer(self, message: Any) -> Any:
+        """What a person answers to a message of an approval; None: nobody does."""
+        step = message["step"]
+        return next((answer for path, answer in self.approvals.items() if path == step or path.endswith(f".{step}")), None)
+
+    def invoke(self, arn: str, event: Any, limit: float | None, env: Environment) -> Any:
         """Calls a function."""
         if arn not in self.functions.functions:
             raise patches.HarnessFault(f"no such function: {arn}")
         with self._lock:
-            self.events.append(event)
+            self.events.append((self.pipeline(env), event))
         return self.functions.invoke(arn, event, limit)
 
     def start(self, arn: str, input_value: Any, name: str) -> Callable[[], Environment]:
@@ -89,9 +123,47 @@ class Run:
 
         return job
 
-    def environment(self, machine: str, input_value: Any, name: str | None = None) -> Environment:
+    def time(self) -> str:
+        """What the clock says."""
+        return (self.started + timedelta(seconds=self.clock.now)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def map_run(self, env: Environment, label: str) -> MapRun:
+        """A run of a Distributed Map: `arn:…:mapRun:<state machine>/<label>:<id>`."""
+        context = env.states.context_object.context_object_data
+        machine = context["StateMachine"]
+        arn = f"{machine['Id'].replace(':stateMachine:', ':mapRun:')}/{label}:{uuid.uuid4()}"
+        found = MapRun(arn, context["Execution"]["Id"], machine["Id"], self.time())
+        with self._lock:
+            self.map_runs.append(found)
+        return found
+
+    def child(self, map_run: MapRun, program: Program, input_value: Any) -> Callable[[], Any]:
+        """A job that runs the execution of an item and gives its output."""
+
+        def job() -> Any:
+            name = str(uuid.uuid4())
+            machine = map_run.machine_arn.rpartition(":")[2]
+            arn = f"{map_run.arn.replace(':mapRun:', ':execution:').rpartition(':')[0]}:{name}"
+            env = self.environment(machine, input_value, name, arn)
+            told = {"ExecutionArn": arn, "Input": json.dumps(input_value), "MapRunArn": map_run.arn, "Name": name}
+            told |= {"StartDate": self.time(), "StateMachineArn": map_run.machine_arn, "Status": "RUNNING"}
+            with self._lock:
+                map_run.children.append(told)
+            program.eval(env)
+            end = env.program_state()
+            told["StopDate"] = self.time()
+            if isinstance(end, ProgramError):
+                error = {"Error": (end.error or {}).get("error"), "Cause": (end.error or {}).get("cause")}
+                told |= {key: value for key, value in error.items() if value is not None}
+                told["Status"] = "FAILED"
+                raise patches.ChildFailed
+            told["Status"] = "SUCCEEDED"
+            return env.states.get_input()
+
+        return job
+
+    def environment(self, machine: str, input_value: Any, name: str | None = None, arn: str | None = None) -> Environment:
         name = name or self.name
-        started = self.started + timedelta(seconds=self.clock.now)
         role = f"arn:aws:iam::{ACCOUNT}:role/conformance"
         machine_arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{machine}"
         return Environment(
@@ -99,11 +171,11 @@ class Run:
             execution_type=StateMachineType.STANDARD,
             context={
                 "Execution": {
-                    "Id": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{machine}:{name}",
+                    "Id": arn or f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{machine}:{name}",
                     "Input": input_value,
                     "Name": name,
                     "RoleArn": role,
-                    "StartTime": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                    "StartTime": self.time(),
                     "RedriveCount": 0,
                 },
                 "StateMachine": {"Id": machine_arn, "Name": machine},

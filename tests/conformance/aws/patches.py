@@ -31,12 +31,15 @@ from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state import state as state_module
 from moto.stepfunctions.parser.asl.component.state.choice.state_choice import StateChoice
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.distributed_iteration_component import DistributedIterationComponent
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
 from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_parallel import StateParallel
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import StateTaskServiceAwsSdk
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sns import StateTaskServiceSns
 from moto.stepfunctions.parser.asl.component.state.fail.state_fail import StateFail
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.component.state.state_pass.state_pass import StatePass
@@ -61,17 +64,25 @@ RUNTIME = "States.Runtime"
 TIMEOUT = "States.Timeout"
 TASK_FAILED = "States.TaskFailed"
 NO_CHOICE = "States.NoChoiceMatched"
+THRESHOLD = "States.ExceedToleratedFailureThreshold"
+INLINE_AT_ONCE = 40
+DISTRIBUTED_AT_ONCE = 10_000
 PAYLOAD_BYTES = 256 * 1024
 STORE_BYTES = 10 * 1024 * 1024
 MAX_CAUSE = 32768
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 MAX_ERROR = 256
+EXECUTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 run: Run
 
 
 class HarnessFault(BaseException):
     """The definition does what AWS's documentation does not define, or what this harness does not know."""
+
+
+class ChildFailed(Exception):
+    """The execution of an item of a Distributed Map failed."""
 
 
 class Name(ErrorName):
@@ -125,6 +136,8 @@ def install() -> None:
     StateMap._eval_execution = run_map
     StateTaskServiceLambda._eval_service_task = invoke_lambda
     StateTaskServiceSfn._eval_execution = start_execution
+    StateTaskServiceAwsSdk._eval_execution = call_sdk
+    StateTaskServiceSns._eval_execution = publish
 
 
 def nothing(self: Any, env: Environment) -> None:
@@ -254,7 +267,7 @@ def run_program(self: Program, env: Environment) -> None:
 
 def run_state(self: CommonStateField, env: Environment) -> None:
     """Enters a state, runs it and goes on, by the virtual clock."""
-    run.enter(self.name)
+    run.enter(self.name, env)
     entered = (run.started + timedelta(seconds=run.clock.now)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     env.states.context_object.context_object_data["State"] = {"EnteredTime": entered, "Name": self.name}
     env.stack.append(env.states.get_input())
@@ -460,7 +473,7 @@ def invoke_lambda(
     limit = None if self.timeout.is_default_value() else float(evaluate(self.timeout, env))
     run.clock.check()
     try:
-        payload = run.invoke(normalised_parameters["FunctionName"], event, limit)
+        payload = run.invoke(normalised_parameters["FunctionName"], event, limit, env)
     except FunctionFailed as failed:
         raise lambda_eval_utils.LambdaFunctionErrorException("Unhandled", failed.payload) from None
     except TaskTimedOut:
@@ -484,14 +497,20 @@ def start_execution(self: StateTaskServiceSfn, env: Environment) -> None:
     arguments = self._eval_parameters(env)
     check_payload(env, arguments, "has Arguments")
     limit = None if self.timeout.is_default_value() else float(evaluate(self.timeout, env))
-    arn, name = arguments["StateMachineArn"], str(uuid.uuid4())
+    arn, name = arguments["StateMachineArn"], arguments.get("Name") or str(uuid.uuid4())
+    if not EXECUTION_NAME.fullmatch(name):
+        raise failure(env, "StepFunctions.InvalidNameException", f"Invalid Name: '{name}'")
+    execution_arn = f"{arn.replace(':stateMachine:', ':execution:')}:{name}"
+    if execution_arn in run.executions:
+        raise failure(env, "StepFunctions.ExecutionAlreadyExistsException", f"Execution Already Exists: '{execution_arn}'")
+    run.executions[execution_arn] = {"ExecutionArn": execution_arn, "Name": name, "StateMachineArn": arn, "Status": "RUNNING"}
     job = run.start(arn, arguments.get("Input", {}), name)
     try:
         child = job() if limit is None else run.clock.bounded(job, limit)
     except TimeoutError:
         raise EvalTimeoutError from None
     described = {
-        "ExecutionArn": f"{arn.replace(':stateMachine:', ':execution:')}:{name}",
+        "ExecutionArn": execution_arn,
         "Input": arguments.get("Input", {}),
         "Name": name,
         "StateMachineArn": arn,
@@ -500,10 +519,36 @@ def start_execution(self: StateTaskServiceSfn, env: Environment) -> None:
     if isinstance(end, ProgramError):
         told = {"Cause": (end.error or {}).get("cause"), "Error": (end.error or {}).get("error")}
         described = {**told, **described, "Input": json.dumps(described["Input"]), "Status": "FAILED"}
+        run.executions[execution_arn] = {key: value for key, value in described.items() if value is not None}
         raise failure(env, TASK_FAILED, json.dumps(described)[:MAX_CAUSE])
     result = {**described, "Output": child.states.get_input(), "Status": "SUCCEEDED"}
     check_payload(env, result, "returned a result")
     env.stack.append(result)
+
+
+def publish(self: StateTaskServiceSns, env: Environment) -> None:
+    """Publishes a message and waits for an answer. Wait for a Callback with Task Token: "the task waits until it receives that task token back with a
+    SendTaskSuccess or SendTaskFailure call", whose output is the result; the token is in the context object, `Task.Token`."""
+    if not str(self.resource.resource_arn).endswith(":states:::sns:publish.waitForTaskToken"):
+        raise HarnessFault(f"the harness does not know {self.resource.resource_arn}")
+    arguments = self._eval_parameters(env)
+    check_payload(env, arguments, "has Arguments")
+    if self.timeout.is_default_value():
+        raise HarnessFault(f"the state '{self.name}' may wait for an answer for a year")
+    limit = float(evaluate(self.timeout, env))
+    if arguments["TopicArn"] not in run.topics:
+        raise failure(env, "SNS.NotFoundException", "Topic does not exist")
+    message = arguments["Message"]
+    if set(message) != {"pipeline", "run", "step", "message", "token"} or not isinstance(message["message"], str):
+        raise HarnessFault(f"the state '{self.name}' publishes {json.dumps(message)[:400]}")
+    if message["token"] != env.states.context_object.context_object_data["Task"]["Token"]:
+        raise HarnessFault(f"the state '{self.name}' publishes another token than its own")
+    run.clock.check()
+    answer = run.answer(message)
+    if answer is None:
+        run.clock.sleep(limit, record=False)
+        raise EvalTimeoutError
+    env.stack.append(copy.deepcopy(answer))
 
 
 def branch(env: Environment, program: Program, input_value: Any, prepare: Callable[[Environment], None] = lambda frame: None) -> Callable[[], Any]:
@@ -534,14 +579,24 @@ def run_parallel(self: StateParallel, env: Environment) -> None:
 
 
 def run_map(self: StateMap, env: Environment) -> None:
-    """Map state, inline mode: one iteration an item, at most MaxConcurrency (0: 40) at once; the first failure fails the state."""
+    """Map state: one iteration an item, at most MaxConcurrency at once.
+
+    Inline mode (0: 40 at once): the first failure fails the state. Distributed mode: "each iteration … runs as a child workflow execution"; "the
+    default percentage value is zero, which means that the workflow fails if any one of its child workflow executions fails or times out":
+    States.ExceedToleratedFailureThreshold, which does not tell why. Passing data between states with variables: such an execution does not see
+    those of outer scopes.
+    """
     if self.item_reader or self.result_writer or not hasattr(self.iteration_component, "_get_iteration_program"):
-        raise HarnessFault(f"the state '{self.name}': only inline Map states are run")
+        raise HarnessFault(f"the state '{self.name}': only Map states over Items are run")
     items = evaluate(self.items, env) if self.items else env.states.get_input()
     if not isinstance(items, list):
         raise failure(env, QUERY_ERROR, f"Items must be an array, got {json.dumps(items)[:100]}")
     at_once = evaluate(self.max_concurrency_decl, env)
     program = self.iteration_component._get_iteration_program()
+    distributed = isinstance(self.iteration_component, DistributedIterationComponent)
+    if not distributed and at_once > INLINE_AT_ONCE:
+        raise HarnessFault(f"the state '{self.name}': an inline Map state runs at most {INLINE_AT_ONCE} items at once")
+    map_run = run.map_run(env, self.label.label if self.label else str(uuid.uuid4())) if distributed else None
     context = env.states.context_object.context_object_data
     jobs = []
     for index, item in enumerate(items):
@@ -552,6 +607,40 @@ def run_map(self: StateMap, env: Environment) -> None:
         def prepare(frame: Environment, place: dict[str, Any] = place) -> None:
             frame.states.context_object.context_object_data["Map"] = place
 
-        jobs.append(branch(env, program, value, prepare))
+        if map_run is not None:
+            check_payload(env, value, "has an item")
+            jobs.append(run.child(map_run, program, value))
+        else:
+            jobs.append(branch(env, program, value, prepare))
     context.pop("Map", None)
-    env.stack.append(run.clock.run_all(jobs, at_once))
+    at_once = at_once or (DISTRIBUTED_AT_ONCE if distributed else INLINE_AT_ONCE)
+    try:
+        env.stack.append(run.clock.run_all(jobs, at_once))
+    except ChildFailed:
+        raise failure(env, THRESHOLD, "The specified tolerated failure threshold was exceeded") from None
+
+
+def call_sdk(self: StateTaskServiceAwsSdk, env: Environment) -> None:
+    """What a state machine asks Step Functions itself. Calling another AWS service with Step Functions: "API actions will always be camel case, and
+    parameter names will be Pascal case". API reference, ListExecutions: "Results are sorted by time, with the most recent execution first"."""
+    arguments = self._eval_parameters(env)
+    action = str(self.resource.resource_arn).removeprefix("arn:aws:states:::aws-sdk:sfn:")
+    match action:
+        case "listMapRuns":
+            result: Any = {"MapRuns": [map_run.listed() for map_run in run.map_runs if map_run.execution_arn == arguments["ExecutionArn"]]}
+        case "listExecutions":
+            children = [child for map_run in run.map_runs if map_run.arn == arguments["MapRunArn"] for child in map_run.children]
+            if set(arguments) != {"MapRunArn", "StatusFilter"}:
+                raise HarnessFault(f"the harness does not know these arguments of ListExecutions: {', '.join(arguments)}")
+            found = [child for child in children if child["Status"] == arguments["StatusFilter"]]
+            keys = ("ExecutionArn", "MapRunArn", "Name", "StartDate", "StateMachineArn", "Status", "StopDate")
+            result = {"Executions": [{key: child[key] for key in keys if key in child} for child in reversed(found)]}
+        case "describeExecution":
+            known = [*run.executions.values(), *(child for map_run in run.map_runs for child in map_run.children)]
+            result = next((one for one in known if one["ExecutionArn"] == arguments["ExecutionArn"]), None)
+            if result is None:
+                raise failure(env, "Sfn.ExecutionDoesNotExistException", f"Execution Does Not Exist: '{arguments['ExecutionArn']}'")
+        case _:
+            raise HarnessFault(f"the harness does not know {self.resource.resource_arn}")
+    check_payload(env, result, "returned a result")
+    env.stack.append(result)

@@ -25,6 +25,9 @@ STATE_MACHINE = "AWS::Serverless::StateMachine"
 MAIN = "StateMachine"
 FUNCTION = "AWS::Serverless::Function"
 BUCKET = "AWS::S3::Bucket"
+TOPIC = "AWS::SNS::Topic"
+CHILD = re.compile(r"pipeline\.([a-z][a-z0-9-]*)\.")
+"""The files of definitions of another pipeline."""
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 DEFAULT_TIMEOUT = 3
 DEFAULT_MEMORY = 128
@@ -67,6 +70,10 @@ class Machine:
     name: str
     nested: dict[str, str] = field(default_factory=dict)
     """Definitions of the state machines that it starts, by ARN."""
+    pipelines: dict[str, str] = field(default_factory=dict)
+    """The pipelines of those that are not the first one's, by ARN."""
+    topics: frozenset[str] = frozenset()
+    """ARNs of the topics."""
 
 
 class Template:
@@ -92,7 +99,10 @@ class Template:
         properties = machines[name]
         functions = {self.get_att(id_, "Arn"): self.function(id_, body) for id_, body in self.of_type(FUNCTION).items()}
         buckets = {id_: self.ref(id_) for id_ in self.of_type(BUCKET)}
-        return Machine(self.definition(properties), functions, buckets, name, nested)
+        files = {self.ref(id_): str(body.get("DefinitionUri")) for id_, body in machines.items()}
+        pipelines = {arn: found[1] for arn, file in files.items() if (found := CHILD.match(file))}
+        topics = frozenset(self.ref(id_) for id_ in self.of_type(TOPIC))
+        return Machine(self.definition(properties), functions, buckets, name, nested, pipelines, topics)
 
     def definitions(self) -> dict[str, str]:
         """The text of every definition by its file."""
@@ -150,6 +160,8 @@ class Template:
         for key in ("BucketName", "FunctionName", "Name", "RoleName"):
             if key in properties:
                 return self.resolve(properties[key])
+        if resource.get("Type") == TOPIC:
+            return f"arn:aws:sns:{REGION}:{ACCOUNT}:conformance-{name}"
         if resource.get("Type") == STATE_MACHINE:
             return f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:conformance-{name}"
         return f"conformance-{name}".lower() if resource.get("Type") == BUCKET else f"conformance-{name}"
@@ -165,7 +177,7 @@ class Template:
                 STATE_MACHINE: ("states", f"{REGION}:{ACCOUNT}:stateMachine:"),
             }.get(kind, ("unknown", f"{REGION}:{ACCOUNT}:"))
             return f"arn:aws:{service}:{form}{self.ref(name).rpartition(':')[2]}"
-        if kind == STATE_MACHINE and attribute == "Name":
+        if (kind, attribute) in ((STATE_MACHINE, "Name"), (TOPIC, "TopicName")):
             return self.ref(name).rpartition(":")[2]
         return f"{name}.{attribute}"
 

@@ -12,6 +12,7 @@ from typing import Any
 from engine import Engine, answer
 
 FIXTURE = Path(__file__).parent / "fixtures" / "branches"
+PARTS = FIXTURE.parent / "parts"
 STEPS = ["first", "left", "pause", "right", "large"]
 RAW = "branches-raw-123456789012-us-east-1"
 
@@ -81,6 +82,40 @@ class EngineTest(unittest.TestCase):
             (folder / "template.yaml").write_text("Resources: [")
             self.assertIn("engine_error", self.run_case({}, folder))
         self.assertEqual("succeeded", self.run_case({"n": 1, "mode": "plain"})["status"])
+
+
+class PartsTest(unittest.TestCase):
+    """fixtures/parts: a pipeline in parts, for the quota of a definition was taken to be a few kilobytes."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.engine = Engine()
+        cls.addClassCleanup(cls.engine.close)
+
+    def run_case(self, params: Any) -> dict[str, Any]:
+        steps = ["a1", "a2", "a3", "a4", "a5", "a6", "b1", "b2", "items.i1", "items.i2", "items.i3", "items.i4", "items.i5", "end"]
+        request = {"pipeline": "", "artifacts": str(PARTS / "aws"), "params": params, "buckets": {}, "steps": steps}
+        return answer(self.engine, json.dumps(request))
+
+    def test_what_is_read_crosses_the_borders(self) -> None:
+        got = self.run_case({})
+        # a: 1 + 1, + 10, + 100, + 1000; b: 1 + 2 = 3, + 20 = 23; items: x + index + n + x.
+        items = [{"all": [7, None], "i4": "skipped"}, {"all": [48, 3], "i4": "succeeded"}]
+        self.assertEqual({"end": {"a": [1112, 2], "b": items}, "a6": ["succeeded", "parts"], "a2": "succeeded"}, got.get("outputs"), got)
+        self.assertEqual([], got["skipped"])
+        self.assertEqual(2, got["attempts"]["items.i1"])
+
+    def test_a_skip_crosses_the_borders(self) -> None:
+        got = self.run_case({"go": False})
+        self.assertEqual((["skipped", "parts"], "skipped"), (got["outputs"]["a6"], got["outputs"]["a2"]), got)
+        self.assertEqual(["a2", "a5"], got["skipped"])
+
+    def test_a_failure_crosses_the_borders(self) -> None:
+        got = self.run_case({"n": -9})
+        # b2 gives 13: the second item fails, twice.
+        self.assertEqual({"name": "ValueError", "message": "thirteen", "step": "items.i1"}, got.get("error"), got)
+        self.assertEqual([3], got["waits"])
+        self.assertEqual(1, got["attempts"]["on_failure"])
 
 
 if __name__ == "__main__":

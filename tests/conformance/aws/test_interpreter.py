@@ -10,6 +10,7 @@ from typing import Any
 from functions import Function, Functions
 from machine import Outcome, Run
 from query import Jsonata
+from template import Machine
 
 CASES = Path(__file__).parent / "cases"
 
@@ -25,6 +26,7 @@ def task(function: str, payload: Any, **fields: Any) -> dict[str, Any]:
     }
 
 
+TOPIC = "arn:aws:sns:us-east-1:123456789012:asks"
 MACHINES = "arn:aws:states:us-east-1:123456789012:stateMachine:"
 
 
@@ -52,9 +54,10 @@ class InterpreterTest(unittest.TestCase):
         cls.addClassCleanup(cls.functions.close)
         cls.addClassCleanup(cls.jsonata.close)
 
-    def execute(self, states: dict[str, Any], value: Any = None, nested: dict[str, Any] | None = None, **fields: Any) -> Outcome:
+    def execute(self, states: dict[str, Any], value: Any = None, nested: dict[str, Any] | None = None, approvals: Any = None, **fields: Any) -> Outcome:
         machines = {f"{MACHINES}{name}": json.dumps(definition(body)) for name, body in (nested or {}).items()}
-        return Run(self.functions, self.jsonata, machines).execute(json.dumps(definition(states, **fields)), value)
+        machine = Machine("", {}, {}, "machine", machines, topics=frozenset({TOPIC}))
+        return Run(self.functions, self.jsonata, machine, approvals).execute(json.dumps(definition(states, **fields)), value)
 
     def value(self, expression: str, value: Any = None) -> Any:
         outcome = self.execute({"A": {"Type": "Succeed", "Output": "{% " + expression + " %}"}}, value)
@@ -215,6 +218,50 @@ class InterpreterTest(unittest.TestCase):
         states = {"M": {"Type": "Map", "Items": [30, 10, 20], "ItemProcessor": {"StartAt": "W", "States": inner}, "End": True}}
         self.assertEqual("E10", self.execute(states).error)
 
+    def distributed(self, items: list[Any], states: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+        processor = {"ProcessorConfig": config, "StartAt": next(iter(states)), "States": states}
+        return {"Type": "Map", "Items": items, "ItemProcessor": processor, "Label": "list", **({} if "Next" in fields else {"End": True}), **fields}
+
+    def test_an_item_of_a_distributed_map_is_an_execution_that_sees_no_outer_variable(self) -> None:
+        seen = "{% [$exists($outer), $states.input, $states.context.Execution.Name != $states.input.name] %}"
+        selector = {"item": "{% $states.context.Map.Item.Value %}", "name": "{% $states.context.Execution.Name & $outer %}"}
+        states = {
+            "A": {"Type": "Pass", "Assign": {"outer": ""}, "Next": "M"},
+            "M": self.distributed([1, 2], {"I": {"Type": "Succeed", "Output": seen}}, ItemSelector=selector, MaxConcurrency=1000),
+        }
+        outcome = self.execute(states)
+        self.assertEqual([[False, {"item": n, "name": outcome.name}, True] for n in (1, 2)], outcome.output)
+
+    def test_a_failed_item_of_a_distributed_map_is_found_by_its_map_run(self) -> None:
+        inner = {
+            "W": {"Type": "Wait", "Seconds": "{% $states.input %}", "Next": "F"},
+            "F": {"Type": "Fail", "Error": "E", "Cause": "{% $string($states.input) %}"},
+        }
+        catch = [{"ErrorEquals": ["States.ExceedToleratedFailureThreshold"], "Next": "L"}]
+        sdk = "arn:aws:states:::aws-sdk:sfn:"
+        states = {
+            "M": self.distributed([30, 10, 20], inner, Catch=catch, Next="L"),
+            "L": {
+                "Type": "Task",
+                "Resource": f"{sdk}listMapRuns",
+                "Arguments": {"ExecutionArn": "{% $states.context.Execution.Id %}"},
+                "Output": "{% $states.result.MapRuns[0].MapRunArn %}",
+                "Next": "X",
+            },
+            "X": {
+                "Type": "Task",
+                "Resource": f"{sdk}listExecutions",
+                "Arguments": {"MapRunArn": "{% $states.input %}", "StatusFilter": "FAILED"},
+                "Output": "{% $states.result.Executions.ExecutionArn %}",
+                "Next": "D",
+            },
+            "D": {"Type": "Task", "Resource": f"{sdk}describeExecution", "Arguments": {"ExecutionArn": "{% $states.input %}"}, "End": True},
+        }
+        outcome = self.execute(states)
+        self.assertEqual(("E", "10", "FAILED"), tuple(outcome.output[key] for key in ("Error", "Cause", "Status")))
+        self.assertRegex(outcome.output["MapRunArn"], r":mapRun:machine/list:")
+
     def test_another_execution_is_waited_for(self) -> None:
         nested = {"other": {"X": {"Type": "Succeed", "Output": {"n": "{% $states.input.n + 1 %}"}}}}
         outcome = self.execute({"S": start("other", {"n": 1}, Output="{% [$states.result.Status, $states.result.Output.n] %}")}, nested=nested)
@@ -234,6 +281,40 @@ class InterpreterTest(unittest.TestCase):
         self.assertNotIn("Y", outcome.entered)
         outcome = self.execute({"S": start("other", {}, TimeoutSeconds=90, Catch=catch), "B": {"Type": "Succeed"}}, nested=nested)
         self.assertEqual(["S", "X", "Y"], outcome.entered)
+
+    def test_a_failed_execution_is_described_by_its_name(self) -> None:
+        nested = {"other": {"X": {"Type": "Fail", "Error": "E", "Cause": "c"}}}
+        states = {
+            "S": start("other", {}, Catch=[{"ErrorEquals": ["States.ALL"], "Next": "D"}]),
+            "D": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::aws-sdk:sfn:describeExecution",
+                "Arguments": {"ExecutionArn": f"{MACHINES.replace(':stateMachine:', ':execution:')}other:one"},
+                "End": True,
+            },
+        }
+        states["S"]["Arguments"]["Name"] = "one"
+        outcome = self.execute(states, nested=nested)
+        self.assertEqual(("E", "c", "FAILED"), tuple(outcome.output[key] for key in ("Error", "Cause", "Status")))
+        self.assertEqual(["S", "X", "D"], outcome.entered)
+
+    def ask(self, approvals: Any, **message: Any) -> Outcome:
+        message = {"pipeline": "p", "run": "r", "step": "a.b", "message": "?", "token": "{% $states.context.Task.Token %}", **message}
+        task = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::sns:publish.waitForTaskToken",
+            "Arguments": {"TopicArn": TOPIC, "Message": message},
+            "TimeoutSeconds": 60,
+            "Catch": [{"ErrorEquals": ["States.Timeout"], "Output": "late", "Next": "B"}],
+            "End": True,
+        }
+        return self.execute({"A": task, "B": {"Type": "Succeed"}}, approvals=approvals)
+
+    def test_an_answer_is_the_result_of_the_task_that_gave_its_token(self) -> None:
+        self.assertEqual({"approved": True}, self.ask({"c": 1, "x.a.b": {"approved": True}}).output)
+        self.assertEqual(("late", []), (self.ask({"b": 1}).output, self.ask({"b": 1}).waits))
+        with self.assertRaises(BaseException):
+            self.ask({}, token="other")
 
     def test_a_timestamp_is_waited_for_by_the_virtual_clock(self) -> None:
         at = "{% $fromMillis($toMillis($states.context.Execution.StartTime) + 20000) %}"

@@ -57,6 +57,8 @@ def run(functions: Functions, request: dict[str, Any]) -> dict[str, Any]:
     host.pipelines = {name.removeprefix("mlpipe_pipeline_"): module.NAME for name, module in sys.modules.items() if name.startswith("mlpipe_pipeline_")}
     try:
         root = host.create(request["orchestrator"], json.dumps(request["params"]), request["run_id"])
+        if request.get("one_by_one"):
+            host.batch = 1
         host.run(root)
         return answer(host, root, request["steps"])
     except (NonDeterministic, Stuck, HostError) as error:
@@ -86,6 +88,7 @@ def answer(host: Host, root: Instance, steps: list[str]) -> dict[str, Any]:
         "waits": host.waits(),
         "skipped": skipped(root.custom, steps),
         "run_id": root.id,
+        "costs": host.costs(),
     }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import subprocess
 import sys
 import traceback
 import uuid
@@ -18,11 +17,16 @@ from typing import Any
 
 import yaml
 
-from arm import Template
-from settings import bucket_addresses, environment
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from arm import Template  # noqa: E402
+from forks import Forks  # noqa: E402
+from settings import bucket_addresses, environment  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 STORAGE = HERE.parent / "storage"
+LIBRARIES = ["azure.functions", "azure.durable_functions"]
+"""What every app imports, which takes longer than most runs."""
 LIMIT = 110
 """Seconds that a case may take."""
 
@@ -34,16 +38,11 @@ class Gone(Exception):
 class App:
     """One app's process."""
 
-    def __init__(self, artifacts: Path) -> None:
+    def __init__(self, artifacts: Path, forks: Forks) -> None:
         self.artifacts = artifacts
         self.template = Template.load(artifacts / "main.json")
         self.settings = environment(self.template)
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "app_host.py"), str((artifacts / "app").resolve())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**inherited(), **self.settings},
-        )
+        self.process = forks.start(HERE / "app_host.py", [str((artifacts / "app").resolve())], {**inherited(), **self.settings}, HERE)
         self.received = bytearray()
         hello = self.receive()
         if "engine_error" in hello:
@@ -91,6 +90,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.app: App | None = None
+        self.forks = Forks(LIBRARIES, inherited())
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         artifacts = Path(request["artifacts"])
@@ -104,6 +104,7 @@ class Engine:
                     "approvals": request.get("approvals") or {},
                     "steps": request["steps"],
                     "run_id": uuid.uuid4().hex,
+                    "one_by_one": request.get("one_by_one", False),
                     "folders": {addresses[name]["uri"]: folder for name, folder in request["buckets"].items() if name in addresses},
                 }
             )
@@ -117,7 +118,7 @@ class Engine:
     def app_of(self, artifacts: Path) -> App:
         if self.app is None or self.app.artifacts != artifacts or self.app.process.poll() is not None:
             self.drop()
-            self.app = App(artifacts)
+            self.app = App(artifacts, self.forks)
         return self.app
 
     def drop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,33 @@ class ArtifactsError(Exception):
 
 
 @dataclass(frozen=True)
+class OtherWorkflow:
+    """A workflow beside the pipeline's own.
+
+    A part runs steps of another workflow; anything else is a pipeline: `child` is its name.
+    """
+
+    name: str
+    source: str
+    environment: dict[str, str]
+    part: bool
+    child: str | None
+    startable: bool
+
+
+@dataclass(frozen=True)
 class Deployment:
-    """What main.tf.json declares, as far as an execution depends on it."""
+    """What main.tf.json declares, as far as an execution depends on it.
+
+    `topics` are those to which the workflows may publish.
+    """
 
     workflow_name: str
     source: str
     environment: dict[str, str]
     region: str
+    others: list[OtherWorkflow]
+    topics: set[str]
     functions: list[FunctionSpec]
     bucket_names: dict[str, str]
 
@@ -77,24 +98,76 @@ def _provider(module: Callable[[], Module], url: Callable[[str], str]) -> Any:
 
 def _read(module: Module, pipeline: Path, buckets: list[str]) -> Deployment:
     workflows = module.resources("google_workflows_workflow")
-    if len(workflows) != 1:
-        raise ArtifactsError(f"main.tf.json declares {len(workflows)} workflows, not one")
-    (workflow,) = workflows.values()
-    for key in ("name", "source_contents", "region"):
-        if key not in workflow:
-            raise ArtifactsError(f"google_workflows_workflow has no {key}")
-    environment = module.value(workflow.get("user_env_vars", {}))
+    key = "pipeline" if "pipeline" in workflows else next(iter(workflows), "pipeline")
+    if key not in workflows:
+        raise ArtifactsError("main.tf.json declares no workflow")
+    for name, workflow in workflows.items():
+        for attribute in ("name", "source_contents", "region"):
+            if attribute not in workflow:
+                raise ArtifactsError(f"google_workflows_workflow.{name} has no {attribute}")
+    pipeline_workflow = workflows[key]
+    accounts = _invokers(module)
     return Deployment(
-        module.value(workflow["name"]),
-        module.value(workflow["source_contents"]),
-        {name: _env_text(name, value) for name, value in environment.items()},
-        module.value(workflow["region"]),
+        module.value(pipeline_workflow["name"]),
+        module.value(pipeline_workflow["source_contents"]),
+        _environment(module, pipeline_workflow),
+        module.value(pipeline_workflow["region"]),
+        [
+            OtherWorkflow(
+                module.value(workflow["name"]),
+                module.value(workflow["source_contents"]),
+                _environment(module, workflow),
+                name.startswith("part_"),
+                _child(workflow),
+                _account(pipeline_workflow) in accounts,
+            )
+            for name, workflow in workflows.items()
+            if name != key
+        ],
+        _topics(module, _account(pipeline_workflow)),
         [
             _function(module, name, body)
             for name, body in module.resources("google_cloudfunctions2_function").items()
         ],
         {bucket: _bucket_name(module, bucket, pipeline) for bucket in buckets},
     )
+
+
+def _environment(module: Module, workflow: dict[str, Any]) -> dict[str, str]:
+    values = module.value(workflow.get("user_env_vars", {}))
+    return {name: _env_text(name, value) for name, value in values.items()}
+
+
+def _account(workflow: dict[str, Any]) -> str:
+    """The name of the service account's resource that a workflow runs as."""
+    _, name = _referenced(workflow.get("service_account"), "service_account of a workflow")
+    return name
+
+
+def _child(workflow: dict[str, Any]) -> str | None:
+    """The name of the pipeline in whose folder the definition stands."""
+    found = re.search(r"/children/([^/]+)/workflow\.yaml", str(workflow["source_contents"]))
+    return found[1] if found else None
+
+
+def _topics(module: Module, account: str) -> set[str]:
+    topics = module.resources("google_pubsub_topic")
+    granted = set()
+    for body in module.resources("google_pubsub_topic_iam_member").values():
+        _, topic = _referenced(body["topic"], "topic of google_pubsub_topic_iam_member")
+        _, member = _referenced(body["member"], "member of google_pubsub_topic_iam_member")
+        if body.get("role") == "roles/pubsub.publisher" and member == account:
+            granted.add(module.value(topics[topic]["name"]))
+    return granted
+
+
+def _invokers(module: Module) -> set[str]:
+    """The service accounts that may start workflows of the project."""
+    return {
+        _referenced(body["member"], "member of google_project_iam_member")[1]
+        for body in module.resources("google_project_iam_member").values()
+        if body.get("role") == "roles/workflows.invoker"
+    }
 
 
 def _env_text(name: str, value: Any) -> str:

@@ -13,15 +13,19 @@ import os
 import sys
 import traceback
 import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import costs  # noqa: E402
 from api import ApiRunner  # noqa: E402
-from deployment import NUMBER, PROJECT, ArtifactsError, Deployment  # noqa: E402
+from deployment import NUMBER, PROJECT, ArtifactsError, Deployment, OtherWorkflow  # noqa: E402
 from server import Server  # noqa: E402
-from workflows import DeployError, Execution, Fault, load  # noqa: E402
+from workflows import Deployed, DeployError, Execution, Fault, Outcome, World, load  # noqa: E402
 
 
 class Runner(Protocol):
@@ -29,25 +33,22 @@ class Runner(Protocol):
 
     functions_need_identity: bool
 
-    def run(self, deployment: Deployment, environment: dict[str, str], argument: Any) -> Run: ...
+    def run(self, deployment: Deployment, environment: dict[str, str], request: dict[str, Any]) -> Run: ...
 
 
+@dataclass
 class Run:
-    """How an execution ended; what the runner cannot see is None."""
+    """How an execution ended; what the runner cannot see is None.
 
-    def __init__(
-        self,
-        result: Any,
-        error: Any,
-        where: str = "",
-        waits: list[float] | None = None,
-        entered: list[str] | None = None,
-    ) -> None:
-        self.result = result
-        self.error = error
-        self.where = where
-        self.waits = waits
-        self.entered = entered
+    `children` are the pipelines that other executions ran, by run id.
+    """
+
+    result: Any
+    error: Any
+    where: str = ""
+    waits: list[float] | None = None
+    entered: list[str] | None = None
+    children: dict[str, str] = field(default_factory=dict)
 
 
 class Interpreter:
@@ -55,11 +56,53 @@ class Interpreter:
 
     functions_need_identity = True
 
-    def run(self, deployment: Deployment, environment: dict[str, str], argument: Any) -> Run:
-        """Loads the definition and executes it."""
-        outcome = Execution(load(deployment.source), environment).run(argument)
-        error = outcome.error if outcome.failed else None
-        return Run(outcome.result, error, outcome.failed_in, outcome.waits, outcome.entered)
+    def run(self, deployment: Deployment, environment: dict[str, str], request: dict[str, Any]) -> Run:
+        """Loads the definitions and executes the pipeline's."""
+        built_in = {name: value for name, value in environment.items() if name.startswith("GOOGLE_")}
+        workflows = {
+            other.name: Deployed(
+                load(other.source),
+                {**built_in, **other.environment, "GOOGLE_CLOUD_WORKFLOW_ID": other.name},
+            )
+            for other in deployment.others
+            if other.startable
+        }
+        world = World(workflows, deployment.topics, _answers(request.get("approvals") or {}))
+        outcome = Execution(load(deployment.source), environment, world).run(request.get("params"))
+        run = Run(
+            outcome.result,
+            outcome.error if outcome.failed else None,
+            outcome.failed_in,
+            outcome.waits,
+            [],
+        )
+        _see(outcome, {other.name: other for other in deployment.others}, True, run)
+        return run
+
+
+def _see(outcome: Outcome, others: dict[str, OtherWorkflow], own: bool, run: Run) -> None:
+    """Notes the steps entered in an execution of the pipeline and of its parts, and what other pipelines ran."""
+    if own:
+        assert run.entered is not None
+        run.entered += outcome.entered
+    for child in outcome.children:
+        other = others[child.workflow]
+        if other.child is not None:
+            run.children[child.run_id] = other.child
+        _see(child.outcome, others, own and other.part, run)
+
+
+def _answers(approvals: dict[str, Any]) -> Callable[[Any], Any]:
+    """Who answers a message: the key that is its step's path, or ends with it."""
+
+    def answer(message: Any) -> Any:
+        match message:
+            case {"pipeline": str(), "run": str(), "step": str(step), "message": str(), "url": str()} if len(message) == 5:
+                keys = [key for key in approvals if key == step or key.endswith(f".{step}")]
+                return approvals[keys[0]] if keys else None
+        raise Fault(f"not a request for an approval: {message!r}")
+
+    return answer
 
 
 class Api:
@@ -70,22 +113,28 @@ class Api:
     def __init__(self, address: str) -> None:
         self.runner = ApiRunner(address)
 
-    def run(self, deployment: Deployment, environment: dict[str, str], argument: Any) -> Run:
+    def run(self, deployment: Deployment, environment: dict[str, str], request: dict[str, Any]) -> Run:
         """Creates the workflow there and polls its execution."""
-        result, error = self.runner.run(deployment, environment, argument)
+        if deployment.others or deployment.topics:
+            raise ArtifactsError("other workflows and topics run in our interpreter only")
+        result, error = self.runner.run(deployment, environment, request.get("params"))
         return Run(result, error)
 
 
 def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str, Any]:
     """The answer to one request."""
+    costs.begin()
     buckets = request.get("buckets") or {}
     deployment = server.deploy(Path(request["artifacts"]), Path(request["pipeline"]), buckets)
     server.proxy.authenticated = runner.functions_need_identity
     run_id = str(uuid.uuid4())
-    run = runner.run(deployment, _environment(deployment, run_id), request.get("params"))
+    run = runner.run(deployment, _environment(deployment, run_id), request)
     problems = server.proxy.problems()
-    if seen := server.proxy.run_ids() - {run_id}:
-        problems.append(f"the functions saw the run_id {', '.join(map(str, seen))}, not {run_id}")
+    attempts: Counter[str] = Counter()
+    for (seen, step), count in server.proxy.attempts().items():
+        if seen != run_id and seen not in run.children:
+            problems.append(f"the functions saw the run_id {seen}, not {run_id}")
+        attempts[step if seen == run_id else f"{run.children.get(seen)}/{step}"] += count
     if problems:
         return {"engine_error": "; ".join(problems)}
     failure = None if run.error is None else _failure(run.error)
@@ -101,11 +150,12 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
         "status": "succeeded" if run.error is None else "failed",
         "outputs": run.result if run.error is None else None,
         "error": failure,
-        "attempts": server.proxy.attempts(),
+        "attempts": dict(attempts),
         "waits": run.waits,
         "skipped": skipped,
         "buckets": {key: {"uri": f"gs://{name}", "name": name} for key, name in names.items()},
         "run_id": run_id,
+        "costs": costs.counted(),
     }
 
 
@@ -164,6 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gcp-api", metavar="URL", help="a Workflows API, or exec:/path/to/server")
     options = parser.parse_args()
+    costs.install()
     # Only answers go to the real standard output.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

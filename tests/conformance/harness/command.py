@@ -178,6 +178,12 @@ def request(name: str, run: Run, folder: Path) -> dict[str, object]:
 
 
 def judge(run: Run, engines: list[str], report: Report) -> None:
+    notes, wrong = differences(run, engines)
+    report.case(run.label, {name: name not in wrong for name in engines}, notes)
+
+
+def differences(run: Run, engines: list[str]) -> tuple[list[str], set[str]]:
+    """What engines answered that they should not have, and which did."""
     notes = []
     wrong = set()
     for name in engines:
@@ -191,4 +197,4 @@ def judge(run: Run, engines: list[str], report: Report) -> None:
         notes.append(difference.line())
         if difference.field == "status":
             notes += [f"error: {name}={show(run.answers[name]['error'])}" for name in sorted(difference.wrong) if run.answers[name].get("error")]
-    report.case(run.label, {name: name not in wrong for name in engines}, notes)
+    return notes, wrong

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -17,11 +18,13 @@ from typing import Any
 
 from . import install
 from .expression_trees import Case, Trees, shown
+from .progress import Progress
 
 TARGETS = ("jsonata", "workflows", "python")
 # What no other engine has: an answer of this kind is not compared.
 LIMIT = "limit"
-BATCH = 2000
+BATCH = 500
+"""Expressions of one round: each starts the compiler and every engine anew."""
 # Differences that are made smaller, and rounds that each may take: a round starts every engine anew.
 MOST_SHRUNK, MOST_ROUNDS = 8, 25
 
@@ -34,23 +37,36 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--gcp-api", metavar="URL", help="a server of the Workflows REST API, in place of our interpreter")
     parser.add_argument("--driver", type=Path, metavar="BIN", help="the tests' binary (default: cargo builds it)")
     parser.add_argument("--no-shrink", action="store_true", help="show differences as they were found")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2, help="rounds at once (default: one a core)")
     options = parser.parse_args(arguments)
     for engine in ("aws", "gcp"):
         install.install(engine)
     engines = Engines(options.driver or built(), options.targets.split(","), options.gcp_api)
-    found, counts = 0, Counter[str]()
+    found: list[int] = []
+    counts = Counter[str]()
     seeds = range(options.seed, options.seed + options.count)
-    for start in range(0, len(seeds), BATCH):
-        batch = [(seed, Trees(seed).case()) for seed in seeds[start : start + BATCH]]
-        for (seed, case), result in zip(batch, engines.run([case for _, case in batch])):
-            counts.update(result.counts())
-            if result.differs():
-                found += 1
-                case, result = (case, result) if options.no_shrink or found > MOST_SHRUNK else shrunk(case, result, engines)
-                print(f"seed {seed}: {shown(case)}\n{result.shown()}", flush=True)
+    progress = Progress(len(seeds))
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for batch, results in pool.map(lambda start: round_of(seeds[start : start + BATCH], engines), range(0, len(seeds), BATCH)):
+            for (seed, case), result in zip(batch, results):
+                counts.update(result.counts())
+                if result.differs():
+                    found.append(seed)
+                    case, result = (case, result) if options.no_shrink or len(found) > MOST_SHRUNK else shrunk(case, result, engines)
+                    progress.clear()
+                    print(f"seed {seed}: {shown(case)}\n{result.shown()}", flush=True)
+            progress.step(len(batch), f"{len(found)} differ")
+    progress.clear()
+    if found:
+        print("\nEach again:\n" + "\n".join(f"tests/conformance/expressions --count 1 --seed {seed}{options.gcp_api and f' --gcp-api {options.gcp_api}' or ''}" for seed in found))
     print(f"{counts['refused']} refused by the compiler, {counts['value']} with a value, {counts['error']} with an error, {counts[LIMIT]} times a quota of Workflows")
-    print(f"{len(seeds)} expressions from seed {options.seed} on, {found} differ")
+    print(f"{len(seeds)} expressions from seed {options.seed} on in {progress.seconds():.0f} s, {len(found)} differ")
     return 1 if found else 0
+
+
+def round_of(seeds: range, engines: Engines) -> tuple[list[tuple[int, Case]], list[Result]]:
+    batch = [(seed, Trees(seed).case()) for seed in seeds]
+    return batch, engines.run([case for _, case in batch])
 
 
 def built() -> Path:
@@ -211,7 +227,9 @@ def filled(template: Any, given: list[dict[str, Any]]) -> dict[str, Any]:
     return {"value": fill(template)}
 
 
-# Python: the printed text with the helpers that the Function App has.
+# Python: the printed text with the helpers that the Function App has. What becomes of warnings is one setting for all threads.
+
+ONE_AT_A_TIME = threading.Lock()
 
 
 def python(runs: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -220,7 +238,8 @@ def python(runs: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
         sys.path.insert(0, helpers)
     import mlpipe_expr
 
-    return [evaluated(text, mlpipe_expr.plain(params), mlpipe_expr) for text, params in runs]
+    with ONE_AT_A_TIME:
+        return [evaluated(text, mlpipe_expr.plain(params), mlpipe_expr) for text, params in runs]
 
 
 def evaluated(text: str, params: dict[str, Any], helpers: Any) -> dict[str, Any]:

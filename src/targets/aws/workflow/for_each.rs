@@ -4,14 +4,14 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::finish::{Finish, Given, How, Piece, next};
-use super::{Scope, Tail, Writer, state_name};
+use super::{Scope, Tail, Writer, distributed, state_name};
 use crate::expr::jsonata::{self, braced};
 use crate::expr::{Local, Type, template_type};
 use crate::model::{ForEach, StepIx};
 use crate::targets::aws::failure;
 use crate::targets::aws::limits::QUOTAS;
 use crate::targets::aws::states::{ItemProcessor, Map, Pass, ProcessorConfig, State};
-use crate::targets::aws::variables::{self, Carried, INDEX, ITEM, LIST};
+use crate::targets::aws::variables::{Carried, INDEX, ITEM, LIST};
 
 impl Writer<'_> {
     /// A step with a `for_each`.
@@ -31,6 +31,9 @@ impl Writer<'_> {
         let (items, sure) = self.list(for_each, scope);
         let failed = self.name(&format!("Failed in {path}"));
         let mut inner = Scope::inner(self.variables.items(ix), failed, Tail::Value, scope);
+        if self.variables.is_distributed(ix) {
+            self.enter_item(ix, &mut inner);
+        }
         let start = self.item(ix, for_each, &mut inner);
         let (branch, fails) = self.close(inner, start, failure::branch_fail());
         let mut catch = Vec::new();
@@ -39,17 +42,20 @@ impl Writer<'_> {
             catch.push(failure::expression_catcher("for_each", path, &failed));
         }
         catch.push(failure::size_catcher(path, &failed));
-        if fails {
+        let distributed = self.variables.is_distributed(ix);
+        if distributed {
+            catch.extend(self.item_catchers(ix, scope));
+        } else if fails {
             catch.extend(failure::branch_catchers(path, &failed).pop());
         }
-        let how = if last && self.tail_is_safe(&scope.tail) {
+        let how = if last && self.tail_is_safe(&scope.tail) && self.tail_stands_with_work(&scope.tail) {
             How::Tail
         } else {
             How::Assign
         };
         let mut done = self.done(&Finish::of(ix, how), scope, &Given::code("$states.result"));
         let given = match (how, &scope.tail) {
-            (How::Tail, Tail::Branch(exports)) => exports.contains(&(ix, Carried::Output)),
+            (How::Tail, Tail::Branch(exports) | Tail::Part(exports)) => exports.contains(&(ix, Carried::Output)),
             (How::Tail, _) => false,
             _ => self.variables.name(ix, Carried::Output, scope.number).is_some(),
         };
@@ -62,12 +68,27 @@ impl Writer<'_> {
         scope.states[index] = State::Map(Map {
             comment: self.comment(ix),
             items,
-            item_selector: self.item_selector(ix, for_each),
-            max_concurrency: for_each
-                .max_concurrency
-                .filter(|most| *most < QUOTAS.step_functions.map_concurrency),
+            item_selector: if distributed {
+                Some(self.distributed_selector(ix, scope))
+            } else {
+                self.item_selector(ix, for_each)
+            },
+            label: distributed.then(|| self.label(ix)),
+            max_concurrency: if distributed {
+                Some(distributed::at_once(for_each))
+            } else {
+                let most = for_each.max_concurrency;
+                most.filter(|most| *most < QUOTAS.step_functions.map_concurrency)
+            },
             item_processor: ItemProcessor {
-                processor_config: ProcessorConfig { mode: "INLINE" },
+                processor_config: if distributed {
+                    distributed::CONFIG
+                } else {
+                    ProcessorConfig {
+                        mode: "INLINE",
+                        execution_type: None,
+                    }
+                },
                 start_at: branch.start_at,
                 states: branch.states,
             },
@@ -115,7 +136,9 @@ impl Writer<'_> {
         let step = pipeline.step(ix);
         let finish = Finish::of(ix, How::Value);
         let mut assign = IndexMap::new();
-        if !variables::reads_item_at_once(step, pipeline) {
+        if self.variables.is_distributed(ix) {
+            assign = self.distributed_item(ix);
+        } else if !self.variables.reads_item_at_once(ix) {
             for (what, written, private) in [
                 (Local::Item, &for_each.item, ITEM),
                 (Local::Index, &for_each.index, INDEX),

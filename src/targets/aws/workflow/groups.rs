@@ -6,8 +6,8 @@ use super::finish::{Exit, Finish, Given, How, Piece, patch};
 use super::{Scope, Tail, Writer, retry};
 use crate::expr::jsonata;
 use crate::model::{Kind, StepIx};
-use crate::plan::Node;
 use crate::targets::aws::failure;
+use crate::targets::aws::layout::Node;
 use crate::targets::aws::states::{Parallel, Pass, State};
 use crate::targets::aws::variables::Carried;
 use crate::targets::size;
@@ -15,6 +15,21 @@ use crate::targets::size;
 impl Writer<'_> {
     /// A step from its `retry` inwards.
     pub(super) fn attempts(&mut self, ix: StepIx, scope: &mut Scope, finish: &Finish, name: &str) -> Piece {
+        let pipeline = self.pipeline;
+        let step = pipeline.step(ix);
+        if let Kind::Pipeline(call) = &step.kind
+            && let Some((before, index)) = self.params_of(ix, call, scope)
+        {
+            let mut piece = self.attempt(ix, scope, finish, name);
+            if let Some(entry) = piece.entry.replace(before) {
+                patch(&mut scope.states, &[Exit::Next(index)], &entry);
+            }
+            return piece;
+        }
+        self.attempt(ix, scope, finish, name)
+    }
+
+    fn attempt(&mut self, ix: StepIx, scope: &mut Scope, finish: &Finish, name: &str) -> Piece {
         let pipeline = self.pipeline;
         let step = pipeline.step(ix);
         if !retry::is_around(step) {
@@ -50,10 +65,10 @@ impl Writer<'_> {
 
     /// The steps of a group, and what they give.
     pub(super) fn group(&mut self, ix: StepIx, scope: &mut Scope, finish: &Finish) -> Piece {
-        let (pipeline, plan) = (self.pipeline, self.plan);
+        let (pipeline, layout) = (self.pipeline, self.layout);
         let step = pipeline.step(ix);
         let empty = Node::Seq(Vec::new());
-        let node = plan.groups.get(&ix).unwrap_or(&empty);
+        let node = layout.groups.get(&ix).unwrap_or(&empty);
         if finish.how == How::Value {
             let tail = Tail::Outputs {
                 of: Some(ix),

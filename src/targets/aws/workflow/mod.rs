@@ -1,10 +1,15 @@
 //! The plan as a state machine: `workflow.asl.json`.
 
+mod approval;
 pub(super) mod bounded;
 mod catch;
+mod child;
+pub(super) mod distributed;
 mod finish;
 mod for_each;
 mod groups;
+mod parts;
+mod reads;
 mod repeat;
 pub(super) mod retry;
 mod steps;
@@ -17,16 +22,24 @@ use serde_json::{Value, json};
 
 use self::finish::{Exit, Piece, patch};
 use super::failure;
+use super::layout::{Layout, Node};
+use super::member::Member;
 use super::params;
 use super::states::{Branch, Catcher, Choice, Definition, Parallel, Rule, State, States, Succeed, Task, Then};
 use super::variables::{Carried, ROOT, Reach, Variables};
 use crate::expr::jsonata::{self, braced};
 use crate::expr::{ExprKind, Template, Type};
 use crate::model::{Handler, Join, ON_FAILURE, Pipeline, Retry, StepIx};
-use crate::plan::{Guard, Node, Plan};
+use crate::plan::Guard;
 
 /// The state that makes the outputs where no step's state can.
 const OUTPUTS: &str = "Outputs";
+/// How many names a comment lists.
+const NAMED: usize = 8;
+/// How far states stand in.
+const INDENTATION: usize = 4;
+/// An ARN has at most about so many characters: of a Lambda function 64 in its name, of a state machine 80.
+const ARN: usize = 144;
 /// A state's name has at most 80 characters: so many of what it is called after, and room for a number.
 const NAME: usize = 74;
 const NOT_CAUGHT: &str = "An expression that fails here can be caught only around a branch";
@@ -38,58 +51,90 @@ pub struct Placeholders {
     pub functions: BTreeMap<String, String>,
     /// By logical id: the bucket's name.
     pub buckets: BTreeMap<String, String>,
-    /// By group: its state machine's ARN.
+    /// By logical id: the topic's name.
+    pub topics: BTreeMap<String, String>,
+    /// By logical id: the topic's ARN.
+    pub topic_arns: BTreeMap<String, String>,
+    /// By the file of its definition: a state machine's ARN.
     pub machines: BTreeMap<String, String>,
 }
 
-/// The state machine of a pipeline, and those of groups that run as executions of their own, by the group's path.
+/// The state machine of a pipeline, and those of groups and parts that run as executions of their own.
 #[derive(Debug)]
 pub struct Definitions {
     /// The pipeline's.
     pub main: Definition,
-    /// The groups'.
-    pub groups: Vec<(String, Definition)>,
+    /// The groups' and parts', by file.
+    pub inner: Vec<(String, Definition)>,
+    /// What the definitions are made of, where that was asked for.
+    pub weights: Weights,
+}
+
+/// Bytes of states once deployed.
+#[derive(Debug, Default)]
+pub struct Weights {
+    /// By step: of its states in the definition in which they stand.
+    pub steps: Vec<usize>,
+    /// Of the pipeline's states that are no step's.
+    pub frame: usize,
 }
 
 /// The state machines of a pipeline.
-pub fn definitions(pipeline: &Pipeline, plan: &Plan, placeholders: &Placeholders) -> Definitions {
+/// With `weigh`, what they are made of, too.
+pub fn definitions(member: &Member<'_>, placeholders: &Placeholders, weigh: bool) -> Definitions {
+    let (pipeline, layout) = (member.pipeline, &member.layout);
     let mut notes: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    for note in &plan.notes {
+    for note in &member.plan.notes {
         let waits = note.waits_for.iter().map(|ix| pipeline.step(*ix).path.clone());
         notes.entry(note.step.0).or_default().extend(waits);
     }
+    let names = |names: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+        let names = names.iter();
+        names
+            .map(|(id, name)| (id.clone(), jsonata::placeholder(name)))
+            .collect()
+    };
     let mut writer = Writer {
         pipeline,
-        plan,
+        member,
+        layout,
         placeholders,
-        buckets: placeholders
-            .buckets
-            .iter()
-            .map(|(id, name)| (id.clone(), jsonata::placeholder(name)))
-            .collect(),
-        variables: Variables::new(pipeline, plan),
+        buckets: names(&placeholders.buckets),
+        topics: names(&placeholders.topics),
+        variables: Variables::new(pipeline, layout),
         notes,
         names: pipeline.indices().map(|ix| state_name(pipeline, ix)).collect(),
         machines: Vec::new(),
+        weights: weigh.then(|| vec![0; pipeline.steps.len()]),
     };
-    let main = writer.definition(&plan.root);
+    let main = writer.definition(&layout.root);
+    let frame = [params::PARAMS, OUTPUTS, failure::FAILED, ON_FAILURE, failure::FAIL];
+    let frame = main.states.iter().filter(|(name, _)| frame.contains(&name.as_str()));
+    let weights = writer.weights.map(|steps| Weights {
+        steps,
+        frame: frame.map(weight).sum(),
+    });
     Definitions {
         main,
-        groups: writer.machines,
+        inner: writer.machines,
+        weights: weights.unwrap_or_default(),
     }
 }
 
 struct Writer<'a> {
     pipeline: &'a Pipeline,
-    plan: &'a Plan,
+    member: &'a Member<'a>,
+    layout: &'a Layout,
     placeholders: &'a Placeholders,
     buckets: BTreeMap<String, String>,
+    topics: BTreeMap<String, String>,
     variables: Variables<'a>,
     notes: BTreeMap<usize, Vec<String>>,
     /// State names in use: they are unique in the whole definition.
     names: BTreeSet<String>,
-    /// State machines of groups.
+    /// State machines of groups and parts.
     machines: Vec<(String, Definition)>,
+    weights: Option<Vec<usize>>,
 }
 
 /// The states of one scope while they are written.
@@ -105,6 +150,8 @@ struct Scope {
     error: String,
     /// Where the pipeline's execution is known.
     execution: String,
+    /// Where its params are.
+    params: String,
 }
 
 /// Where failures go.
@@ -132,6 +179,7 @@ impl Scope {
             tail,
             error: round.error.clone(),
             execution: round.execution.clone(),
+            params: round.params.clone(),
         }
     }
 
@@ -153,6 +201,8 @@ enum Tail {
     Outputs { of: Option<StepIx>, named: bool },
     /// What is read outside of the branch.
     Branch(Vec<(StepIx, Carried)>),
+    /// What is read outside of the part.
+    Part(Vec<(StepIx, Carried)>),
     /// What its last state gives.
     Value,
 }
@@ -174,6 +224,7 @@ impl<'a> Writer<'a> {
             tail: Tail::Outputs { of: None, named: false },
             error: "$failure".to_owned(),
             execution: "$states.context.Execution".to_owned(),
+            params: "$params".to_owned(),
         };
         let checked = !self.pipeline.params.is_empty();
         if checked {
@@ -282,8 +333,10 @@ impl<'a> Writer<'a> {
             scope: scope.number,
             own,
             buckets: &self.buckets,
+            topics: &self.topics,
             error: &scope.error,
             execution: &scope.execution,
+            params: &scope.params,
         }
     }
 
@@ -305,7 +358,7 @@ impl<'a> Writer<'a> {
         let waits = self
             .notes
             .get(&ix.0)
-            .map(|waits| format!("Also waits for {}: branches nest", waits.join(", ")));
+            .map(|waits| format!("Also waits for {}: branches nest", some_of(waits)));
         match (description, waits) {
             (Some(description), Some(waits)) => Some(format!("{description} {waits}")),
             (description, waits) => description.or(waits),
@@ -314,7 +367,15 @@ impl<'a> Writer<'a> {
 
     fn node(&mut self, node: &Node, scope: &mut Scope, last: bool) -> Piece {
         match node {
-            Node::Run(ix) => self.run(*ix, scope, last),
+            Node::Run(ix) => {
+                let before = scope.states.len();
+                let piece = self.run(*ix, scope, last);
+                if let Some(weights) = &mut self.weights {
+                    weights[ix.0] = scope.states.iter().skip(before).map(weight).sum();
+                }
+                piece
+            }
+            Node::Part { id, node } => self.part(id, node, scope),
             Node::Seq(nodes) => {
                 let mut whole = Piece {
                     entry: None,
@@ -524,6 +585,25 @@ fn state_name(pipeline: &Pipeline, ix: StepIx) -> String {
     }
     // Paths are ASCII.
     format!("{} {}", path.get(..NAME - 10).unwrap_or_default(), ix.0)
+}
+
+/// Bytes of a state that stands right in its definition.
+fn weight((name, state): (&String, &State)) -> usize {
+    let text = serde_json::to_string_pretty(state).unwrap_or_default();
+    name.len() + deployed_bytes(&text) + text.lines().count() * INDENTATION
+}
+
+/// How long a definition is once CloudFormation has put ARNs in the place of its placeholders.
+pub fn deployed_bytes(text: &str) -> usize {
+    text.len() + jsonata::placeholders(text) * ARN
+}
+
+/// The first of the names, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    match names.split_at_checked(NAMED) {
+        Some((first, rest)) if rest.len() > 1 => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => names.join(", "),
+    }
 }
 
 /// Text for a reader: `${` would be a placeholder.

@@ -54,10 +54,8 @@ impl Writer<'_> {
             Kind::Wait(Wait::Duration(seconds)) => self.wait(ix, *seconds, scope, finish, name),
             Kind::Wait(Wait::Until(time)) => self.wait_until(ix, time, scope, finish, name),
             Kind::Fail { error, message } => self.fail(ix, error, message, scope, name),
-            Kind::Approval(_) | Kind::Pipeline(_) => Piece {
-                entry: None,
-                exits: Vec::new(),
-            },
+            Kind::Approval(approval) => self.approval(ix, approval, scope, finish, name),
+            Kind::Pipeline(call) => self.child(ix, call, scope, finish, name),
             Kind::Group(_) => match pipeline.step(ix).timeout {
                 Some(seconds) => self.bounded(ix, seconds, scope, finish, name),
                 None => self.group(ix, scope, finish),
@@ -266,7 +264,7 @@ impl Writer<'_> {
     }
 
     /// A template that must give a string.
-    fn text_code(&self, template: &Template, scope: &Scope) -> Value {
+    pub(super) fn text_code(&self, template: &Template, scope: &Scope) -> Value {
         let reach = self.reach(scope, &[]);
         if template.is_text() || matches!(template, Template::Text(_)) {
             return jsonata::template(template, &reach);

@@ -22,7 +22,7 @@ impl<'a> Writer<'a> {
                 let outputs = Value::Object(outputs.collect());
                 if *named { json!({ "output": outputs }) } else { outputs }
             }
-            Tail::Branch(exports) => {
+            Tail::Branch(exports) | Tail::Part(exports) => {
                 let outside = self.variables.round(scope.number);
                 let value = |ix: &StepIx, what: &Carried| {
                     let found = own.iter().find(|(own, of, _)| own == ix && of == what);
@@ -34,14 +34,16 @@ impl<'a> Writer<'a> {
                         },
                     }
                 };
-                match exports.as_slice() {
-                    [(ix, what)] => value(ix, what),
-                    _ => Value::Object(
-                        exports
-                            .iter()
-                            .filter_map(|(ix, what)| Some((self.variables.name(*ix, *what, outside)?, value(ix, what))))
-                            .collect(),
-                    ),
+                let all = || -> Value {
+                    let named = exports
+                        .iter()
+                        .filter_map(|(ix, what)| Some((self.variables.name(*ix, *what, outside)?, value(ix, what))));
+                    Value::Object(named.collect())
+                };
+                match (&scope.tail, exports.as_slice()) {
+                    (Tail::Part(_), _) => json!({ "output": all() }),
+                    (_, [(ix, what)]) => value(ix, what),
+                    _ => all(),
                 }
             }
             Tail::Value => Value::Null,
@@ -65,14 +67,19 @@ impl<'a> Writer<'a> {
                 let outputs = self.outputs_of(*of);
                 outputs.iter().all(|(_, template)| template.is_safe()) && size::fits(outputs)
             }
-            Tail::Branch(_) | Tail::Value => true,
+            Tail::Branch(_) | Tail::Part(_) | Tail::Value => true,
         }
     }
 
     /// True where the tail may be of a state that does more.
     pub(super) fn tail_stands_with_work(&self, tail: &Tail) -> bool {
-        // Of a group's outputs a state of their own tells that they are too large.
-        !matches!(tail, Tail::Outputs { of: Some(_), .. }) || self.tail_is_safe(tail)
+        match tail {
+            // Of a group's outputs a state of their own tells that they are too large.
+            Tail::Outputs { of: Some(_), .. } => self.tail_is_safe(tail),
+            // Those of a pipeline that another runs are too large for that one: nothing here may catch it.
+            Tail::Outputs { of: None, .. } => self.member.is_root() || size::fits(self.outputs_of(None)),
+            Tail::Branch(_) | Tail::Part(_) | Tail::Value => true,
+        }
     }
 
     /// Where the tail fails in a state in which nothing else fails so.
@@ -85,7 +92,7 @@ impl<'a> Writer<'a> {
     pub(super) fn tail_step(&self, tail: &Tail) -> &'a str {
         match tail {
             Tail::Outputs { of: Some(group), .. } => &self.pipeline.step(*group).path,
-            Tail::Outputs { of: None, .. } | Tail::Branch(_) | Tail::Value => "outputs",
+            Tail::Outputs { of: None, .. } | Tail::Branch(_) | Tail::Part(_) | Tail::Value => "outputs",
         }
     }
 

@@ -1,19 +1,23 @@
 //! `workflow.yaml`: the plan as Workflows steps, named after the pipeline's.
 
+mod others;
 mod units;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 use crate::expr::ast::RunField;
-use crate::expr::workflows::{Library, Names, Printer, field_path};
+use crate::expr::workflows::{Library, Names, Printer, field_path, quote};
 use crate::expr::{Expr, ExprKind, Template};
-use crate::model::{Handler, Join, ON_FAILURE, Pipeline, Retry, StepIx, identifier};
-use crate::plan::{Guard, Plan};
+use crate::model::{Handler, Join, Kind, ON_FAILURE, Pipeline, Retry, StepIx, identifier};
+use crate::plan::Guard;
 use crate::targets::gcp::calls::{self, Calls, Of};
+use crate::targets::gcp::family::{self, Family, Member};
 use crate::targets::gcp::frames::{self, First, Frame, Layout, Tree, Unit};
-use crate::targets::gcp::limits::QUOTAS;
 use crate::targets::gcp::names::{self, Environment, Taken, Variables, step_name};
-use crate::targets::gcp::steps::{Action, Body, Call, Case, Routine, Step, Then, expression, to_yaml};
+use crate::targets::gcp::parts::{self, Splitter, URLS};
+use crate::targets::gcp::steps::{Action, Body, Call, Case, Node, NodeKind, Routine, Step, Then, expression, to_yaml};
 use crate::targets::gcp::{helpers, inputs, routines};
 
 /// Assignments of one step: Workflows quotas, "Assignments per step".
@@ -25,27 +29,79 @@ const BRANCHES: usize = 10;
 /// Statuses that one condition lists in place.
 const STATUSES: usize = 8;
 
-/// The text of `workflow.yaml`. Each step calls its function itself, unless that makes the source too large: then subworkflows do, which
-/// costs memory (a step's input is held twice).
-pub fn workflow(
-    pipeline: &Pipeline,
-    plan: &Plan,
-    environment: &Environment,
-) -> Result<String, serde_saphyr::ser::Error> {
-    let text = written(pipeline, plan, environment, false)?;
-    if text.len() <= QUOTAS.workflow.source_bytes {
-        Ok(text)
-    } else {
-        written(pipeline, plan, environment, true)
+/// A pipeline's workflows.
+#[derive(Clone, Debug)]
+pub struct Workflows {
+    /// The text of `workflow.yaml`.
+    pub text: String,
+    /// What it runs as workflows of their own.
+    pub parts: Vec<PartText>,
+}
+
+/// A part as text.
+#[derive(Clone, Debug)]
+pub struct PartText {
+    /// After its first step; distinct.
+    pub id: String,
+    /// The workflow's name in Google Cloud.
+    pub name: String,
+    /// Its definition.
+    pub text: String,
+}
+
+/// How a workflow is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Each step calls its function itself.
+    Plain,
+    /// Subworkflows call the functions, which costs memory: a step's input is held twice.
+    Compact,
+    /// Likewise, and what is too much for one workflow is in parts.
+    Parts,
+}
+
+/// The workflows of a pipeline, none larger than `limit` where that can be done.
+///
+/// `taken` are the names of workflows that are gone.
+pub fn workflows(
+    family: &Family<'_>,
+    member: &Member<'_>,
+    limit: usize,
+    taken: &BTreeSet<String>,
+) -> Result<Workflows, serde_saphyr::ser::Error> {
+    let fits = |workflows: &Workflows| {
+        let texts = workflows.parts.iter().map(|part| &part.text);
+        texts.chain([&workflows.text]).all(|text| text.len() <= limit)
+    };
+    for form in [Form::Plain, Form::Compact] {
+        let written = written(family, member, form, limit, taken)?;
+        if fits(&written) && (form == Form::Plain || written.parts.is_empty()) {
+            return Ok(written);
+        }
     }
+    written(family, member, Form::Parts, limit, taken)
 }
 
 fn written(
-    pipeline: &Pipeline,
-    plan: &Plan,
-    environment: &Environment,
-    compact: bool,
-) -> Result<String, serde_saphyr::ser::Error> {
+    family: &Family<'_>,
+    member: &Member<'_>,
+    form: Form,
+    limit: usize,
+    taken: &BTreeSet<String>,
+) -> Result<Workflows, serde_saphyr::ser::Error> {
+    let Member {
+        pipeline,
+        plan,
+        environment,
+        ..
+    } = member;
+    let narrow;
+    let plan = if form == Form::Parts {
+        narrow = parts::narrow(pipeline, plan);
+        &narrow
+    } else {
+        *plan
+    };
     let variables = names::variables(pipeline, plan);
     let (tree, layout) = frames::layout(pipeline, plan, &variables);
     let names = Names {
@@ -59,33 +115,110 @@ fn written(
             .iter()
             .map(|(bucket, name)| (bucket.clone(), format!("sys.get_env(\"{name}\")")))
             .collect(),
-        topics: indexmap::IndexMap::new(),
+        topics: family
+            .root
+            .topics
+            .iter()
+            .map(|topic| (topic.id.clone(), quote(&family::topic(family.root, &topic.id))))
+            .collect(),
         taken: variables.taken.all().clone(),
     };
     let ids = pipeline.steps.iter().map(|step| step_name(&step.path));
     let mut writer = Writer {
+        family,
         pipeline,
+        child: !member.folder.is_empty(),
         names: &names,
         layout: &layout,
         environment,
         variables,
         library: Library::default(),
-        calls: Calls::default(),
+        calls: Calls::new(form == Form::Parts),
         steps: Taken::new(ids.chain([ON_FAILURE.to_owned()])),
         failures: vec![Failure::new("failure")],
         stops: Vec::new(),
         deadlines: Vec::new(),
         again: false,
-        compact,
+        branch_loops: vec!["branch".to_owned()],
+        loops_around: 0,
+        compact: form != Form::Plain,
     };
-    let main = writer.main(&tree);
-    let mut routines = vec![main];
-    routines.extend(inputs::trigger_routine(pipeline, &names, &mut writer.library));
+    let mut main = writer.main(&tree);
+    let mut routines = Vec::new();
+    if !writer.child {
+        routines.extend(inputs::trigger_routine(
+            pipeline,
+            environment,
+            &names,
+            &mut writer.library,
+        ));
+    }
     routines.extend(inputs::type_routines(pipeline, &mut writer.library));
     routines.extend(writer.calls.routines(&mut writer.library));
     routines.extend(writer.library.routines.iter().map(routines::of_expression));
-    let texts: Vec<String> = routines.iter().map(to_yaml).collect::<Result<_, _>>()?;
-    Ok(texts.join("\n") + &helpers::text(&writer.library.helpers))
+    let shared: Vec<(String, String)> = routines
+        .iter()
+        .map(|routine| to_yaml(routine).map(|text| (routine.name.clone(), text)))
+        .collect::<Result<_, _>>()?;
+    let text = |main: &Routine| to_yaml(main).map(|main| with_called(main, &shared));
+    let urls = writer.urls();
+    let splitter = Splitter::new(
+        &member.workflow,
+        taken.clone(),
+        &mut writer.variables.taken,
+        &mut writer.steps,
+        urls,
+    );
+    let parts = match form {
+        Form::Plain | Form::Compact => splitter.nest(&mut main),
+        Form::Parts => splitter.fit(&mut main, limit, &text)?,
+    };
+    if parts.is_empty() {
+        let texts = std::iter::once(to_yaml(&main)).chain(shared.into_iter().map(|(_, text)| Ok(text)));
+        let texts: Vec<String> = texts.collect::<Result<_, _>>()?;
+        return Ok(Workflows {
+            text: texts.join("\n") + &helpers::text(&writer.library.helpers),
+            parts: Vec::new(),
+        });
+    }
+    writer.need_urls(&mut main)?;
+    let parts = parts
+        .into_iter()
+        .map(|mut part| {
+            writer.need_urls(&mut part.main)?;
+            Ok(PartText {
+                id: part.id,
+                name: part.name,
+                text: text(&part.main)?,
+            })
+        })
+        .collect::<Result<_, serde_saphyr::ser::Error>>()?;
+    Ok(Workflows {
+        text: text(&main)?,
+        parts,
+    })
+}
+
+/// A workflow with those of the subworkflows that it calls.
+fn with_called(main: String, shared: &[(String, String)]) -> String {
+    let mut wanted: Vec<bool> = vec![false; shared.len()];
+    let mut stack = vec![main.as_str()];
+    while let Some(text) = stack.pop() {
+        for ((name, called), wanted) in shared.iter().zip(&mut wanted) {
+            if !*wanted && helpers::calls(text, name) {
+                *wanted = true;
+                stack.push(called);
+            }
+        }
+    }
+    let called = shared.iter().zip(wanted).filter(|(_, wanted)| *wanted);
+    let mut text = main.clone();
+    for ((_, called), _) in called {
+        text.push('\n');
+        text.push_str(called);
+    }
+    let helpers = helpers::text(&helpers::called_in(&text));
+    text + &helpers
 }
 
 /// A function to call.
@@ -116,7 +249,10 @@ impl Failure {
 }
 
 struct Writer<'a> {
+    family: &'a Family<'a>,
     pipeline: &'a Pipeline,
+    /// True where another pipeline runs it: it gives its failure as a value.
+    child: bool,
     names: &'a Names,
     layout: &'a Layout,
     environment: &'a Environment,
@@ -133,6 +269,10 @@ struct Writer<'a> {
     deadlines: Vec<(String, String)>,
     /// True where the step at hand runs more than once without its variables being new.
     again: bool,
+    /// The variables of loops over branches, of which one may stand within another.
+    branch_loops: Vec<String>,
+    /// How many such loops are round the step at hand.
+    loops_around: usize,
     /// True where subworkflows call the functions.
     compact: bool,
 }
@@ -143,16 +283,21 @@ impl Writer<'_> {
         self.tree(tree, None, &mut body);
         self.outputs(&mut body);
         let mut steps = self.init();
-        steps.extend(inputs::trigger_steps(self.pipeline, &mut self.steps));
+        if !self.child {
+            steps.extend(inputs::trigger_steps(self.pipeline, &mut self.steps));
+        }
         steps.extend(inputs::default_steps(
             self.pipeline,
             self.names,
             &mut self.library,
             &mut self.steps,
         ));
-        match &self.pipeline.on_failure {
-            Some(handler) => {
-                let except = self.on_failure(handler);
+        let except = match &self.pipeline.on_failure {
+            Some(handler) => Some(self.on_failure(handler)),
+            None => self.child.then(|| vec![self.end_failed()]),
+        };
+        match except {
+            Some(except) => {
                 steps.push(Step::new(
                     self.steps.name("pipeline"),
                     Action::Try {
@@ -174,6 +319,12 @@ impl Writer<'_> {
 
     fn title(&self) -> String {
         let written = "Written by mlpipe from pipeline.yaml.";
+        if self.child {
+            return format!(
+                "{} as a step of {}.\n{written}",
+                self.pipeline.name, self.family.root.name
+            );
+        }
         match &self.pipeline.description {
             Some(text) => format!("{}\n{written}", one_line(text)),
             None => written.to_owned(),
@@ -183,27 +334,75 @@ impl Writer<'_> {
     /// Declares what steps of conditions and branches assign.
     fn init(&mut self) -> Vec<Step> {
         let mut assign = Vec::new();
-        if !self.pipeline.functions().is_empty() || reads_run(self.pipeline, RunField::Id) {
+        let asks = |step: &crate::model::Step| matches!(step.kind, Kind::Approval(_));
+        if !self.pipeline.functions().is_empty()
+            || self.pipeline.steps.iter().any(asks)
+            || reads_run(self.pipeline, RunField::Id)
+        {
             let id = expression("sys.get_env(\"GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID\")");
             assign.push(("run_id".to_owned(), id));
         }
         if reads_run(self.pipeline, RunField::StartedAt) {
             assign.push(("started_at".to_owned(), expression("time.format(sys.now())")));
         }
-        for (index, name) in self.environment.url_maps.keys().enumerate() {
-            let map = format!("json.decode(sys.get_env(\"{name}\"))");
-            let value = if index == 0 {
-                map
-            } else {
-                format!("map.merge(function_urls, {map})")
-            };
-            assign.push(("function_urls".to_owned(), expression(value)));
-        }
+        assign.extend(self.urls());
         if self.failures.first().is_some_and(|failure| failure.used) {
             assign.push(("failure".to_owned(), Value::Null));
         }
         assign.extend(self.declared(frames::ROOT));
         self.assign("init", assign)
+    }
+
+    /// Assigns the functions' URLs, where they share variables of the environment.
+    fn urls(&self) -> Vec<(String, Value)> {
+        self.urls_of(&|_| true)
+    }
+
+    /// Likewise those of the steps that are called.
+    fn urls_of(&self, called: &dyn Fn(&str) -> bool) -> Vec<(String, Value)> {
+        let maps = self.environment.url_maps.iter();
+        let maps = maps.filter(|(_, steps)| steps.iter().any(|step| called(&identifier(step))));
+        maps.map(|(name, _)| name)
+            .enumerate()
+            .map(|(index, name)| {
+                let map = format!("json.decode(sys.get_env(\"{name}\"))");
+                let value = if index == 0 {
+                    map
+                } else {
+                    format!("map.merge({URLS}, {map})")
+                };
+                (URLS.to_owned(), expression(value))
+            })
+            .collect()
+    }
+
+    /// Leaves to a workflow that is one of several the URLs that it calls.
+    fn need_urls(&self, main: &mut Routine) -> Result<(), serde_saphyr::ser::Error> {
+        let mut called = BTreeSet::new();
+        let text = to_yaml(main)?;
+        for (at, _) in text.match_indices(&format!("{URLS}.")) {
+            let rest = text.get(at + URLS.len() + 1..).unwrap_or_default();
+            let end = rest
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
+            called.extend(rest.get(..end).map(str::to_owned));
+        }
+        let urls = self.urls_of(&|step| called.contains(step));
+        let mut first = true;
+        main.steps.retain_mut(|step| {
+            let Action::Assign(variables) = &mut step.action else {
+                return true;
+            };
+            let Some(at) = variables.iter().position(|(variable, _)| variable == URLS) else {
+                return true;
+            };
+            variables.retain(|(variable, _)| variable != URLS);
+            if std::mem::take(&mut first) {
+                variables.splice(at..at, urls.iter().cloned());
+            }
+            !variables.is_empty()
+        });
+        Ok(())
     }
 
     fn declared(&self, frame: Frame) -> Vec<(String, Value)> {
@@ -238,13 +437,19 @@ impl Writer<'_> {
             }
             Tree::Run(unit) => {
                 self.stop(unit.ix, branch, out);
+                let start = out.len();
                 self.run(unit, out);
+                self.mark(unit.ix, start, NodeKind::Plain, out);
             }
             Tree::Par { id, branches } => {
                 if let Some(first) = branches.first().and_then(|(_, tree)| first(tree)) {
                     self.stop(first, branch, out);
                 }
+                let start = out.len();
                 self.parallel_step(*id, branches, out);
+                if let Some(first) = first(tree) {
+                    self.mark(first, start, NodeKind::Plain, out);
+                }
             }
             Tree::If { guard, then } => {
                 let mut started = false;
@@ -261,8 +466,22 @@ impl Writer<'_> {
                 if let Some(branch) = branch {
                     *branch = true;
                 }
+                let start = out.len();
                 self.guarded(guard, inside, out);
+                self.mark(guard.step, start, NodeKind::Condition, out);
             }
+        }
+    }
+
+    /// Notes that the steps from `start` on are a node of the plan, which begins with that step.
+    fn mark(&self, ix: StepIx, start: usize, kind: NodeKind, out: &mut [Step]) {
+        let len = out.len().saturating_sub(start);
+        if let Some(first) = out.get_mut(start) {
+            first.node = Some(Node {
+                id: self.pipeline.step(ix).path.clone(),
+                len,
+                kind,
+            });
         }
     }
 
@@ -385,9 +604,10 @@ impl Writer<'_> {
             ("timeout", self.within(function.timeout)),
             ("input", function.input.clone()),
         ];
+        let run = self.calls.in_parts.then(|| ("run_id", expression("run_id")));
         Call {
             result: function.result.clone(),
-            ..Call::new(self.calls.policy(function.retry), args)
+            ..Call::new(self.calls.policy(function.retry), args.into_iter().chain(run))
         }
     }
 
@@ -502,10 +722,12 @@ impl Writer<'_> {
         shared.extend(self.layout.shared.get(&id).into_iter().flatten().cloned());
         let name = self.steps.name("parallel");
         let many = branches.len() > BRANCHES;
+        self.loops_around += usize::from(many);
         let branches: Vec<(String, Vec<Step>)> = branches
             .iter()
             .map(|(frame, tree)| self.branch(*frame, tree, many, &failure))
             .collect();
+        self.loops_around -= usize::from(many);
         let action = if many {
             self.turns(shared, branches)
         } else {
@@ -545,10 +767,14 @@ impl Writer<'_> {
     /// More branches than a parallel step takes: a parallel loop over their names.
     fn turns(&mut self, shared: Vec<String>, branches: Vec<(String, Vec<Step>)>) -> Action {
         let items = branches.iter().map(|(name, _)| json!(name)).collect();
+        while self.branch_loops.len() <= self.loops_around {
+            self.branch_loops.push(self.variables.taken.name("branch"));
+        }
+        let variable = self.branch_loops.get(self.loops_around).cloned().unwrap_or_default();
         let mut cases: Vec<Case> = branches
             .into_iter()
             .map(|(name, steps)| Case {
-                condition: format!("branch == \"{name}\""),
+                condition: format!("{variable} == \"{name}\""),
                 then: Then::Steps(steps),
             })
             .collect();
@@ -560,7 +786,7 @@ impl Writer<'_> {
         }
         Action::ParallelFor {
             shared,
-            value: "branch".to_owned(),
+            value: variable,
             items,
             limit: None,
             steps,
@@ -571,7 +797,8 @@ impl Writer<'_> {
         let pipeline = self.pipeline;
         let values = self.output_values(&pipeline.root.outputs, "");
         if pipeline.root.outputs.iter().all(|(_, template)| template.is_safe()) {
-            out.push(Step::new(self.steps.name("outputs"), Action::Return(values)));
+            let given = self.given(values);
+            out.push(Step::new(self.steps.name("outputs"), given));
             return;
         }
         let variable = self.variables.taken.name("outputs");
@@ -579,7 +806,8 @@ impl Writer<'_> {
         let assign = Action::Assign(vec![(variable.clone(), values)]);
         let evaluate = self.attempt("outputs", "outputs", Body::Steps(vec![Step::new(name, assign)]));
         out.push(Step::new(self.steps.name("outputs"), evaluate));
-        out.push(Step::new(self.steps.name("done"), Action::Return(expression(variable))));
+        let given = self.given(expression(variable));
+        out.push(Step::new(self.steps.name("done"), given));
     }
 
     /// The outputs of a block as a map; `prefix` names the routines that they may need.
@@ -625,8 +853,28 @@ impl Writer<'_> {
                 };
             }
         }
-        steps.push(Step::new(self.steps.name("fail"), Action::Raise(expression("error"))));
+        steps.push(self.end_failed());
         steps
+    }
+
+    /// Ends the execution with `error`.
+    fn end_failed(&mut self) -> Step {
+        let error = expression("error");
+        let action = if self.child {
+            Action::Return(json!({ "failure": error }))
+        } else {
+            Action::Raise(error)
+        };
+        Step::new(self.steps.name("fail"), action)
+    }
+
+    /// What the execution gives.
+    fn given(&self, outputs: Value) -> Action {
+        Action::Return(if self.child {
+            json!({ "outputs": outputs })
+        } else {
+            outputs
+        })
     }
 
     fn printer(&mut self) -> Printer<'_> {

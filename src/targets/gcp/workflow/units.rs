@@ -9,9 +9,26 @@ use crate::expr::{Local, Template, Type, template_type};
 use crate::model::{Block, Catch, Fallback, ForEach, Kind, OnError, Repeat, Step as Source, StepIx, Wait, identifier};
 use crate::targets::gcp::calls::Of;
 use crate::targets::gcp::frames::{Loop, Tree, Unit, is_large};
-use crate::targets::gcp::names::step_name;
-use crate::targets::gcp::steps::{Action, Body, Call, Case, Items, Step, Then, expression};
+use crate::targets::gcp::names::{short, step_name};
+use crate::targets::gcp::slices::{self, Slices};
+use crate::targets::gcp::steps::{Action, Body, Call, Case, Items, NodeKind, Step, Then, expression};
 use crate::targets::size;
+
+/// A loop over items.
+struct Turns {
+    /// The loop's variable: an item's place in the list.
+    place: String,
+    /// The variable with the list.
+    list: String,
+    /// The variable with the places of the items in the whole list, where this is a slice of it.
+    positions: Option<String>,
+    /// The variable with the outputs.
+    outputs: String,
+    /// Most items at once; None: as many as Workflows runs.
+    limit: Option<u32>,
+    /// The variable with the time of the first failure.
+    failed_at: Option<String>,
+}
 
 impl Writer<'_> {
     /// All of a step but its condition.
@@ -42,12 +59,41 @@ impl Writer<'_> {
             self.attempt(&step.path, "for_each", Body::Call(read))
         };
         out.push(Step::new(self.steps.name(&format!("{id}_items")), read));
-        // As many places as items: each turn takes its own, whatever the order.
+        match slices::slices(self.pipeline, unit.ix, for_each) {
+            Some(slices) => self.sliced(unit, items, &slices, &list, &outputs, out),
+            None => {
+                let index = self.local(step, Local::Index);
+                let turns = Turns {
+                    place: index,
+                    list,
+                    positions: None,
+                    outputs: outputs.clone(),
+                    limit: for_each.max_concurrency,
+                    failed_at: None,
+                };
+                if let Some(failure) = self.turns_of(unit, items, &turns, out) {
+                    let failed = raise_failure(&[failure]);
+                    out.push(Step::new(self.steps.name(&format!("after_{id}_each")), failed));
+                }
+            }
+        }
+        if is_large(&step_type(step)) {
+            self.fit(&step.path, &outputs, out);
+        }
+    }
+
+    fn local(&self, step: &Source, what: Local) -> String {
+        let key = (step.path.clone(), what);
+        self.names.locals.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// As many places as items: each turn takes its own, whatever the order. Gives the variable with the places.
+    fn places(&mut self, id: &str, list: &str, outputs: &str, out: &mut Vec<Step>) -> String {
         self.library.helpers.insert("positions");
         let places = self.variables.taken.name(&format!("{id}_places"));
         let positions = Call {
             result: Some(places.clone()),
-            ..Call::new("positions", [("x", expression(&list))])
+            ..Call::new("positions", [("x", expression(list))])
         };
         out.push(Step::new(
             self.steps.name(&format!("{id}_positions")),
@@ -55,28 +101,34 @@ impl Writer<'_> {
         ));
         // A list of its own: nothing says that an assignment copies.
         let copy = expression(format!("json.decode(json.encode({places}))"));
-        out.extend(self.assign(&format!("init_{id}_items"), vec![(outputs.clone(), copy)]));
+        out.extend(self.assign(&format!("init_{id}_items"), vec![(outputs.to_owned(), copy)]));
+        places
+    }
 
-        let local = |what| {
-            self.names
-                .locals
-                .get(&(step.path.clone(), what))
-                .cloned()
-                .unwrap_or_default()
-        };
-        let (item, index) = (local(Local::Item), local(Local::Index));
+    /// The loop itself. Gives the variable with the failure of its items, where they run side by side.
+    fn turns_of(&mut self, unit: &Unit, items: Loop, turns: &Turns, out: &mut Vec<Step>) -> Option<String> {
+        let step = self.pipeline.step(unit.ix);
+        let id = identifier(&step.path);
+        let Turns {
+            place, list, outputs, ..
+        } = turns;
+        let places = self.places(&id, list, outputs, out);
         let output = self.variables.taken.name(&format!("{id}_item_output"));
-        let mut init = vec![(item, expression(format!("{list}[{index}]")))];
+        let mut init = vec![(self.local(step, Local::Item), expression(format!("{list}[{place}]")))];
+        if let Some(positions) = &turns.positions {
+            let index = expression(format!("{positions}[{place}]"));
+            init.push((self.local(step, Local::Index), index));
+        }
         if step.catch.is_empty() {
             // A `catch` begins with this itself.
             init.push((output.clone(), Value::Null));
         }
         init.extend(self.declared(items.frame));
-        let keep = Action::Assign(vec![(format!("{outputs}[{index}]"), expression(&output))]);
+        let keep = Action::Assign(vec![(format!("{outputs}[{place}]"), expression(&output))]);
         let mut turn = Vec::new();
         let again = std::mem::replace(&mut self.again, false);
         let failure = items.parallel.then(|| {
-            let variable = self.variables.taken.name(&format!("{id}_failure"));
+            let variable = self.variables.taken.name(&short(&format!("{id}_failure"), 120));
             self.stops.push(variable.clone());
             variable
         });
@@ -89,63 +141,203 @@ impl Writer<'_> {
         turn.push(Step::new(self.steps.name(&format!("{id}_item_output")), keep));
         self.again = again;
         let name = self.steps.name(&format!("{id}_each"));
-        match failure {
-            None => out.push(Step::new(
+        let Some(failure) = failure else {
+            out.push(Step::new(
                 name,
                 Action::For {
-                    value: index,
+                    value: place.clone(),
                     items: Items::In(expression(&places)),
                     steps: turn,
                 },
+            ));
+            return None;
+        };
+        self.stops.pop();
+        let mut note = vec![(failure.clone(), expression(format!("default({failure}, e)")))];
+        let mut shared = vec![failure.clone(), outputs.clone()];
+        let mut first = vec![(failure.clone(), Value::Null)];
+        if let Some(time) = &turns.failed_at {
+            note.push((time.clone(), expression(format!("default({time}, sys.now())"))));
+            shared.push(time.clone());
+            first.push((time.clone(), Value::Null));
+        }
+        let note = Step::new(self.steps.name(&format!("{id}_item_failed")), Action::Assign(note));
+        let attempt = Action::Try {
+            body: Body::Steps(turn),
+            retry: None,
+            except: Some(("e".to_owned(), vec![note])),
+        };
+        let steps = vec![Step::new(self.steps.name(&format!("try_{id}_item")), attempt)];
+        let more = self.layout.shared.get(&items.id).into_iter().flatten();
+        shared.extend(more.filter(|variable| *variable != outputs).cloned());
+        out.extend(self.assign(&format!("init_{failure}"), first));
+        out.push(
+            Step::new(
+                name,
+                Action::ParallelFor {
+                    shared,
+                    value: place.clone(),
+                    items: expression(&places),
+                    limit: turns.limit,
+                    steps,
+                },
+            )
+            .with_comment(format!(
+                "An item that fails sets `{failure}`; then the others start no further step."
             )),
-            Some(failure) => {
-                self.stops.pop();
-                let note = Step::new(
-                    self.steps.name(&format!("{id}_item_failed")),
-                    Action::Assign(vec![(failure.clone(), expression(format!("default({failure}, e)")))]),
-                );
-                let attempt = Action::Try {
-                    body: Body::Steps(turn),
-                    retry: None,
-                    except: Some(("e".to_owned(), vec![note])),
-                };
-                let steps = vec![Step::new(self.steps.name(&format!("try_{id}_item")), attempt)];
-                let mut shared = vec![failure.clone(), outputs.clone()];
-                let more = self.layout.shared.get(&items.id).into_iter().flatten();
-                shared.extend(more.filter(|variable| **variable != outputs).cloned());
-                out.extend(self.assign(&format!("init_{failure}"), vec![(failure.clone(), Value::Null)]));
-                out.push(
-                    Step::new(
-                        name,
-                        Action::ParallelFor {
-                            shared,
-                            value: index,
-                            items: expression(&places),
-                            limit: for_each.max_concurrency,
-                            steps,
-                        },
-                    )
-                    .with_comment(format!(
-                        "An item that fails sets `{failure}`; then the others start no further step."
-                    )),
-                );
-                let failed = raise_failure(&[failure]);
-                out.push(Step::new(self.steps.name(&format!("after_{id}_each")), failed));
-            }
+        );
+        Some(failure)
+    }
+
+    /// The loop dealt out to slices, each an execution of its own: one runs no more than 20 items at once, and 100,000 steps.
+    fn sliced(&mut self, unit: &Unit, items: Loop, slices: &Slices, list: &str, outputs: &str, out: &mut Vec<Step>) {
+        let step = self.pipeline.step(unit.ix);
+        let id = identifier(&step.path);
+        // Several of them stand in one expression, which has 400 characters.
+        let mut name = |what: &str| self.variables.taken.name(&short(&format!("{id}_{what}"), 60));
+        let (dealt, slice, slice_items) = (name("slices"), name("slice"), name("slice_items"));
+        let (slice_outputs, place) = (name("slice_outputs"), name("place"));
+        let (failure, failed_at) = (name("slices_failure"), name("slices_failed_at"));
+        let slice_failed_at = name("failed_at");
+        self.library.helpers.extend(["deal", "picked"]);
+        let deal = [
+            ("x", expression(list)),
+            ("most", json!(slices.count)),
+            ("share", json!(slices.share)),
+            ("together", json!(!items.parallel)),
+        ];
+        let deal = Call {
+            result: Some(dealt.clone()),
+            ..Call::new("deal", deal)
+        };
+        out.push(Step::new(self.steps.name(&format!("{id}_slices")), Action::Call(deal)));
+        self.places(&id, list, outputs, out);
+
+        let mut turn = Vec::new();
+        if items.parallel {
+            self.stops.push(failure.clone());
         }
-        if is_large(&step_type(step)) {
-            self.fit(&step.path, &outputs, out);
+        if !self.stops.is_empty() {
+            let stop = raise_failure(&self.stops);
+            turn.push(Step::new(self.steps.name(&format!("before_{id}_slice")), stop));
         }
+        let pick = Call {
+            result: Some(slice_items.clone()),
+            ..Call::new("picked", [("x", expression(list)), ("places", expression(&slice))])
+        };
+        turn.push(Step::new(self.steps.name(&format!("{id}_slice")), Action::Call(pick)));
+        let start = turn.len();
+        let turns = Turns {
+            place: place.clone(),
+            list: slice_items,
+            positions: Some(slice.clone()),
+            outputs: slice_outputs.clone(),
+            limit: slices.limit,
+            failed_at: items.parallel.then(|| slice_failed_at.clone()),
+        };
+        let slice_failure = self.turns_of(unit, items, &turns, &mut turn);
+        self.mark(unit.ix, start, NodeKind::Slice, &mut turn);
+        if items.parallel {
+            self.stops.pop();
+        }
+        let target = format!("{outputs}[{slice}[{place}]]");
+        let value = expression(format!("{slice_outputs}[{place}]"));
+        let keep = Action::Assign(vec![(target, value)]);
+        let keep = Action::For {
+            value: place,
+            items: Items::Range(json!(0), expression(format!("len({slice}) - 1"))),
+            steps: vec![Step::new(self.steps.name(&format!("{id}_slice_output")), keep)],
+        };
+        let keep = Step::new(self.steps.name(&format!("{id}_slice_outputs")), keep);
+        let name = self.steps.name(&format!("{id}_each_slice"));
+        let Some(slice_failure) = slice_failure else {
+            turn.push(keep);
+            out.push(Step::new(
+                name,
+                Action::For {
+                    value: slice,
+                    items: Items::In(expression(&dealt)),
+                    steps: turn,
+                },
+            ));
+            return;
+        };
+        // The first failure counts: slices end in another order than that in which items fail.
+        let earlier = format!("{failed_at} == null or {slice_failed_at} < {failed_at}");
+        let first = Case {
+            condition: format!("{slice_failure} != null"),
+            then: Then::Steps(vec![Step::new(
+                self.steps.name(&format!("{id}_slice_failure")),
+                Action::Assign(vec![
+                    (
+                        failure.clone(),
+                        expression(format!("if({earlier}, {slice_failure}, {failure})")),
+                    ),
+                    (
+                        failed_at.clone(),
+                        expression(format!("if({earlier}, {slice_failed_at}, {failed_at})")),
+                    ),
+                ]),
+            )]),
+        };
+        let whole = Case {
+            condition: "true".to_owned(),
+            then: Then::Steps(vec![keep]),
+        };
+        turn.push(Step::new(
+            self.steps.name(&format!("{id}_slice_ended")),
+            Action::Switch(vec![first, whole]),
+        ));
+        let note = Action::Assign(vec![
+            (failure.clone(), expression(format!("default({failure}, e)"))),
+            (
+                failed_at.clone(),
+                expression(format!("default({failed_at}, sys.now())")),
+            ),
+        ]);
+        let note = Step::new(self.steps.name(&format!("{id}_slice_failed")), note);
+        let attempt = Action::Try {
+            body: Body::Steps(turn),
+            retry: None,
+            except: Some(("e".to_owned(), vec![note])),
+        };
+        let mut shared = vec![failure.clone(), failed_at.clone(), outputs.to_owned()];
+        let more = self.layout.shared.get(&items.id).into_iter().flatten();
+        shared.extend(more.filter(|variable| *variable != outputs).cloned());
+        let first = vec![(failure.clone(), Value::Null), (failed_at, Value::Null)];
+        out.extend(self.assign(&format!("init_{failure}"), first));
+        out.push(
+            Step::new(
+                name,
+                Action::ParallelFor {
+                    shared,
+                    value: slice,
+                    items: expression(&dealt),
+                    limit: slices.at_once,
+                    steps: vec![Step::new(self.steps.name(&format!("try_{id}_slice")), attempt)],
+                },
+            )
+            .with_comment(
+                "A slice that fails ends when its running items have; the other slices run on: they do not see each other.",
+            ),
+        );
+        let failed = raise_failure(&[failure]);
+        out.push(Step::new(self.steps.name(&format!("after_{id}_slices")), failed));
     }
 
     /// Fails where a value is larger than a step's output may be.
-    fn fit(&mut self, path: &str, variable: &str, out: &mut Vec<Step>) {
+    pub(super) fn fit(&mut self, path: &str, variable: &str, out: &mut Vec<Step>) {
+        self.fit_as(path, variable, "output", out);
+    }
+
+    /// Fails where a value is larger than a step's `what` may be.
+    pub(super) fn fit_as(&mut self, path: &str, variable: &str, what: &str, out: &mut Vec<Step>) {
         self.library.helpers.insert("check_size");
         let args = [("x", expression(variable))];
         let name = identifier(path);
         // What is too large to be measured is too large.
         let raise = Action::Raise(json!({
-            "name": "PayloadTooLarge", "message": "output is larger than 256 KiB", "step": path,
+            "name": "PayloadTooLarge", "message": format!("{what} is larger than 256 KiB"), "step": path,
         }));
         let too_large = Step::new(self.steps.name(&format!("{name}_too_large")), raise);
         let measure = Action::Try {
@@ -350,13 +542,17 @@ impl Writer<'_> {
             self.function(function, out);
             return;
         }
+        let params = match &step.kind {
+            Kind::Pipeline(call) => Some(self.params(&step.path, call, out)),
+            _ => None,
+        };
         let Some(retry) = self.calls.retry(&step.retry, Of::Step) else {
-            self.once(ix, block, result, out);
+            self.once(ix, block, params.as_deref(), result, out);
             return;
         };
         let mut body = Vec::new();
         let again = std::mem::replace(&mut self.again, true);
-        self.once(ix, block, result, &mut body);
+        self.once(ix, block, params.as_deref(), result, &mut body);
         self.again = again;
         let id = identifier(&step.path);
         out.push(Step::new(
@@ -370,7 +566,14 @@ impl Writer<'_> {
     }
 
     /// One attempt of what is no function.
-    fn once(&mut self, ix: StepIx, block: Option<&Tree>, result: Option<&str>, out: &mut Vec<Step>) {
+    fn once(
+        &mut self,
+        ix: StepIx,
+        block: Option<&Tree>,
+        params: Option<&str>,
+        result: Option<&str>,
+        out: &mut Vec<Step>,
+    ) {
         let step = self.pipeline.step(ix);
         let path = step.path.as_str();
         let name = step_name(path);
@@ -378,7 +581,8 @@ impl Writer<'_> {
         match &step.kind {
             // `attempts` calls these.
             Kind::Function(_) => {}
-            Kind::Approval(_) | Kind::Pipeline(_) => {}
+            Kind::Approval(approval) => self.approval(step, approval, result, out),
+            Kind::Pipeline(call) => self.child(step, call, params.unwrap_or("null"), result, out),
             Kind::Wait(Wait::Duration(seconds)) => {
                 let bound = step.timeout.unwrap_or(u64::MAX);
                 self.sleep(&name, (*seconds).min(bound), out);

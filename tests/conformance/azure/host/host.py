@@ -120,6 +120,7 @@ class Host:
         """What people answer, by the path of the step; the pipelines round it may stand before it."""
         self.replays = 0
         self.peak_bytes = 0
+        self.batch = BATCH
 
     # Events
 
@@ -191,7 +192,7 @@ class Host:
 
     def turn(self, instance: Instance) -> None:
         instance.queued = False
-        batch, instance.inbox = instance.inbox[:BATCH], instance.inbox[BATCH:]
+        batch, instance.inbox = instance.inbox[: self.batch], instance.inbox[self.batch :]
         if instance.inbox:
             instance.queued = True
             self.ready.append(instance)
@@ -346,6 +347,12 @@ class Host:
             if timer.continues is not None and key in whole:
                 whole[key] += whole.pop(timer.continues, 0.0)
         return sorted(whole.values())
+
+    def costs(self) -> dict[str, int]:
+        """Events of all histories, executions of activities, and how often an orchestrator was woken."""
+        histories = [instance.history for instance in self.instances.values()]
+        replays = sum(event["EventType"] == EventType.ORCHESTRATOR_STARTED for history in histories for event in history)
+        return {"events": sum(map(len, histories)), "activities": sum(self.attempts.values()), "replays": replays}
 
     # Ends
 

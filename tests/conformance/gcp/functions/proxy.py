@@ -22,9 +22,8 @@ class Proxy:
         self.instances: Instances | None = None
         self.authenticated = True
         self._lock = threading.Lock()
-        self._attempts: Counter[str] = Counter()
-        self._tries: Counter[tuple[str, Any]] = Counter()
-        self._run_ids: set[str] = set()
+        self._attempts: Counter[tuple[str, str]] = Counter()
+        self._tries: Counter[tuple[str, str, Any]] = Counter()
         self._problems: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -45,18 +44,12 @@ class Proxy:
         with self._lock:
             self._attempts.clear()
             self._tries.clear()
-            self._run_ids.clear()
             self._problems.clear()
 
-    def attempts(self) -> dict[str, int]:
-        """Calls by the `step` of their envelopes."""
+    def attempts(self) -> dict[tuple[str, str], int]:
+        """Calls by the `run_id` and the `step` of their envelopes."""
         with self._lock:
             return dict(self._attempts)
-
-    def run_ids(self) -> set[str]:
-        """The `run_id` values seen."""
-        with self._lock:
-            return set(self._run_ids)
 
     def problems(self) -> list[str]:
         """Calls that no generated workflow should make."""
@@ -73,8 +66,8 @@ class Proxy:
             step, run_id = envelope["step"], envelope["run_id"]
             attempt = envelope.get("attempt")
             # Items, repetitions and tries of a group count anew: each second attempt has a first one of its own.
-            seen = self._tries[step, attempt]
-            known = attempt == 1 or (isinstance(attempt, int) and seen < self._tries[step, attempt - 1])
+            seen = self._tries[run_id, step, attempt]
+            known = attempt == 1 or (isinstance(attempt, int) and seen < self._tries[run_id, step, attempt - 1])
             if set(envelope) != {"run_id", "step", "attempt", "input"}:
                 self._problem(f"{function}: the envelope has the keys {sorted(envelope)}")
             if not known:
@@ -83,9 +76,8 @@ class Proxy:
             self._problem(f"{function}: no envelope: {body[:200]!r}")
             return
         with self._lock:
-            self._attempts[step] += 1
-            self._tries[step, attempt] += 1
-            self._run_ids.add(run_id)
+            self._attempts[run_id, step] += 1
+            self._tries[run_id, step, attempt] += 1
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         proxy = self

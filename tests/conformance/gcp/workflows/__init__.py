@@ -7,6 +7,6 @@ to depend on a guess.
 
 from .definition import Workflow, load
 from .errors import DeployError, Fault, WorkflowError
-from .interpreter import Execution, Outcome
+from .interpreter import Deployed, Execution, Outcome, World
 
-__all__ = ["DeployError", "Execution", "Fault", "Outcome", "Workflow", "WorkflowError", "load"]
+__all__ = ["Deployed", "DeployError", "Execution", "Fault", "Outcome", "Workflow", "WorkflowError", "World", "load"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+import uuid
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import http, limits
+from . import connectors, http, limits
 from .definition import (
     Assign,
     Call,
@@ -31,10 +32,28 @@ from .definition import (
     Try,
     Workflow,
 )
-from .errors import DeployError, Fault, WorkflowError, runtime_error, type_error, undocumented
+from .errors import (
+    DeployError,
+    Fault,
+    WorkflowError,
+    runtime_error,
+    type_error,
+    undocumented,
+    value_error,
+)
 from .expressions import Access, Binary, Constant, Invocation, ListLiteral, Node, Unary, Variable
-from .library import FUNCTIONS, POLICIES, POLICY_BACKOFF, POLICY_RETRIES, PREDICATES
-from .scheduler import Blocking, Fork, Request, Result, Scheduler, Sleep, Task, Turn
+from .library import (
+    EXECUTIONS,
+    FUNCTIONS,
+    POLICIES,
+    POLICY_BACKOFF,
+    POLICY_RETRIES,
+    PREDICATES,
+    PUBLISH,
+    decode_json,
+    encode_json,
+)
+from .scheduler import Blocking, Bounded, Fork, Never, Request, Result, Scheduler, Sleep, Start, Task, Turn
 from .scopes import Memory, Scope
 from .values import (
     access,
@@ -88,7 +107,7 @@ class _Frame:
 class Outcome:
     """How an execution ended, with what was seen on the way.
 
-    `error` is the value that was raised and not caught, `entered` the names of the steps.
+    `error` is the value that was raised and not caught, `entered` the names of the steps of `main`.
     """
 
     result: Any = None
@@ -98,19 +117,63 @@ class Outcome:
     entered: list[str] = field(default_factory=list)
     logs: list[Any] = field(default_factory=list)
     failed_in: str = ""
+    children: list[Child] = field(default_factory=list)
+
+
+@dataclass
+class Child:
+    """An execution that another one started."""
+
+    workflow: str
+    run_id: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A workflow that others may start."""
+
+    workflow: Workflow
+    environment: dict[str, str]
+
+
+@dataclass
+class World:
+    """What an execution finds round it, and what it leaves there.
+
+    `workflows` are those that it may start, by name, `topics` those that it may publish to, by id.
+    `answer` gives the body with which a message is answered that holds the URL of a callback, or
+    None where nobody answers.
+    """
+
+    workflows: dict[str, Deployed] = field(default_factory=dict)
+    topics: set[str] = field(default_factory=set)
+    answer: Callable[[Any], Any] = lambda message: None
+    messages: list[Any] = field(default_factory=list)
+    executions: dict[str, Execution] = field(default_factory=dict)
 
 
 class Execution:
     """One execution of a workflow."""
 
-    def __init__(self, workflow: Workflow, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        workflow: Workflow,
+        environment: dict[str, str] | None = None,
+        world: World | None = None,
+        parent: Execution | None = None,
+    ) -> None:
+        """The executions that it starts share its clock."""
         self.workflow = workflow
         self.environment = environment or {}
         _check_environment(self.environment)
-        self._scheduler = Scheduler()
+        self._world = world or World()
+        self._scheduler = parent._scheduler if parent else Scheduler()
         self._memory = Memory()
         self._outcome = Outcome()
         self._steps = 0
+        self.cancelled = False
+        self.state = "ACTIVE"
 
     def now(self) -> float:
         """Seconds since 1970, waits included."""
@@ -118,8 +181,8 @@ class Execution:
 
     def run(self, argument: Any = None) -> Outcome:
         """Runs `main`. Raises Fault where the definition leaves documented ground."""
-        if size(argument) > limits.ARGUMENT_BYTES:
-            raise Fault(f"arguments of more than {limits.ARGUMENT_BYTES} bytes")
+        if size(argument) > limits.VARIABLE_BYTES:
+            raise Fault(f"arguments of more than {limits.VARIABLE_BYTES} bytes")
         try:
             self._outcome.result = self._scheduler.run(self._main(argument))
         except WorkflowError as error:
@@ -130,6 +193,7 @@ class Execution:
         return self._outcome
 
     def _main(self, argument: Any) -> Task:
+        self._argument = argument
         main = self.workflow.routines["main"]
         if not main.parameters and argument is not None:
             # Workflows docs, Runtime arguments: main must take the argument that is passed.
@@ -178,7 +242,9 @@ class Execution:
         index = 0
         while index < len(steps):
             step = steps[index]
-            self._enter(step)
+            while self.cancelled:
+                yield Never()
+            self._enter(step, frame)
             yield Turn()
             try:
                 signal = yield from self._step(step, frame)
@@ -195,11 +261,11 @@ class Execution:
                 index += 1
         return None
 
-    def _enter(self, step: Step) -> None:
+    def _enter(self, step: Step, frame: _Frame) -> None:
         self._steps += 1
         if self._steps > limits.STEPS_PER_EXECUTION:
             raise runtime_error("ResourceLimitError", "step limit exceeded")
-        if step.name:
+        if step.name and frame.routine == "main":
             self._outcome.entered.append(step.name)
 
     def _step(self, step: Step, frame: _Frame) -> _Steps:
@@ -415,24 +481,133 @@ class Execution:
                 raise Fault(f"{call.function}: an optional argument is left out before another")
             value = function.implementation(*prefix, *(arguments[name] for name in names))
         else:
-            value = yield from self._blocking(call.function, arguments)
+            value = yield from self._blocking(call.function, arguments, frame)
         if call.result is not None:
             self._assign(call.result, value, frame)
 
-    def _blocking(self, function: str, arguments: dict[str, Any]) -> Task:
+    def _blocking(self, function: str, arguments: dict[str, Any], frame: _Frame) -> Task:
         if function == "sys.sleep":
             seconds = arguments["seconds"]
             if not is_number(seconds):
                 raise type_error(f"sys.sleep takes a number, not a {type_name(seconds)}")
             if seconds < 0:
                 raise undocumented("sys.sleep of a negative time")
-            yield Sleep(seconds)
+            # What a helper waits for is no wait of the pipeline.
+            yield Sleep(seconds, frame.routine == "main")
             return None
+        if function == f"{EXECUTIONS}.run":
+            return (yield from self._run_workflow(connectors.run_request(arguments)))
+        if function == f"{EXECUTIONS}.create":
+            return (yield from self._create_workflow(arguments))
+        if function == f"{EXECUTIONS}.get":
+            return self._get_execution(arguments)
+        if function == f"{EXECUTIONS}.cancel":
+            return self._cancel_execution(arguments)
+        if function == PUBLISH:
+            return self._publish(arguments)
+        if function == "events.create_callback_endpoint":
+            return self._callback(arguments["http_callback_method"])
+        if function == "events.await_callback":
+            return (yield from self._await_callback(arguments))
         if function == "sys.log":
             self._outcome.logs.append(arguments)
             return None
         request = http.prepare(function, arguments)
         return (yield Blocking(lambda: http.send(request)))
+
+    def _run_workflow(self, request: connectors.RunRequest) -> Task:
+        """Workflows docs, executions.run: starts an execution and waits for its end.
+
+        The result is decoded from its JSON. An execution that fails is an OperationError. One that
+        is late is not ended.
+        """
+        _, execution = self._start_workflow(request.workflow)
+        late = runtime_error("TimeoutError", f"no end in {request.timeout} s")
+        yield Bounded(execution._child(request.argument), request.timeout, late)
+        if execution._outcome.failed:
+            raise connectors.operation_error(execution._outcome.error)
+        return decode_json(encode_json(execution._outcome.result))
+
+    def _create_workflow(self, arguments: dict[str, Any]) -> Generator[Request, Any, dict[str, Any]]:
+        """Workflows docs, executions.create with skip_polling: the new execution."""
+        name, execution = self._start_workflow(connectors.parent(arguments))
+        yield Start(execution._child(connectors.argument(arguments)))
+        return {"name": name, "state": "ACTIVE"}
+
+    def _start_workflow(self, workflow: str) -> tuple[str, Execution]:
+        deployed = self._world.workflows.get(workflow)
+        if deployed is None:
+            raise connectors.not_found(f"the workflow {workflow}")
+        run_id = str(uuid.uuid4())
+        environment = {**deployed.environment, "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": run_id}
+        execution = Execution(deployed.workflow, environment, self._world, self)
+        self._outcome.children.append(Child(workflow, run_id, execution._outcome))
+        name = f"projects/test/locations/test/workflows/{workflow}/executions/{run_id}"
+        self._world.executions[name] = execution
+        return name, execution
+
+    def _child(self, argument: Any) -> Task:
+        try:
+            self._outcome.result = yield from self._main(argument)
+            self.state = "SUCCEEDED"
+        except WorkflowError as error:
+            self._outcome.failed, self._outcome.error = True, error.value
+            self.state = "FAILED"
+
+    def _look_up(self, arguments: dict[str, Any]) -> Execution:
+        execution = self._world.executions.get(arguments["name"])
+        if execution is None:
+            raise connectors.not_found(f"the execution {arguments['name']}")
+        return execution
+
+    def _get_execution(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Workflows docs, executions.get: FULL unless `view` says BASIC."""
+        execution = self._look_up(arguments)
+        found = {"name": arguments["name"], "state": execution.state}
+        if arguments.get("view") not in ("BASIC", "FULL", None):
+            raise value_error(f"no view {arguments['view']!r}")
+        if arguments.get("view") != "BASIC" and execution.state == "SUCCEEDED":
+            found["argument"] = encode_json(execution._argument)
+            found["result"] = encode_json(execution._outcome.result)
+        return found
+
+    def _cancel_execution(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Workflows docs, executions.cancel: its steps go no further; what it started itself goes on."""
+        execution = self._look_up(arguments)
+        if execution.state == "ACTIVE":
+            execution.state, execution.cancelled = "CANCELLED", True
+        return {"name": arguments["name"], "state": execution.state}
+
+    def _publish(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        project = self.environment.get("GOOGLE_CLOUD_PROJECT_ID", "")
+        topic, messages = connectors.published(arguments, project)
+        if topic not in self._world.topics:
+            raise connectors.not_found(f"the topic {topic}")
+        self._world.messages += messages
+        return {"messageIds": [str(uuid.uuid4().int % 10**16) for _ in messages]}
+
+    def _callback(self, method: Any) -> dict[str, Any]:
+        if method not in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
+            raise value_error(f"no HTTP method {method!r}")
+        host = "https://workflowexecutions.googleapis.com/v1"
+        return {"url": f"{host}/projects/test/callbacks/{method}/{uuid.uuid4()}"}
+
+    def _await_callback(self, arguments: dict[str, Any]) -> Task:
+        """Workflows docs, events.await_callback: the request that came, or a TimeoutError.
+
+        The answer comes at once where the URL went out in a message, and that is answered.
+        """
+        url, seconds = arguments["callback"]["url"], arguments.get("timeout", 43_200.0)
+        if not is_number(seconds) or seconds <= 0:
+            raise value_error(f"await_callback: a timeout of {seconds!r}")
+        texts = [message for message in self._world.messages if url in encode_json(message)]
+        body = self._world.answer(texts[-1]) if texts else None
+        if body is None:
+            late = runtime_error("TimeoutError", f"no callback in {seconds} s")
+            return (yield Bounded(_never(), float(seconds), late))
+        yield Turn()
+        request = {"body": body, "headers": {}, "method": "POST", "query": {}, "url": url}
+        return {"http_request": request, "received_time": self.now(), "type": "HTTP"}
 
     # Values
 
@@ -507,6 +682,11 @@ class Execution:
             case "<" | "<=" | ">" | ">=":
                 return compare(node.operator, left, right)
         return arithmetic(node.operator, left, right)
+
+
+def _never() -> Task:
+    """Waits without an end."""
+    yield Never()
 
 
 def _check_environment(environment: dict[str, str]) -> None:

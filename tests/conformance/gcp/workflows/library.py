@@ -409,6 +409,9 @@ def _upper(source: Any) -> str:
     return _text(source, "text.to_upper").upper()
 
 
+PUBLISH = "googleapis.pubsub.v1.projects.topics.publish"
+EXECUTIONS = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions"
+
 _REQUEST = ("headers", "query", "auth", "private_service_name", "ca_certificate")
 _WITH_BODY = Function(("url",), ("timeout", "body", *_REQUEST), blocking=True)
 
@@ -465,10 +468,21 @@ FUNCTIONS: dict[str, Function] = {
     "http.put": _WITH_BODY,
     "http.patch": _WITH_BODY,
     "http.delete": _WITH_BODY,
+    # Workflows docs, Connectors reference: workflowexecutions.
+    f"{EXECUTIONS}.run": Function(
+        ("workflow_id",), ("location", "project_id", "argument", "connector_params"), blocking=True
+    ),
+    f"{EXECUTIONS}.create": Function(("parent", "body"), ("connector_params",), blocking=True),
+    f"{EXECUTIONS}.get": Function(("name",), ("view", "connector_params"), blocking=True),
+    f"{EXECUTIONS}.cancel": Function(("name",), ("connector_params",), blocking=True),
+    PUBLISH: Function(("topic",), ("body", "connector_params"), blocking=True),
+    # Workflows docs, Wait using callbacks.
+    "events.create_callback_endpoint": Function(("http_callback_method",), blocking=True),
+    "events.await_callback": Function(("callback",), ("timeout",), blocking=True),
     "http.request": Function(("method", "url"), ("timeout", "body", *_REQUEST), blocking=True),
 }
 
-MODULES = {name.partition(".")[0] for name in FUNCTIONS} | {"retry", "events"}
+MODULES = {name.partition(".")[0] for name in FUNCTIONS} | {"retry"}
 
 
 def retry_default_predicate(error: Any) -> bool:

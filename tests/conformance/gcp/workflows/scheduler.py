@@ -25,10 +25,16 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Never:
+    """Wait for nothing."""
+
+
+@dataclass(frozen=True)
 class Sleep:
-    """Wait for the virtual clock."""
+    """Wait for the virtual clock; `told` among the waits of the execution."""
 
     seconds: float
+    told: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,25 @@ class Fork:
 
 
 @dataclass(frozen=True)
+class Bounded:
+    """Run this beside everything else; its value or error comes back, or `late` when the clock has run so long.
+
+    What is late goes on: nobody waits for it any more.
+    """
+
+    task: Task
+    seconds: float
+    late: WorkflowError
+
+
+@dataclass(frozen=True)
+class Start:
+    """Run this beside everything else; nobody waits for it."""
+
+    task: Task
+
+
+@dataclass(frozen=True)
 class Result:
     """How a forked task ended."""
 
@@ -54,7 +79,7 @@ class Result:
     error: WorkflowError | None = None
 
 
-Request = Turn | Sleep | Blocking | Fork
+Request = Turn | Never | Sleep | Blocking | Fork | Bounded | Start
 Task = Generator[Request, Any, Any]
 _Resume = Callable[[Result], None]
 
@@ -126,16 +151,28 @@ class Scheduler:
         match request:
             case Turn():
                 self._ready.append(lambda: resume(Result()))
-            case Sleep(seconds):
-                self.waits.append(seconds)
-                self._sequence += 1
-                moment = self.virtual_seconds + seconds
-                heapq.heappush(self._sleepers, (moment, self._sequence, lambda: resume(Result())))
+            case Never():
+                pass
+            case Sleep(seconds, told):
+                if told:
+                    self.waits.append(seconds)
+                self._at(seconds, lambda: resume(Result()))
             case Blocking(work):
                 self._blocking += 1
                 self._pool.submit(self._work, work, resume)
             case Fork(tasks, limit):
                 _Group(self, tasks, limit, resume).start()
+            case Start(task):
+                self._start(task, lambda result: None)
+                self._ready.append(lambda: resume(Result()))
+            case Bounded(task, seconds, late):
+                first = _First(resume)
+                self._at(seconds, lambda: first(Result(error=late)))
+                self._start(task, first)
+
+    def _at(self, seconds: float, event: Callable[[], None]) -> None:
+        self._sequence += 1
+        heapq.heappush(self._sleepers, (self.virtual_seconds + seconds, self._sequence, event))
 
     def _work(self, work: Callable[[], Any], resume: _Resume) -> None:
         try:
@@ -151,6 +188,18 @@ class Scheduler:
 
 def _throw(fault: Fault) -> None:
     raise fault
+
+
+class _First:
+    """Passes on the first of two results."""
+
+    def __init__(self, resume: _Resume) -> None:
+        self.resume: _Resume | None = resume
+
+    def __call__(self, result: Result) -> None:
+        if self.resume is not None:
+            resume, self.resume = self.resume, None
+            resume(result)
 
 
 class _Group:

@@ -6,6 +6,10 @@ import re
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.cyaml import CParser
+from yaml.resolver import Resolver
 
 from .errors import DeployError
 
@@ -23,8 +27,14 @@ _AMBIGUOUS_TEXT = re.compile(
 )
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, refusing duplicate keys, aliases, tags and ambiguous plain scalars."""
+class _Loader(Composer, CParser, SafeConstructor, Resolver):
+    """A safe loader, refusing duplicate keys, aliases, tags and ambiguous plain scalars. libyaml reads the text."""
+
+    def __init__(self, stream: str) -> None:
+        CParser.__init__(self, stream)
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
@@ -47,7 +57,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_scalar(self, node: Any) -> Any:
         pattern = _PLAIN.get(node.tag)
-        if node.style is None:
+        if not node.style:
             if node.tag == "tag:yaml.org,2002:str":
                 ambiguous = _AMBIGUOUS_TEXT.match(node.value) is not None
             else:
