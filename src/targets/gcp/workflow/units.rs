@@ -237,6 +237,10 @@ impl Writer<'_> {
         };
         let slice_failure = self.turns_of(unit, items, &turns, &mut turn);
         self.mark(unit.ix, start, NodeKind::Slice, &mut turn);
+        // Unlike a part of another kind a slice is ended where it is not wanted any more: lists run long.
+        if let Some(node) = turn.get_mut(start).and_then(|step| step.node.as_mut()) {
+            node.stops.clone_from(&self.stops);
+        }
         if items.parallel {
             self.stops.pop();
         }
@@ -317,9 +321,7 @@ impl Writer<'_> {
                     steps: vec![Step::new(self.steps.name(&format!("try_{id}_slice")), attempt)],
                 },
             )
-            .with_comment(
-                "A slice that fails ends when its running items have; the other slices run on: they do not see each other.",
-            ),
+            .with_comment("A slice that fails ends when its running items have; the other slices are ended then."),
         );
         let failed = raise_failure(&[failure]);
         out.push(Step::new(self.steps.name(&format!("after_{id}_slices")), failed));
