@@ -607,31 +607,9 @@ pub fn string(value: &Value) -> Option<String> {
     }
 }
 
-/// A double in JavaScript's notation of the shortest digits that read back as the same (ECMA-262, Number::toString).
+/// A double as JavaScript writes it (ECMA-262, Number::toString).
 pub fn decimal(double: f64) -> String {
-    if double == 0.0 {
-        return "0".to_owned();
-    }
-    let scientific = format!("{:e}", double.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let digits = mantissa.replace('.', "");
-    let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
-    // The value is 0.digits * 10^point.
-    let point = exponent.parse::<i32>().unwrap_or(0) + 1;
-    let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
-    let text = if (count..=21).contains(&point) {
-        format!("{digits}{}", zeros(point - count))
-    } else if (1..=21).contains(&point) {
-        let (whole, fraction) = digits.split_at(usize::try_from(point).unwrap_or(0));
-        format!("{whole}.{fraction}")
-    } else if (-5..=0).contains(&point) {
-        format!("0.{}{digits}", zeros(-point))
-    } else {
-        let power = point - 1;
-        let sign = if power < 0 { '-' } else { '+' };
-        format!("{mantissa}e{sign}{}", power.abs())
-    };
-    if double < 0.0 { format!("-{text}") } else { text }
+    ryu_js::Buffer::new().format(double).to_owned()
 }
 
 fn no_text(value: &Value) -> String {

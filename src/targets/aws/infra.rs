@@ -362,7 +362,9 @@ impl Template {
 pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, String)]) -> Template {
     let mut resources = IndexMap::new();
     resources.insert(STATE_MACHINE.to_owned(), Resource::of(MACHINE, Value::Null));
-    for inner in &names.machines {
+    // A group that no run reaches has no definition.
+    let defined = |inner: &&Inner| machines.iter().any(|(file, _)| *file == inner.file);
+    for inner in names.machines.iter().filter(defined) {
         resources.insert(inner.logical.clone(), Resource::of(MACHINE, Value::Null));
     }
     let has_functions = !names.functions.is_empty();

@@ -41,13 +41,17 @@ pub fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, most:
     let mut problems = Problems::new();
     let mut artifacts = Artifacts::default();
     let mut members = Member::family(pipeline, plan);
+    let mut machines = Vec::new();
     for place in 0..members.len() {
-        fit(&mut members, place, most);
+        machines.extend(fit(&mut members, place, most));
     }
     let names = infra::Names::new(&members);
-    let machines: Vec<(String, String)> = (0..members.len())
-        .flat_map(|place| texts(&members[place], &written(&members, place, false)))
-        .collect();
+    if members.iter().any(|member| !member.layout.parts().is_empty()) {
+        // Parts may have taken names from what was written before.
+        machines = (0..members.len())
+            .flat_map(|place| texts(&members[place], &written(&members, place, false)))
+            .collect();
+    }
     let template = infra::template(pipeline, &names, &machines);
     let resources = template.resource_count(pipeline.triggers.len());
     match serde_saphyr::to_string(&template) {
@@ -81,26 +85,30 @@ pub fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, most:
 /// How often a split is tried, each time with less in a definition: weights leave indentation out.
 const ROUNDS: u32 = 6;
 
-/// Splits a pipeline into parts, so that none of its definitions is larger than `most`, as far as that can be.
-fn fit(members: &mut [Member<'_>], place: usize, most: usize) {
-    let fits = |members: &[Member<'_>]| {
-        let texts = texts(&members[place], &written(members, place, false));
-        let mut definitions = texts.iter().map(|(_, definition)| definition);
-        definitions.all(|definition| workflow::deployed_bytes(definition) <= most)
+/// The definitions of a pipeline, split into parts so that none is larger than `most`, as far as that can be.
+fn fit(members: &mut [Member<'_>], place: usize, most: usize) -> Vec<(String, String)> {
+    let write = |members: &[Member<'_>]| {
+        let found = texts(&members[place], &written(members, place, false));
+        let mut definitions = found.iter().map(|(_, definition)| definition);
+        let fits = definitions.all(|definition| workflow::deployed_bytes(definition) <= most);
+        (found, fits)
     };
-    if fits(members) {
-        return;
+    let (mut found, mut fits) = write(members);
+    if fits {
+        return found;
     }
     let weights = written(members, place, true).weights;
     let whole = members[place].layout.clone();
     let mut room = most / 5 * 4;
     for _ in 0..ROUNDS {
         members[place].layout = layout::split(members[place].pipeline, &whole, &weights, room);
-        if fits(members) {
-            return;
+        (found, fits) = write(members);
+        if fits {
+            break;
         }
         room = room / 4 * 3;
     }
+    found
 }
 
 fn written(members: &[Member<'_>], place: usize, weigh: bool) -> Definitions {

@@ -234,3 +234,147 @@ fn paths_that_are_too_long_for_a_function() {
     assert!(nested(&[&x, &y, &z]).is_empty());
     assert_eq!(nested(&[&x, &y, &z, "four"]), ["MLP0748"]);
 }
+
+/// A folder with one more pipeline.
+struct WithPart;
+
+impl crate::check::handlers::Files for WithPart {
+    fn is_folder(&self, _: &str) -> bool {
+        true
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        let part = "
+mlpipe: v1
+name: the-part
+topics: { ask: {}, quiet: {} }
+params: { n: { type: integer } }
+steps:
+  work: { function: { handler: train.run, source: a, memory: 3GB }, input: '${{ params.n }}' }
+  gate: { needs: [work], approval: { topic: ask, message: '${{ topics.quiet.name }}' } }
+  each: { needs: [gate], for_each: [1], wait: { duration: 1s } }
+";
+        Some(if path.ends_with(".yaml") {
+            part.to_owned()
+        } else {
+            "from everything import *\n".to_owned()
+        })
+    }
+
+    fn python_files(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn another_pipeline_with_a_topic() {
+    let text = "
+mlpipe: v1
+name: whole
+steps:
+  the-part-work: { function: { handler: train.run, source: a } }
+  part: { pipeline: { file: part.yaml, params: { n: 3 } }, timeout: 1h }
+";
+    let mut problems = Problems::new();
+    let document = crate::syntax::read(text, &mut problems).expect("the document");
+    let pipeline = crate::check::check(&document, &crate::check::Input::new(text, &WithPart), &mut problems)
+        .unwrap_or_else(|| panic!("{problems:?}"));
+    assert!(codes(&check(&pipeline)).is_empty());
+    let artifacts = compile(&pipeline, &crate::plan::plan(&pipeline), &sources(["", ""])).expect("artifacts");
+
+    let app = super::tests::text(&artifacts, "app/function_app.py");
+    for part in [
+        "mlpipe_run.run(context, mlpipe_pipeline_the_part, \"the_part-\")".to_owned(),
+        "orchestration=\"the-part-items\")\ndef the_part_items(".to_owned(),
+        // The step of one and the activity of the other would be of one name in Python.
+        "@app.activity_trigger(input_name=\"envelope\")\ndef the_part_work(".to_owned(),
+        "activity=\"the_part-work\")\ndef the_part_work_(".to_owned(),
+        "activity=\"mlpipe-stop\"".to_owned(),
+        "activity=\"mlpipe-publish\"".to_owned(),
+    ] {
+        assert!(app.contains(&part), "{part} is not in\n{app}");
+    }
+    let root = super::tests::text(&artifacts, "app/mlpipe_pipeline.py");
+    assert!(
+        root.contains("Child(\"part\", pipeline=\"the_part\", params={\"n\": 3}, timeout=3600)"),
+        "{root}"
+    );
+    let child = super::tests::text(&artifacts, "app/mlpipe_pipeline_the_part.py");
+    assert!(child.contains("message=lambda: topics[\"quiet\"].name"), "{child}");
+    let requirements = super::tests::text(&artifacts, "app/requirements.txt");
+    assert!(
+        requirements.contains("azure-identity\nazure-eventgrid\n"),
+        "{requirements}"
+    );
+
+    let template: serde_json::Value = serde_json::from_slice(&artifacts.files["main.json"]).expect("JSON");
+    let resources = template["resources"].as_array().expect("a list");
+    let topics: Vec<_> = resources
+        .iter()
+        .filter(|resource| resource["type"] == "Microsoft.EventGrid/topics")
+        .map(|topic| topic["name"].as_str().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        topics,
+        [
+            "[concat('ask-', uniqueString(resourceGroup().id, 'whole', 'ask'))]",
+            "[concat('quiet-', uniqueString(resourceGroup().id, 'whole', 'quiet'))]",
+        ]
+    );
+    // Only the topic that is published to needs a role.
+    let sender = resources.iter().filter(|resource| {
+        resource["properties"]["roleDefinitionId"]
+            .as_str()
+            .is_some_and(|role| role.contains("d5a91429-5739-47e2-a06b-3470a27159e7"))
+    });
+    let scopes: Vec<_> = sender.map(|role| role["scope"].as_str().unwrap_or_default()).collect();
+    assert_eq!(scopes.len(), 1);
+    assert!(scopes[0].contains("'ask-'"), "{scopes:?}");
+    let site = resources
+        .iter()
+        .find(|resource| resource["type"] == "Microsoft.Web/sites")
+        .expect("the app");
+    assert_eq!(
+        site["properties"]["functionAppConfig"]["scaleAndConcurrency"]["instanceMemoryMB"],
+        4096
+    );
+    let settings = site["properties"]["siteConfig"]["appSettings"].to_string();
+    for setting in ["MLPIPE_TOPIC_NAME_QUIET", "MLPIPE_TOPIC_ENDPOINT_ASK"] {
+        assert!(settings.contains(setting), "{setting} is not in {settings}");
+    }
+}
+
+#[test]
+fn a_slice_is_told_what_its_items_read() {
+    let pipeline = pipeline(
+        "
+mlpipe: v1
+name: reads
+params: { a: { type: integer }, b: { type: integer }, c: { type: [integer] } }
+steps:
+  one: { function: { handler: train.run, source: a } }
+  two: { fail: { error: E, message: m }, catch: [{ output: 1 }] }
+  outer:
+    for_each: [1, 2]
+    as: row
+    steps:
+      inner:
+        when: '${{ params.b > 0 }}'
+        for_each: '${{ params.c }}'
+        as: cell
+        catch: [{ on: [E], output: '${{ steps.two.error }}' }, { do: { function: { handler: train.run, source: a }, input: '${{ params.a }}' } }]
+        steps:
+          x: { function: { handler: train.run, source: a }, input: '${{ [row, cell, steps.one.output] }}' }
+          y: { function: { handler: train.run, source: a }, input: '${{ steps.x.status }}' }
+",
+    );
+    let text = orchestrator::module(&pipeline).expect("the module");
+    let (_, inner) = text.split_once("\"outer.inner\",").expect("the list");
+    // Not what `when` and the list itself read: `b` and `c`.
+    for part in [
+        "params=[\"a\"]",
+        "steps={\"one\": [\"output\"], \"outer\": [\"item\"], \"two\": [\"error\"]}",
+    ] {
+        assert!(inner.contains(part), "{part} is not in\n{inner}");
+    }
+}

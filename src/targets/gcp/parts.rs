@@ -9,14 +9,16 @@ use serde_json::{Map, Value, json};
 
 use super::family::distinct;
 use super::limits::QUOTAS;
-use super::names::{Taken, fnv};
+use super::names::{Taken, fnv, short};
 use super::scopes::{self, Counts};
-use super::steps::{Action, Body, Call, Node, NodeKind, Routine, Step, Then, expression, to_yaml};
+use super::steps::{Action, Body, Call, Case, Items, Node, NodeKind, Routine, Step, Then, expression, to_yaml};
 use super::workflow::ASSIGNMENTS;
 use crate::expr::workflows::field_path;
 use crate::model::{Pipeline, identifier};
 use crate::plan::{Node as PlanNode, Plan};
 
+/// How often a part is looked at at most: more than a year has room for.
+const LOOKS: u64 = 100_000;
 /// Branches side by side in one workflow, where it is split.
 const WIDE: usize = 40;
 /// Bytes of steps that are not worth a workflow of their own.
@@ -306,9 +308,11 @@ impl<'a> Splitter<'a> {
             None if slice => format!("Some of the items of `{path}`."),
             None => format!("Only `{path}`."),
         };
+        let mut stops = Vec::new();
         if let Some(node) = moved.first_mut().and_then(|step| step.node.as_mut()) {
             // It has moved.
             node.kind = NodeKind::Plain;
+            stops = std::mem::take(&mut node.stops);
         }
         let suffix = if slice { "_slice" } else { "" };
         let id = self.ids.name(&format!("{}{suffix}", identifier(&path)));
@@ -352,24 +356,37 @@ impl<'a> Splitter<'a> {
         let gives = json!({ "outputs": values(&outputs) });
         let main = self.main(format!("A part of {}. {comment}", self.pipeline), init, moved, gives);
 
-        let mut call = Call::new(
-            "run_part",
-            [("workflow", json!(name)), ("step", json!(path)), ("value", given)],
-        );
-        let mut after = Vec::new();
-        if !outputs.is_empty() {
-            let variable = self.variables.name(&format!("{id}_part"));
-            let taken = outputs
-                .iter()
-                .map(|output| ((*output).clone(), expression(field_path(&variable, output))));
-            after.extend(taken);
-            after.push((variable.clone(), Value::Null));
-            call.result = Some(variable);
+        let args = [("workflow", json!(name)), ("step", json!(path)), ("value", given)];
+        let result = self.variables.name(&short(&format!("{id}_part"), 120));
+        let mut after: Vec<(String, Value)> = Vec::new();
+        let from = if !stops.is_empty() {
+            format!("{result}.outputs")
+        } else {
+            result.clone()
+        };
+        let taken = outputs
+            .iter()
+            .map(|output| ((*output).clone(), expression(field_path(&from, output))));
+        after.extend(taken);
+        let comment = format!("The workflow {name}.");
+        let mut steps = if stops.is_empty() {
+            let call = Call {
+                result: (!outputs.is_empty()).then(|| result.clone()),
+                ..Call::new("run_part", args)
+            };
+            vec![Step::new(
+                self.steps.name(&format!("run_{id}_part")),
+                Action::Call(call),
+            )]
+        } else {
+            self.watched(&id, args, &result, &stops)
+        };
+        if let Some(first) = steps.first_mut() {
+            first.comment = comment;
         }
-        let mut steps = vec![
-            Step::new(self.steps.name(&format!("run_{id}_part")), Action::Call(call))
-                .with_comment(format!("The workflow {name}.")),
-        ];
+        if !after.is_empty() {
+            after.push((result, Value::Null));
+        }
         for chunk in after.chunks(ASSIGNMENTS) {
             let name = self.steps.name(&format!("{id}_part_outputs"));
             steps.push(Step::new(name, Action::Assign(chunk.to_vec())));
@@ -380,6 +397,7 @@ impl<'a> Splitter<'a> {
                 id: path,
                 len: count,
                 kind: NodeKind::Plain,
+                stops: Vec::new(),
             });
         }
         for (variable, count) in scopes::uses(&steps).reads {
@@ -388,6 +406,52 @@ impl<'a> Splitter<'a> {
         list.splice(at..at, steps);
         self.parts.push(Part { id, name, main });
         count
+    }
+
+    /// Starts a part, and looks at it until it has ended, or something beside it has failed.
+    fn watched(&mut self, id: &str, args: [(&'static str, Value); 3], result: &str, stops: &[String]) -> Vec<Step> {
+        let step = args[1].1.clone();
+        let start = Call {
+            result: Some(result.to_owned()),
+            ..Call::new("start_part", args)
+        };
+        let look = Call {
+            result: Some(result.to_owned()),
+            ..Call::new("look_at_part", [("part", expression(result)), ("step", step)])
+        };
+        let ended = Case {
+            condition: format!("\"outputs\" in {result}"),
+            then: Then::Next("break".to_owned()),
+        };
+        let mut cases = vec![ended];
+        for stop in stops {
+            let end = Call::new("end_part", [("part", expression(result))]);
+            cases.push(Case {
+                condition: format!("{stop} != null"),
+                then: Then::Steps(vec![
+                    Step::new(self.steps.name(&format!("end_{id}_part")), Action::Call(end)),
+                    Step::new(
+                        self.steps.name(&format!("{id}_part_ended")),
+                        Action::Raise(expression(stop)),
+                    ),
+                ]),
+            });
+        }
+        let turn = vec![
+            Step::new(self.steps.name(&format!("look_at_{id}_part")), Action::Call(look)),
+            Step::new(self.steps.name(&format!("{id}_part_state")), Action::Switch(cases)),
+        ];
+        vec![
+            Step::new(self.steps.name(&format!("start_{id}_part")), Action::Call(start)),
+            Step::new(
+                self.steps.name(&format!("watch_{id}_part")),
+                Action::For {
+                    value: self.variables.name(&short(&format!("{id}_look"), 120)),
+                    items: Items::Range(json!(1), json!(LOOKS)),
+                    steps: turn,
+                },
+            ),
+        ]
     }
 
     fn main(&self, comment: String, init: Vec<(String, Value)>, moved: Vec<Step>, gives: Value) -> Routine {

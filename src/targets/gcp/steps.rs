@@ -40,6 +40,8 @@ pub struct Node {
     pub len: usize,
     /// What it is.
     pub kind: NodeKind,
+    /// The variables with failures beside it that end it, where it moves; none: nothing does.
+    pub stops: Vec<String>,
 }
 
 /// What a node of the plan is.

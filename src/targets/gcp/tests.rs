@@ -512,6 +512,15 @@ fn a_wide_list_runs_in_slices() {
         (&deal["most"], &deal["share"]),
         (&serde_json::json!(5), &serde_json::json!(10))
     );
+    // Where another slice has failed it is ended.
+    let watched = &steps(&wide["workflow.yaml"])["a_slice_part_state"]["switch"][1];
+    assert_eq!(watched["condition"], "${a_slices_failure != null}");
+    assert_eq!(watched["steps"][0]["end_a_slice_part"]["call"], "end_part");
+    let mut nested = format!("{{ for_each: [1], max_concurrency: 30, {STEP} }}");
+    for number in 0..4 {
+        nested = format!("{{ steps: {{ n{number}-of-a-name-that-has-forty-characters: {nested} }} }}");
+    }
+    all_workflows(&format!("steps:\n  a: {nested}\n"), 131_072);
     let turns = &steps(&wide["parts/a_slice.yaml"])["a_each"]["parallel"];
     assert_eq!(turns["concurrency_limit"], 10);
 }

@@ -59,6 +59,7 @@ def install() -> None:
     """Counts round what `patches.install` has put in place, from now on."""
     Run.__init__ = new_run(Run.__init__)
     Run.environment = new_execution(Run.environment)
+    Run.map_run = new_map_run(Run.map_run)
     CommonStateField._eval_body = within_state(CommonStateField._eval_body)
     StateTaskServiceLambda._eval_service_task = between(StateTaskServiceLambda._eval_service_task, ["TaskScheduled", "TaskStarted"], "TaskSucceeded", "TaskFailed")
     StateTaskServiceAwsSdk._eval_execution = between(StateTaskServiceAwsSdk._eval_execution, ["TaskScheduled", "TaskStarted"], "TaskSucceeded", "TaskFailed")
@@ -86,6 +87,16 @@ def new_execution(inner: Callable[..., Any]) -> Callable[..., Any]:
         return inner(*arguments, **named)
 
     return environment
+
+
+def new_map_run(inner: Callable[..., Any]) -> Callable[..., Any]:
+    """A Distributed Map's run has a start and an end; its items are executions."""
+
+    def map_run(*arguments: Any, **named: Any) -> Any:
+        _current.add("MapRunStarted", "MapRunEnded")
+        return inner(*arguments, **named)
+
+    return map_run
 
 
 def within_state(inner: Callable[..., None]) -> Callable[..., None]:

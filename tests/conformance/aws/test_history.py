@@ -73,6 +73,11 @@ class HistoryTest(unittest.TestCase):
         self.assertEqual((4, 4 + 3 * (2 + 2)), self.costs({"A": {"Type": "Map", "Items": [1, 2, 3], "ItemProcessor": block({"B": PASS}), "End": True}}))
         self.assertEqual((1, 4), self.costs({"A": {"Type": "Map", "Items": [], "ItemProcessor": block({"B": PASS}), "End": True}}))
 
+    def test_an_item_of_a_distributed_map_is_an_execution(self) -> None:
+        processor = {**block({"B": PASS}), "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
+        # The first and last events of the executions do not count here; the Map has four of its own, its run has two.
+        self.assertEqual((3, 4 + 2 + 2 * 2), self.costs({"A": {"Type": "Map", "Items": [1, 2], "MaxConcurrency": 50, "ItemProcessor": processor, "End": True}}))
+
     def test_a_nested_execution_is_submitted_and_has_a_history_of_its_own(self) -> None:
         start = {"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2", "Arguments": {"StateMachineArn": f"{test_interpreter.MACHINES}inner", "Input": {}}, "End": True}
         self.assertEqual((2, 6 + 2), self.costs({"A": start}, inner={"B": PASS}))

@@ -99,6 +99,9 @@ class Fuzz:
             except Refused as error:
                 refused += 1
                 notes = [str(error)]
+            except Exception as error:  # a fault of ours must not end the other seeds
+                different += 1
+                notes = [f"harness: {type(error).__name__}: {error}"]
             if notes:
                 progress.clear()
                 print("\n".join([f"{label}: " + note.replace("\n", "\n    ") for note in notes]), flush=True)

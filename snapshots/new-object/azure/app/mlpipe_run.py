@@ -241,7 +241,8 @@ class Runner:
 
     def orchestration(self, name, given):
         """Runs a sub-orchestration, which is told to stop where this is given up. Returns its answer."""
-        instance = f"{self.run.id}:{self.context.new_uuid()}"
+        # An id has 100 characters at most: it starts with that of the outermost run, not of each one between.
+        instance = f"{self.run.id.partition(':')[0]}:{self.context.new_uuid()}"
         task = self.context.call_sub_orchestrator(name, given, instance)
         try:
             yield task

@@ -34,6 +34,8 @@ use crate::plan::Guard;
 
 /// The state that makes the outputs where no step's state can.
 const OUTPUTS: &str = "Outputs";
+/// How many names a comment lists.
+const NAMED: usize = 8;
 /// How far states stand in.
 const INDENTATION: usize = 4;
 /// An ARN has at most about so many characters: of a Lambda function 64 in its name, of a state machine 80.
@@ -363,7 +365,7 @@ impl<'a> Writer<'a> {
         let waits = self
             .notes
             .get(&ix.0)
-            .map(|waits| format!("Also waits for {}: branches nest", waits.join(", ")));
+            .map(|waits| format!("Also waits for {}: branches nest", some_of(waits)));
         match (description, waits) {
             (Some(description), Some(waits)) => Some(format!("{description} {waits}")),
             (description, waits) => description.or(waits),
@@ -601,6 +603,14 @@ fn weight((name, state): (&String, &State)) -> usize {
 /// How long a definition is once CloudFormation has put ARNs in the place of its placeholders.
 pub fn deployed_bytes(text: &str) -> usize {
     text.len() + jsonata::placeholders(text) * ARN
+}
+
+/// The first of the names, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    match names.split_at_checked(NAMED) {
+        Some((first, rest)) if rest.len() > 1 => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => names.join(", "),
+    }
 }
 
 /// Text for a reader: `${` would be a placeholder.

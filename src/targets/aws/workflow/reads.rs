@@ -11,15 +11,17 @@ use crate::targets::aws::layout::Node;
 impl Writer<'_> {
     /// What the steps in a group read round it, and what its outputs do: paths as in the scope round it.
     pub(super) fn reads_of_group(&self, ix: StepIx, round: &Scope) -> BTreeSet<String> {
-        let mut reads = Reads::new(self.inside(ix), self, round);
+        let mut inside = self.with_inner(BTreeSet::from([ix]));
+        // What the group itself is given is given from outside.
+        inside.remove(&ix);
+        let mut reads = Reads::new(inside, self, round);
         reads.group(ix);
         reads.found
     }
 
     /// What an item of a `for_each` reads round the list.
     pub(super) fn reads_of_item(&self, ix: StepIx, round: &Scope) -> BTreeSet<String> {
-        let mut inside = self.inside(ix);
-        inside.insert(ix);
+        let inside = self.with_inner(BTreeSet::from([ix]));
         let mut reads = Reads::new(inside, self, round);
         let step = self.pipeline.step(ix);
         let list = step.for_each.as_ref().map(|for_each| &for_each.list);
@@ -34,25 +36,22 @@ impl Writer<'_> {
 
     /// What a part reads round it.
     pub(super) fn reads_of_part(&self, node: &Node, round: &Scope) -> BTreeSet<String> {
-        let steps = node.steps();
-        let mut inside: BTreeSet<StepIx> = steps.iter().flat_map(|ix| self.inside(*ix)).collect();
-        inside.extend(steps);
+        let inside = self.with_inner(node.steps().into_iter().collect());
         let mut reads = Reads::new(inside, self, round);
         reads.node(node);
         reads.found
     }
 
-    /// The steps in a step.
-    fn inside(&self, ix: StepIx) -> BTreeSet<StepIx> {
-        let mut found = BTreeSet::new();
+    /// The steps, and those in them.
+    fn with_inner(&self, mut steps: BTreeSet<StepIx>) -> BTreeSet<StepIx> {
         // A step comes before those in it.
         for inner in self.pipeline.indices() {
             let parent = self.pipeline.step(inner).parent;
-            if parent.is_some_and(|parent| parent == ix || found.contains(&parent)) {
-                found.insert(inner);
+            if parent.is_some_and(|parent| steps.contains(&parent)) {
+                steps.insert(inner);
             }
         }
-        found
+        steps
     }
 }
 

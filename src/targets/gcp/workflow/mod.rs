@@ -481,6 +481,7 @@ impl Writer<'_> {
                 id: self.pipeline.step(ix).path.clone(),
                 len,
                 kind,
+                stops: Vec::new(),
             });
         }
     }

@@ -21,7 +21,7 @@ impl Writer<'_> {
         let id = identifier(path);
         let text = self
             .printer()
-            .string_template(&approval.message, &format!("{id}_message"));
+            .string_template(&approval.message, &format!("{id}_message_text"));
         let message = self.variables.taken.name(&format!("{id}_message"));
         let assign = Action::Assign(vec![(message.clone(), text)]);
         if approval.message.is_text() {

@@ -9,7 +9,7 @@ use crate::expr::{Local, Template, Type, template_type};
 use crate::model::{Block, Catch, Fallback, ForEach, Kind, OnError, Repeat, Step as Source, StepIx, Wait, identifier};
 use crate::targets::gcp::calls::Of;
 use crate::targets::gcp::frames::{Loop, Tree, Unit, is_large};
-use crate::targets::gcp::names::step_name;
+use crate::targets::gcp::names::{short, step_name};
 use crate::targets::gcp::slices::{self, Slices};
 use crate::targets::gcp::steps::{Action, Body, Call, Case, Items, NodeKind, Step, Then, expression};
 use crate::targets::size;
@@ -128,7 +128,7 @@ impl Writer<'_> {
         let mut turn = Vec::new();
         let again = std::mem::replace(&mut self.again, false);
         let failure = items.parallel.then(|| {
-            let variable = self.variables.taken.name(&format!("{id}_failure"));
+            let variable = self.variables.taken.name(&short(&format!("{id}_failure"), 120));
             self.stops.push(variable.clone());
             variable
         });
@@ -193,7 +193,8 @@ impl Writer<'_> {
     fn sliced(&mut self, unit: &Unit, items: Loop, slices: &Slices, list: &str, outputs: &str, out: &mut Vec<Step>) {
         let step = self.pipeline.step(unit.ix);
         let id = identifier(&step.path);
-        let mut name = |what: &str| self.variables.taken.name(&format!("{id}_{what}"));
+        // Several of them stand in one expression, which has 400 characters.
+        let mut name = |what: &str| self.variables.taken.name(&short(&format!("{id}_{what}"), 60));
         let (dealt, slice, slice_items) = (name("slices"), name("slice"), name("slice_items"));
         let (slice_outputs, place) = (name("slice_outputs"), name("place"));
         let (failure, failed_at) = (name("slices_failure"), name("slices_failed_at"));
@@ -236,6 +237,10 @@ impl Writer<'_> {
         };
         let slice_failure = self.turns_of(unit, items, &turns, &mut turn);
         self.mark(unit.ix, start, NodeKind::Slice, &mut turn);
+        // Unlike a part of another kind a slice is ended where it is not wanted any more: lists run long.
+        if let Some(node) = turn.get_mut(start).and_then(|step| step.node.as_mut()) {
+            node.stops.clone_from(&self.stops);
+        }
         if items.parallel {
             self.stops.pop();
         }
@@ -262,18 +267,25 @@ impl Writer<'_> {
             return;
         };
         // The first failure counts: slices end in another order than that in which items fail.
+        let earlier = format!("{failed_at} == null or {slice_failed_at} < {failed_at}");
         let first = Case {
-            condition: format!("{slice_failure} != null and ({failure} == null or {slice_failed_at} < {failed_at})"),
+            condition: format!("{slice_failure} != null"),
             then: Then::Steps(vec![Step::new(
                 self.steps.name(&format!("{id}_slice_failure")),
                 Action::Assign(vec![
-                    (failure.clone(), expression(&slice_failure)),
-                    (failed_at.clone(), expression(&slice_failed_at)),
+                    (
+                        failure.clone(),
+                        expression(format!("if({earlier}, {slice_failure}, {failure})")),
+                    ),
+                    (
+                        failed_at.clone(),
+                        expression(format!("if({earlier}, {slice_failed_at}, {failed_at})")),
+                    ),
                 ]),
             )]),
         };
         let whole = Case {
-            condition: format!("{slice_failure} == null"),
+            condition: "true".to_owned(),
             then: Then::Steps(vec![keep]),
         };
         turn.push(Step::new(
@@ -309,9 +321,7 @@ impl Writer<'_> {
                     steps: vec![Step::new(self.steps.name(&format!("try_{id}_slice")), attempt)],
                 },
             )
-            .with_comment(
-                "A slice that fails ends when its running items have; the other slices run on: they do not see each other.",
-            ),
+            .with_comment("A slice that fails ends when its running items have; the other slices are ended then."),
         );
         let failed = raise_failure(&[failure]);
         out.push(Step::new(self.steps.name(&format!("after_{id}_slices")), failed));

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -331,7 +331,7 @@ class Execution:
                 return signal
         return None
 
-    def _items(self, loop: For, frame: _Frame) -> list[Any]:
+    def _items(self, loop: For, frame: _Frame) -> Sequence[Any]:
         if loop.range is None:
             assert loop.items is not None
             items = self._value(loop.items, frame)
@@ -343,7 +343,7 @@ class Execution:
         for bound in (first, last):
             if isinstance(bound, bool) or not isinstance(bound, int):
                 raise undocumented(f"a range with a {type_name(bound)}")
-        return list(range(first, last + 1))
+        return range(first, last + 1)
 
     def _iteration(
         self, loop: For, index: int, value: Any, frame: _Frame, shared: frozenset[str] | None

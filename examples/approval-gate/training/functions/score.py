@@ -1,0 +1,2 @@
+def handler(input):
+    return {"score": round(1 - input["loss"], 3)}

@@ -1,0 +1,3 @@
+def handler(input):
+    print(f"{input['model']} is published by {input['by']}")
+    return {"version": input["model"]}
