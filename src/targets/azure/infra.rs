@@ -4,13 +4,13 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::facts::{LIMITS, RESOURCES};
-use super::functions::{Starter, all_functions};
+use super::functions::{self, Starter, all_functions};
 use super::limits::{self, AzureProblem};
 use super::names::{self, Place};
 use super::orchestrator::ACCOUNT_SETTING;
 use crate::diagnostics::Problems;
 use crate::expr::Type;
-use crate::model::{Bucket, Kind, Pipeline, Step, Topic, TriggerKind, identifier};
+use crate::model::{Bucket, Pipeline, Topic, TriggerKind, identifier};
 
 const SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
 const APP_ID: &str = "resourceId('Microsoft.Web/sites', variables('app'))";
@@ -537,8 +537,10 @@ fn topic_id(pipeline: &Pipeline, topic: &Topic) -> String {
 
 /// A topic that takes no keys, and the app's right to publish to it where it does.
 fn custom_topic(pipeline: &Pipeline, topic: &Topic) -> Vec<Value> {
-    let asked = |step: &Step| matches!(&step.kind, Kind::Approval(approval) if approval.topic == topic.id);
-    let publishes = pipeline.family().iter().any(|member| member.steps.iter().any(asked));
+    let publishes = pipeline
+        .family()
+        .into_iter()
+        .any(|member| functions::published_topics(member).any(|published| published == topic.id));
     let role = publishes.then(|| role(&topic_id(pipeline, topic), &RESOURCES.roles.event_grid_data_sender));
     let mut resources = vec![json!({
         "type": "Microsoft.EventGrid/topics",

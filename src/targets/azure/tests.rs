@@ -234,3 +234,36 @@ fn paths_that_are_too_long_for_a_function() {
     assert!(nested(&[&x, &y, &z]).is_empty());
     assert_eq!(nested(&[&x, &y, &z, "four"]), ["MLP0748"]);
 }
+
+#[test]
+fn messages_are_published_with_the_right_to_do_so() {
+    let pipeline = pipeline(
+        "
+mlpipe: v1
+name: tells
+topics: { alerts: {}, unused: {} }
+steps:
+  say: { notify: { topic: alerts, message: done }, timeout: 5s }
+on_failure: { notify: { topic: alerts, message: '${{ error.name }}' } }
+",
+    );
+    let module = orchestrator::module(&pipeline).expect("the module");
+    for part in [
+        "from mlpipe_dag import Notify, Pipeline, Topic\n",
+        "Notify(\"say\", topic=topics[\"alerts\"], message=\"done\", timeout=5)",
+        "on_failure=Notify(\"on_failure\", topic=topics[\"alerts\"], message=lambda error: error.name)",
+    ] {
+        assert!(module.contains(part), "{part} is not in\n{module}");
+    }
+    let artifacts = compile(&pipeline, &crate::plan::plan(&pipeline), &sources(["", ""])).expect("artifacts");
+    assert!(text(&artifacts, "app/requirements.txt").contains("azure-eventgrid\n"));
+    let template: serde_json::Value = serde_json::from_slice(&artifacts.files["main.json"]).expect("JSON");
+    let resources = template["resources"].as_array().expect("a list");
+    let scopes: Vec<&str> = resources
+        .iter()
+        .filter(|resource| resource["type"] == "Microsoft.Authorization/roleAssignments")
+        .filter_map(|role| role["scope"].as_str())
+        .filter(|scope| scope.contains("EventGrid"))
+        .collect();
+    assert!(matches!(scopes[..], [scope] if scope.contains("alerts")), "{scopes:?}");
+}
