@@ -16,7 +16,7 @@ use crate::targets::package::{self, CORE_MODULE, Package};
 use crate::targets::{Artifacts, Sources};
 
 /// Names that `function_app.py` uses.
-const USED: [&str; 17] = [
+const USED: [&str; 19] = [
     "app",
     "buckets",
     "datetime",
@@ -29,9 +29,11 @@ const USED: [&str; 17] = [
     "object_created",
     "publish",
     "run_step",
+    "start_by_request",
     "start_once",
     "stop",
     "timezone",
+    "topic_message",
     "topics",
     "Schedule",
 ];
@@ -276,7 +278,9 @@ fn function_app(pipeline: &Pipeline, app: &App<'_>) -> Result<String, minijinja:
     let names = [
         ("Schedule", guarded),
         ("object_created", has("object_created")),
-        ("start_once", has("object_created") || guarded),
+        ("start_by_request", has("http")),
+        ("start_once", has("object_created") || has("topic") || guarded),
+        ("topic_message", has("topic")),
     ];
     let start_names: Vec<&str> = names
         .into_iter()
@@ -347,8 +351,8 @@ fn start(pipeline: &Pipeline, starter: &Starter<'_>) -> serde_json::Value {
             "about": about_object(bucket, prefix, suffix),
             "reads_trigger": params.contains("trigger."),
         }),
-        // Refused before.
-        TriggerKind::Topic { .. } | TriggerKind::Http => json!({}),
+        TriggerKind::Topic { topic } => json!({"kind": "topic", "topic": topic}),
+        TriggerKind::Http => json!({"kind": "http", "route": route(pipeline, starter)}),
         TriggerKind::Schedule { cron, timezone } => {
             let timer = cron::timer(cron, timezone);
             let line = [
@@ -374,6 +378,18 @@ fn start(pipeline: &Pipeline, starter: &Starter<'_>) -> serde_json::Value {
         fields.extend(more);
     }
     fields
+}
+
+/// Where requests go, below `/api/`: it stays when other triggers come and go.
+pub fn route(pipeline: &Pipeline, starter: &Starter<'_>) -> String {
+    let before = pipeline.triggers.iter().take(pipeline_place(pipeline, starter) - 1);
+    match before
+        .filter(|trigger| matches!(trigger.kind, TriggerKind::Http))
+        .count()
+    {
+        0 => "start".to_owned(),
+        earlier => format!("start-{}", earlier + 1),
+    }
 }
 
 fn pipeline_place(pipeline: &Pipeline, starter: &Starter<'_>) -> usize {

@@ -1,6 +1,7 @@
 use indexmap::IndexMap;
 use serde_json::json;
 
+use super::facts::RESOURCES;
 use super::*;
 use crate::check::handlers::AllThere;
 use crate::targets::Sources;
@@ -266,4 +267,47 @@ on_failure: { notify: { topic: alerts, message: '${{ error.name }}' } }
         .filter(|scope| scope.contains("EventGrid"))
         .collect();
     assert!(matches!(scopes[..], [scope] if scope.contains("alerts")), "{scopes:?}");
+}
+
+#[test]
+fn messages_and_requests_start_it() {
+    let pipeline = pipeline(
+        "
+mlpipe: v1
+name: starts
+params: { text: { type: string } }
+topics: { arrivals: {} }
+triggers:
+  - topic: { name: arrivals }
+    params: { text: '${{ trigger.message }}' }
+  - http: { auth: iam }
+steps:
+  pause: { wait: { duration: 1s } }
+",
+    );
+    let artifacts = compile(&pipeline, &crate::plan::plan(&pipeline), &sources(["", ""])).expect("artifacts");
+    let app = text(&artifacts, "app/function_app.py");
+    for part in [
+        "from mlpipe_start import start_by_request, start_once, topic_message\n",
+        "    trigger = topic_message(event)\n    params = {\"text\": trigger.message}\n    \
+         await start_once(client, \"starts\", f\"topic-1-{trigger.id}\", params)\n",
+        "@app.route(route=\"start\", methods=[\"POST\"], auth_level=func.AuthLevel.FUNCTION)\n",
+        "    return await start_by_request(client, \"starts\", req)\n",
+    ] {
+        assert!(app.contains(part), "{part} is not in\n{app}");
+    }
+    let template: serde_json::Value = serde_json::from_slice(&artifacts.files["main.json"]).expect("JSON");
+    let resources = template["resources"].as_array().expect("a list");
+    let subscription = resources
+        .iter()
+        .find(|resource| resource["type"] == "Microsoft.EventGrid/topics/eventSubscriptions")
+        .expect("the subscription");
+    assert_eq!(subscription["condition"], "[parameters('deliverEvents')]");
+    assert_eq!(subscription["properties"]["filter"], json!({}));
+    assert_eq!(
+        subscription["properties"]["destination"]["properties"]["resourceId"],
+        "[concat(resourceId('Microsoft.Web/sites', variables('app')), '/functions/start_on_topic_1')]"
+    );
+    // It publishes nothing: it has no right to.
+    assert!(!template.to_string().contains(&RESOURCES.roles.event_grid_data_sender));
 }
