@@ -145,7 +145,7 @@ fn image(node: &Node, problems: &mut Problems) -> PerCloud {
                             key: other.to_owned(),
                             place: "`image`".to_owned(),
                             span: key.span,
-                            help: crate::syntax::suggest::help(other, ["aws", "gcp", "azure"].into_iter(), "keys"),
+                            help: crate::syntax::suggest::help(other, ["aws", "gcp", "azure"], "keys"),
                         });
                         continue;
                     }
@@ -157,7 +157,7 @@ fn image(node: &Node, problems: &mut Problems) -> PerCloud {
                         expected: "a string".to_owned(),
                         found: value.kind().to_owned(),
                         span: value.span,
-                        help: None,
+                        help: Some("put it in quotes to make it a string".to_owned()),
                     }),
                 }
             }
@@ -194,20 +194,24 @@ fn machines(compute: &document::Compute, instance: &document::PerCloud) -> Machi
     }
 }
 
-fn check_texts(texts: &Texts, scope: &Scope<'_>, problems: &mut Problems) -> Option<Vec<(String, Template)>> {
+fn check_texts(
+    texts: &Texts,
+    place: &'static str,
+    scope: &Scope<'_>,
+    problems: &mut Problems,
+) -> Option<Vec<(String, Template)>> {
     let checked: Vec<Option<(String, Template)>> = texts
         .iter()
         .map(|(name, text)| {
-            let text = check_one(text.as_ref(), name, scope, problems)?;
+            let text = check_one(text.as_ref(), place, scope, problems)?;
             Some((name.clone(), text))
         })
         .collect();
     checked.into_iter().collect()
 }
 
-fn check_one(text: Option<&Text>, name: &str, scope: &Scope<'_>, problems: &mut Problems) -> Option<Template> {
-    let _ = name;
-    collect(problems, |found| check_string(text?, "this text", scope, found))
+fn check_one(text: Option<&Text>, place: &'static str, scope: &Scope<'_>, problems: &mut Problems) -> Option<Template> {
+    collect(problems, |found| check_string(text?, place, scope, found))
 }
 
 impl JobDraft {
@@ -223,9 +227,9 @@ impl JobDraft {
         let command: Vec<Option<Template>> = self
             .command
             .iter()
-            .map(|word| check_one(word.as_ref(), "command", scope, problems))
+            .map(|word| check_one(word.as_ref(), "`command`", scope, problems))
             .collect();
-        let env = check_texts(&self.env, scope, problems);
+        let env = check_texts(&self.env, "`env`", scope, problems);
         Some(Kind::Job(Box::new(Job {
             image: self.image.clone(),
             command: command.into_iter().collect::<Option<_>>()?,
@@ -269,7 +273,7 @@ impl TrainDraft {
                 Some((name.clone(), value))
             })
             .collect();
-        let data = check_texts(&self.data, scope, problems);
+        let data = check_texts(&self.data, "`data`", scope, problems);
         Some(Kind::Train(Box::new(Train {
             source: self.source.clone(),
             package: String::new(),

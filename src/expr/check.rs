@@ -187,7 +187,11 @@ pub fn check_string(
             problems.push(ExprProblem::Expected {
                 place,
                 expected: Type::String,
-                help: (expr.ty.kinds().meets(Kinds::SCALAR)).then(|| "write `string(…)` round it".to_owned()),
+                help: Some(if expr.ty.kinds().meets(Kinds::SCALAR) {
+                    "write `string(…)` round it".to_owned()
+                } else {
+                    "take one of its fields or items; a list of texts becomes one by `join(list, ',')`".to_owned()
+                }),
                 found: expr.ty.clone(),
                 span: expr.span,
             });

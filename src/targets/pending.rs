@@ -13,9 +13,9 @@ use crate::syntax::span::Span;
 
 /// Constructs that some targets leave out, with those targets.
 const BEHIND: [(&str, &[Target]); 5] = [
-    ("notify", &[Target::Aws, Target::Gcp, Target::Azure]),
-    ("topic trigger", &[Target::Aws, Target::Gcp, Target::Azure]),
-    ("http trigger", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("notify", &[Target::Aws, Target::Gcp]),
+    ("topic trigger", &[Target::Aws, Target::Gcp]),
+    ("http trigger", &[Target::Aws, Target::Gcp]),
     ("job", &[Target::Aws, Target::Gcp, Target::Azure]),
     ("train", &[Target::Aws, Target::Gcp, Target::Azure]),
 ];

@@ -1,8 +1,12 @@
-"""Starts runs from events and by the clock."""
+"""Starts runs from events, on request and by the clock."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from zoneinfo import ZoneInfo
+
+import azure.functions as func
 
 MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
 DAYS = "SUN MON TUE WED THU FRI SAT".split()
@@ -29,6 +33,36 @@ def object_created(event, bucket):
     """Reads a Microsoft.Storage.BlobCreated event."""
     key = event.subject.partition("/blobs/")[2]
     return ObjectCreated(key, bucket.name, f"{bucket.uri}/{key}")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message on a topic."""
+
+    id: str
+    message: str
+
+
+def topic_message(event):
+    """Reads an event of a topic: of mlpipe's own notify, or of anybody, whose `data` is the text or else is taken as JSON."""
+    data = event.get_json()
+    if event.event_type == "mlpipe.notify":
+        data = data["message"]
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    # Publishers choose ids as they like; those of runs are shorter, and without some signs.
+    return Message(hashlib.sha256(event.id.encode()).hexdigest()[:32], text)
+
+
+async def start_by_request(client, orchestrator, request):
+    """Starts a run with the body of a request as its params. The answer tells where to ask how it goes."""
+    try:
+        params = request.get_json() if request.get_body() else {}
+    except ValueError:
+        params = None
+    if not isinstance(params, dict):
+        return func.HttpResponse("the body of the request must be a JSON object: the params", status_code=400)
+    instance = await client.start_new(orchestrator, None, params)
+    return client.create_check_status_response(request, instance)
 
 
 @dataclass(frozen=True)

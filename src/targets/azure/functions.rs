@@ -11,12 +11,12 @@ use super::limits::{AzureProblem, Pin};
 use super::names::{self, FunctionNames};
 use crate::diagnostics::Problems;
 use crate::expr::python;
-use crate::model::{FunctionUse, Kind, Pipeline, Trigger, TriggerKind, identifier};
+use crate::model::{FunctionUse, HandlerAction, Kind, Pipeline, Trigger, TriggerKind, identifier};
 use crate::targets::package::{self, CORE_MODULE, Package};
 use crate::targets::{Artifacts, Sources};
 
 /// Names that `function_app.py` uses.
-const USED: [&str; 17] = [
+const USED: [&str; 19] = [
     "app",
     "buckets",
     "datetime",
@@ -29,9 +29,11 @@ const USED: [&str; 17] = [
     "object_created",
     "publish",
     "run_step",
+    "start_by_request",
     "start_once",
     "stop",
     "timezone",
+    "topic_message",
     "topics",
     "Schedule",
 ];
@@ -114,9 +116,11 @@ pub struct App<'a> {
 }
 
 impl App<'_> {
-    /// Whether a pipeline asks people.
-    fn asks(&self) -> bool {
-        self.members.iter().any(|member| asks(member.pipeline))
+    /// Whether a pipeline publishes to a topic.
+    fn publishes(&self) -> bool {
+        self.members
+            .iter()
+            .any(|member| published_topics(member.pipeline).next().is_some())
     }
 
     /// Whether an orchestration runs others, which it may have to stop.
@@ -125,9 +129,24 @@ impl App<'_> {
     }
 }
 
-/// Whether a step of the pipeline asks a person.
-fn asks(pipeline: &Pipeline) -> bool {
-    pipeline.steps.iter().any(|step| matches!(step.kind, Kind::Approval(_)))
+/// The topics that its steps and its failure handler publish to, as often as they do.
+pub fn published_topics(pipeline: &Pipeline) -> impl Iterator<Item = &str> {
+    let steps = pipeline.steps.iter().filter_map(|step| match &step.kind {
+        Kind::Approval(approval) => Some(approval.topic.as_str()),
+        Kind::Notify(notify) => Some(notify.topic.as_str()),
+        Kind::Function(_)
+        | Kind::Wait(_)
+        | Kind::Fail { .. }
+        | Kind::Job(_)
+        | Kind::Train(_)
+        | Kind::Pipeline(_)
+        | Kind::Group(_) => None,
+    });
+    let handler = pipeline.on_failure.iter().filter_map(|handler| match &handler.action {
+        HandlerAction::Notify(notify) => Some(notify.topic.as_str()),
+        HandlerAction::Function { .. } => None,
+    });
+    steps.chain(handler)
 }
 
 /// The module of a pipeline that another one runs.
@@ -217,7 +236,7 @@ pub fn write(
     for (name, text) in RUNTIME {
         let needed = match name {
             "mlpipe_start.py" => !app.starters.is_empty(),
-            "mlpipe_topic.py" => app.asks(),
+            "mlpipe_topic.py" => app.publishes(),
             _ => true,
         };
         if needed {
@@ -259,7 +278,9 @@ fn function_app(pipeline: &Pipeline, app: &App<'_>) -> Result<String, minijinja:
     let names = [
         ("Schedule", guarded),
         ("object_created", has("object_created")),
-        ("start_once", has("object_created") || guarded),
+        ("start_by_request", has("http")),
+        ("start_once", has("object_created") || has("topic") || guarded),
+        ("topic_message", has("topic")),
     ];
     let start_names: Vec<&str> = names
         .into_iter()
@@ -271,7 +292,7 @@ fn function_app(pipeline: &Pipeline, app: &App<'_>) -> Result<String, minijinja:
         name => names::orchestrator(pipeline),
         members => minijinja::Value::from(Serde(&members)),
         stop => app.has_sub_orchestrations().then_some(names::STOP),
-        publish => app.asks().then_some(names::PUBLISH),
+        publish => app.publishes().then_some(names::PUBLISH),
         start_names => start_names.join(", "),
         guarded,
         reads_buckets => has("object_created"),
@@ -330,8 +351,8 @@ fn start(pipeline: &Pipeline, starter: &Starter<'_>) -> serde_json::Value {
             "about": about_object(bucket, prefix, suffix),
             "reads_trigger": params.contains("trigger."),
         }),
-        // Refused before.
-        TriggerKind::Topic { .. } | TriggerKind::Http => json!({}),
+        TriggerKind::Topic { topic } => json!({"kind": "topic", "topic": topic}),
+        TriggerKind::Http => json!({"kind": "http", "route": route(pipeline, starter)}),
         TriggerKind::Schedule { cron, timezone } => {
             let timer = cron::timer(cron, timezone);
             let line = [
@@ -357,6 +378,18 @@ fn start(pipeline: &Pipeline, starter: &Starter<'_>) -> serde_json::Value {
         fields.extend(more);
     }
     fields
+}
+
+/// Where requests go, below `/api/`: it stays when other triggers come and go.
+pub fn route(pipeline: &Pipeline, starter: &Starter<'_>) -> String {
+    let before = pipeline.triggers.iter().take(pipeline_place(pipeline, starter) - 1);
+    match before
+        .filter(|trigger| matches!(trigger.kind, TriggerKind::Http))
+        .count()
+    {
+        0 => "start".to_owned(),
+        earlier => format!("start-{}", earlier + 1),
+    }
 }
 
 fn pipeline_place(pipeline: &Pipeline, starter: &Starter<'_>) -> usize {
@@ -447,11 +480,11 @@ fn merged_requirements(
             }
         }
     }
-    let asks = app.asks();
+    let publishes = app.publishes();
     let sdks = [
-        ("azure-identity", asks || !pipeline.secrets.is_empty()),
+        ("azure-identity", publishes || !pipeline.secrets.is_empty()),
         ("azure-keyvault-secrets", !pipeline.secrets.is_empty()),
-        ("azure-eventgrid", asks),
+        ("azure-eventgrid", publishes),
     ];
     let sdks = sdks.into_iter().filter(|(_, used)| *used).map(|(name, _)| name);
     let zones = pipeline.triggers.iter().any(|trigger| match &trigger.kind {

@@ -4,13 +4,13 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::facts::{LIMITS, RESOURCES};
-use super::functions::{Starter, all_functions};
+use super::functions::{self, Starter, all_functions};
 use super::limits::{self, AzureProblem};
 use super::names::{self, Place};
 use super::orchestrator::ACCOUNT_SETTING;
 use crate::diagnostics::Problems;
 use crate::expr::Type;
-use crate::model::{Bucket, Kind, Pipeline, Step, Topic, TriggerKind, identifier};
+use crate::model::{Bucket, Pipeline, Topic, TriggerKind, identifier};
 
 const SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
 const APP_ID: &str = "resourceId('Microsoft.Web/sites', variables('app'))";
@@ -74,9 +74,12 @@ fn tag(resource: &mut Value, labels: &IndexMap<String, String>) {
 
 /// True where an Event Grid subscription starts the pipeline.
 pub fn delivers_events(starters: &[Starter<'_>]) -> bool {
-    starters
-        .iter()
-        .any(|starter| matches!(starter.trigger.kind, TriggerKind::ObjectCreated { .. }))
+    starters.iter().any(|starter| {
+        matches!(
+            starter.trigger.kind,
+            TriggerKind::ObjectCreated { .. } | TriggerKind::Topic { .. }
+        )
+    })
 }
 
 /// A value of the type, for an example.
@@ -114,7 +117,7 @@ fn parameters(pipeline: &Pipeline, starters: &[Starter<'_>], existing: &[Existin
             json!({
                 "type": "bool",
                 "defaultValue": false,
-                "metadata": {"description": "Subscribe the app to new objects: true once its code is published."},
+                "metadata": {"description": "Subscribe the app to the events that start it: true once its code is published."},
             }),
         );
     }
@@ -537,8 +540,10 @@ fn topic_id(pipeline: &Pipeline, topic: &Topic) -> String {
 
 /// A topic that takes no keys, and the app's right to publish to it where it does.
 fn custom_topic(pipeline: &Pipeline, topic: &Topic) -> Vec<Value> {
-    let asked = |step: &Step| matches!(&step.kind, Kind::Approval(approval) if approval.topic == topic.id);
-    let publishes = pipeline.family().iter().any(|member| member.steps.iter().any(asked));
+    let publishes = pipeline
+        .family()
+        .into_iter()
+        .any(|member| functions::published_topics(member).any(|published| published == topic.id));
     let role = publishes.then(|| role(&topic_id(pipeline, topic), &RESOURCES.roles.event_grid_data_sender));
     let mut resources = vec![json!({
         "type": "Microsoft.EventGrid/topics",
@@ -637,13 +642,19 @@ fn event_grid(pipeline: &Pipeline, starters: &[Starter<'_>]) -> Vec<Value> {
     let mut resources = Vec::new();
     let mut has_topic = false;
     for starter in starters {
-        let TriggerKind::ObjectCreated { bucket, prefix, suffix } = &starter.trigger.kind else {
-            continue;
+        let (bucket, prefix, suffix) = match &starter.trigger.kind {
+            TriggerKind::ObjectCreated { bucket, prefix, suffix } => (bucket, prefix, suffix),
+            TriggerKind::Topic { topic } => {
+                let topic = pipeline.topics.iter().find(|other| other.id == *topic);
+                resources.extend(topic.map(|topic| topic_subscription(pipeline, topic, starter)));
+                continue;
+            }
+            TriggerKind::Schedule { .. } | TriggerKind::Http => continue,
         };
         let Some(bucket) = pipeline.buckets.iter().find(|other| other.id == *bucket) else {
             continue;
         };
-        let function = format!("[concat({APP_ID}, '/functions/{}')]", starter.name);
+        let function = starter_function(starter);
         match names::place(bucket) {
             Place::Made { container } => {
                 if !has_topic {
@@ -684,6 +695,23 @@ fn event_grid(pipeline: &Pipeline, starters: &[Starter<'_>]) -> Vec<Value> {
     resources
 }
 
+/// The function of a starter.
+fn starter_function(starter: &Starter<'_>) -> String {
+    format!("[concat({APP_ID}, '/functions/{}')]", starter.name)
+}
+
+/// Every message on a topic of the stack.
+fn topic_subscription(pipeline: &Pipeline, topic: &Topic, starter: &Starter<'_>) -> Value {
+    json!({
+        "condition": "[parameters('deliverEvents')]",
+        "type": "Microsoft.EventGrid/topics/eventSubscriptions",
+        "apiVersion": RESOURCES.api_versions.event_grid,
+        "name": format!("[concat({}, '/{}')]", topic_name(pipeline, topic), starter.id),
+        "properties": delivery(&starter_function(starter), json!({})),
+        "dependsOn": [format!("[{}]", topic_id(pipeline, topic)), format!("[{APP_ID}]")],
+    })
+}
+
 const TOPIC_ID: &str = "resourceId('Microsoft.EventGrid/systemTopics', variables('dataStorage'))";
 
 fn system_topic() -> Value {
@@ -720,6 +748,11 @@ fn subscription(function: &str, container: &str, prefix: &str, suffix: &str, hie
         let begun = json!({"operatorType": "StringNotIn", "key": "data.api", "values": ["CreateFile", "SftpCreate"]});
         filter.insert("advancedFilters".to_owned(), json!([begun]));
     }
+    delivery(function, Value::Object(filter))
+}
+
+/// What an event subscription tells: one event a call, tried again for a day.
+fn delivery(function: &str, filter: Value) -> Value {
     json!({
         "destination": {
             "endpointType": "AzureFunction",

@@ -18,7 +18,7 @@ use minijinja::{Environment, context};
 use super::{Artifacts, Sources, package};
 use crate::diagnostics::Problems;
 use crate::expr::Type;
-use crate::model::{Kind, Pipeline};
+use crate::model::{Kind, Pipeline, TriggerKind};
 use crate::plan::Plan;
 use limits::AzureProblem;
 
@@ -74,6 +74,16 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
         location => pipeline.targets.azure.location.as_deref().unwrap_or("westeurope"),
         items => names::items_orchestrator(pipeline),
         delivers_events => infra::delivers_events(&app.starters),
+        new_objects => app.starters.iter().any(|starter| matches!(starter.trigger.kind, TriggerKind::ObjectCreated { .. })),
+        listens => pipeline.triggers.iter().find_map(|trigger| match &trigger.kind {
+            TriggerKind::Topic { topic } => Some(topic),
+            TriggerKind::ObjectCreated { .. } | TriggerKind::Schedule { .. } | TriggerKind::Http => None,
+        }),
+        requests => app
+            .starters
+            .iter()
+            .find(|starter| matches!(starter.trigger.kind, TriggerKind::Http))
+            .map(|starter| (&starter.name, functions::route(pipeline, starter))),
         for_each => steps().any(|step| step.for_each.is_some()),
         group_timeout => steps().any(|step| step.timeout.is_some() && matches!(step.kind, Kind::Group(_))),
         approvals => steps().any(|step| matches!(step.kind, Kind::Approval(_))),

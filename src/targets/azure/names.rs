@@ -46,7 +46,7 @@ pub fn items_orchestrator(pipeline: &Pipeline) -> String {
 /// The activity that ends a sub-orchestration.
 pub const STOP: &str = "mlpipe-stop";
 
-/// The activity that publishes a request for approval.
+/// The activity that publishes to topics.
 pub const PUBLISH: &str = "mlpipe-publish";
 
 /// The app settings with the name and the endpoint of a topic.

@@ -51,12 +51,20 @@ pub fn outputs(block: &Block) -> Option<(Option<&'static str>, Py)> {
 /// The failure handler.
 pub fn on_failure(handler: &Handler, retries: &Retries<'_>) -> Py {
     let mut fields = vec![(None, Py::string(ON_FAILURE))];
-    if let HandlerAction::Function { input: given, .. } = &handler.action {
-        fields.extend(input(given, HANDLER));
-    }
-    fields.push(timeout(handler.attempt_timeout()));
+    let name = match &handler.action {
+        HandlerAction::Function { input: given, .. } => {
+            fields.extend(input(given, HANDLER));
+            fields.push(timeout(handler.attempt_timeout()));
+            "Function"
+        }
+        HandlerAction::Notify(notify) => {
+            fields.extend(message(&notify.topic, &notify.message, HANDLER));
+            fields.extend(handler.timeout.map(timeout));
+            "Notify"
+        }
+    };
     fields.extend(retries.field(&handler.retry));
-    Py::Call("Function".to_owned(), fields)
+    Py::Call(name.to_owned(), fields)
 }
 
 /// A step; its functions take `parameters`.
@@ -89,11 +97,15 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             "Fail"
         }
         // Refused before.
-        Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => "Refused",
+        Kind::Job(_) | Kind::Train(_) => "Refused",
+        Kind::Notify(notify) => {
+            fields.extend(message(&notify.topic, &notify.message, parameters));
+            fields.extend(bound);
+            fields.extend(retry);
+            "Notify"
+        }
         Kind::Approval(approval) => {
-            let topic = format!("topics[{}]", python::string_literal(&approval.topic));
-            fields.push((Some("topic"), Py::Text(topic)));
-            fields.push((Some("message"), lazy(&approval.message, parameters)));
+            fields.extend(message(&approval.topic, &approval.message, parameters));
             fields.push(timeout(step.attempt_timeout()));
             fields.extend(retry);
             "Approval"
@@ -263,6 +275,15 @@ fn catch(pipeline: &Pipeline, catch: &Catch, retries: &Retries<'_>) -> Py {
         Fallback::Do(ix) => (Some("do"), step(pipeline, pipeline.step(*ix), HANDLER, retries)),
     };
     Py::Call("Catch".to_owned(), vec![(None, errors(&catch.on)), fallback])
+}
+
+/// A message to a topic.
+fn message(topic: &str, message: &Template, parameters: &'static str) -> Fields {
+    let topic = format!("topics[{}]", python::string_literal(topic));
+    vec![
+        (Some("topic"), Py::Text(topic)),
+        (Some("message"), lazy(message, parameters)),
+    ]
 }
 
 fn timeout(seconds: u64) -> (Option<&'static str>, Py) {

@@ -1,6 +1,7 @@
 use indexmap::IndexMap;
 use serde_json::json;
 
+use super::facts::RESOURCES;
 use super::*;
 use crate::check::handlers::AllThere;
 use crate::targets::Sources;
@@ -377,4 +378,80 @@ steps:
     ] {
         assert!(inner.contains(part), "{part} is not in\n{inner}");
     }
+}
+
+#[test]
+fn messages_are_published_with_the_right_to_do_so() {
+    let pipeline = pipeline(
+        "
+mlpipe: v1
+name: tells
+topics: { alerts: {}, unused: {} }
+steps:
+  say: { notify: { topic: alerts, message: done }, timeout: 5s }
+on_failure: { notify: { topic: alerts, message: '${{ error.name }}' } }
+",
+    );
+    let module = orchestrator::module(&pipeline).expect("the module");
+    for part in [
+        "from mlpipe_dag import Notify, Pipeline, Topic\n",
+        "Notify(\"say\", topic=topics[\"alerts\"], message=\"done\", timeout=5)",
+        "on_failure=Notify(\"on_failure\", topic=topics[\"alerts\"], message=lambda error: error.name)",
+    ] {
+        assert!(module.contains(part), "{part} is not in\n{module}");
+    }
+    let artifacts = compile(&pipeline, &crate::plan::plan(&pipeline), &sources(["", ""])).expect("artifacts");
+    assert!(text(&artifacts, "app/requirements.txt").contains("azure-eventgrid\n"));
+    let template: serde_json::Value = serde_json::from_slice(&artifacts.files["main.json"]).expect("JSON");
+    let resources = template["resources"].as_array().expect("a list");
+    let scopes: Vec<&str> = resources
+        .iter()
+        .filter(|resource| resource["type"] == "Microsoft.Authorization/roleAssignments")
+        .filter_map(|role| role["scope"].as_str())
+        .filter(|scope| scope.contains("EventGrid"))
+        .collect();
+    assert!(matches!(scopes[..], [scope] if scope.contains("alerts")), "{scopes:?}");
+}
+
+#[test]
+fn messages_and_requests_start_it() {
+    let pipeline = pipeline(
+        "
+mlpipe: v1
+name: starts
+params: { text: { type: string } }
+topics: { arrivals: {} }
+triggers:
+  - topic: { name: arrivals }
+    params: { text: '${{ trigger.message }}' }
+  - http: { auth: iam }
+steps:
+  pause: { wait: { duration: 1s } }
+",
+    );
+    let artifacts = compile(&pipeline, &crate::plan::plan(&pipeline), &sources(["", ""])).expect("artifacts");
+    let app = text(&artifacts, "app/function_app.py");
+    for part in [
+        "from mlpipe_start import start_by_request, start_once, topic_message\n",
+        "    trigger = topic_message(event)\n    params = {\"text\": trigger.message}\n    \
+         await start_once(client, \"starts\", f\"topic-1-{trigger.id}\", params)\n",
+        "@app.route(route=\"start\", methods=[\"POST\"], auth_level=func.AuthLevel.FUNCTION)\n",
+        "    return await start_by_request(client, \"starts\", req)\n",
+    ] {
+        assert!(app.contains(part), "{part} is not in\n{app}");
+    }
+    let template: serde_json::Value = serde_json::from_slice(&artifacts.files["main.json"]).expect("JSON");
+    let resources = template["resources"].as_array().expect("a list");
+    let subscription = resources
+        .iter()
+        .find(|resource| resource["type"] == "Microsoft.EventGrid/topics/eventSubscriptions")
+        .expect("the subscription");
+    assert_eq!(subscription["condition"], "[parameters('deliverEvents')]");
+    assert_eq!(subscription["properties"]["filter"], json!({}));
+    assert_eq!(
+        subscription["properties"]["destination"]["properties"]["resourceId"],
+        "[concat(resourceId('Microsoft.Web/sites', variables('app')), '/functions/start_on_topic_1')]"
+    );
+    // It publishes nothing: it has no right to.
+    assert!(!template.to_string().contains(&RESOURCES.roles.event_grid_data_sender));
 }

@@ -87,6 +87,7 @@ def answer(host: Host, root: Instance, steps: list[str]) -> dict[str, Any]:
         "attempts": host.steps,
         "waits": host.waits(),
         "skipped": skipped(root.custom, steps),
+        "published": [{"topic": topic, "message": message} for topic, message in host.published],
         "run_id": root.id,
         "costs": host.costs(),
     }

@@ -21,7 +21,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from arm import Template  # noqa: E402
 from forks import Forks  # noqa: E402
-from settings import bucket_addresses, environment  # noqa: E402
+from settings import bucket_addresses, environment, topic_ids  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 STORAGE = HERE.parent / "storage"
@@ -113,6 +113,9 @@ class Engine:
             return {"engine_error": str(error)}
         if result.get("waits") and waits_until(Path(request["pipeline"])):
             result["waits"] = None  # a timer to a point in time, on a clock of our own, looks like any other
+        topics = topic_ids(app.template, Path(request["pipeline"]))
+        for message in result.get("published", []):
+            message["topic"] = topics.get(message["topic"], message["topic"])
         return {**result, "buckets": addresses}
 
     def app_of(self, artifacts: Path) -> App:

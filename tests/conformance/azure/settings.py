@@ -64,3 +64,12 @@ def existing(pipeline: Path) -> dict[str, tuple[str, str]]:
             account, container = place.split("/", 1)
             found[name] = (account, container)
     return found
+
+
+def topic_ids(template: Template, pipeline: Path) -> dict[str, str]:
+    """The topics' ids by their names on Azure, as the outputs of main.json tell them; those of the files beside the pipeline count too."""
+    documents = [yaml.safe_load(file.read_text()) for file in pipeline.parent.glob("*.yaml")]
+    ids = {topic for document in documents if isinstance(document, dict) for topic in document.get("topics") or {}}
+    outputs = template.document.get("outputs") or {}
+    names = {topic: outputs.get(f"topic_{topic.replace('-', '_')}") for topic in ids}
+    return {template.evaluate(output["value"]): topic for topic, output in names.items() if output is not None}

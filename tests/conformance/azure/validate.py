@@ -15,6 +15,7 @@ from arm import ArmError, Template
 from arm_rules import check_template
 from settings import environment
 
+SUBSCRIPTIONS = tuple(f"Microsoft.EventGrid/{kind}eventSubscriptions" for kind in ("", "systemTopics/", "topics/"))
 FUNCTION_ID = re.compile(r"/providers/Microsoft\.Web/sites/[^/]+/functions/([^/]+)$", re.IGNORECASE)
 
 
@@ -39,7 +40,7 @@ def validate(folder: Path) -> list[str]:
 def check_destinations(template: Template, functions: list[str]) -> list[str]:
     """Event Grid delivers to functions that the app has."""
     problems = []
-    for kind in ("Microsoft.EventGrid/systemTopics/eventSubscriptions", "Microsoft.EventGrid/eventSubscriptions"):
+    for kind in SUBSCRIPTIONS:
         for subscription in template.of_type(kind):
             destination = template.evaluate(subscription["properties"]).get("destination", {})
             match = FUNCTION_ID.search(str(destination.get("properties", {}).get("resourceId", "")))

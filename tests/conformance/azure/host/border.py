@@ -18,7 +18,7 @@ CLIENT = json.dumps({"taskHubName": "TestHub", "creationUrls": {}, "managementUr
 TOPIC = re.compile(r"https://([a-z0-9-]{3,50})\.westeurope-1\.eventgrid\.azure\.net/api/events\?api-version=2018-01-01")
 
 Message = tuple[str, Any]
-"""("event", [instance id, name, value]) for an orchestration, or ("published", data) to a topic."""
+"""("event", [instance id, name, value]) for an orchestration, or ("published", [the topic's name, event type, data])."""
 
 sent: list[Message] = []
 """What the activity under way has sent."""
@@ -59,7 +59,8 @@ def request(_: Any, method: str, url: str, headers: Any = None, data: Any = None
 
     response = requests.Response()
     response.url, response.raw = url, Nothing()
-    if method != "POST" or TOPIC.fullmatch(url) is None:
+    topic = TOPIC.fullmatch(url)
+    if method != "POST" or topic is None:
         raise ConnectionError(f"this host does not know {method} {url}")
     if headers.get("Authorization") != "Bearer https://eventgrid.azure.net/.default":
         response.status_code = 401
@@ -68,7 +69,7 @@ def request(_: Any, method: str, url: str, headers: Any = None, data: Any = None
         missing = {"id", "subject", "eventType", "eventTime", "data", "dataVersion"} - set(event)
         if missing:
             raise ValueError(f"an event without {', '.join(sorted(missing))}")
-        sent.append(("published", event["data"]))
+        sent.append(("published", [topic[1], event["eventType"], event["data"]]))
     response.status_code = 200
     return response
 

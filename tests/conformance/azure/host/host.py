@@ -118,6 +118,8 @@ class Host:
         """Names of pipelines by what the names of their activities start with."""
         self.approvals: dict[str, Any] = {}
         """What people answer, by the path of the step; the pipelines round it may stand before it."""
+        self.published: list[tuple[str, str]] = []
+        """Messages to topics, by the topic's name; no requests for approval."""
         self.replays = 0
         self.peak_bytes = 0
         self.batch = BATCH
@@ -326,8 +328,12 @@ class Host:
         for kind, message in self.executor.sent:
             if kind == "event":
                 self.raise_event(*message, at)
-            elif (answer := self.answer_to(message)) is not None:
-                self.raise_event(message["run"], message["event"], answer, at)
+                continue
+            topic, event_type, data = message
+            if event_type == "mlpipe.notify":
+                self.published.append((topic, data["message"]))
+            elif (answer := self.answer_to(data)) is not None:
+                self.raise_event(data["run"], data["event"], answer, at)
         self.executor.sent.clear()
         if ok:
             event = {"EventType": EventType.TASK_COMPLETED, "TaskScheduledId": task, "Result": value}
