@@ -259,7 +259,8 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         let bound = match &step.kind {
             Kind::Group(_) | Kind::Pipeline(_) => step.timeout,
             Kind::Approval(_) => Some(step.attempt_timeout()),
-            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => None,
+            Kind::Notify(_) => step.timeout,
+            Kind::Job(_) | Kind::Train(_) => None,
             Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => None,
         };
         let spans = [

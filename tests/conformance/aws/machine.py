@@ -41,6 +41,8 @@ class Outcome:
     """States of the pipeline, not of those that it runs."""
     events: list[tuple[str, Any]] = field(default_factory=list)
     """What functions were called with, and in which other pipeline ("": in the first)."""
+    published: list[dict[str, str]] = field(default_factory=list)
+    """Messages to topics, but for those of approvals."""
     name: str = ""
 
 
@@ -73,7 +75,7 @@ class Run:
         self.functions = functions
         self.nested = machine.nested if machine else {}
         self.pipelines = machine.pipelines if machine else {}
-        self.topics = machine.topics if machine else frozenset()
+        self.topics = machine.topics if machine else {}
         self.approvals = approvals or {}
         self.jsonata = jsonata
         self.clock = Clock()
@@ -81,6 +83,7 @@ class Run:
         self.name = str(uuid.uuid4())
         self.entered: list[str] = []
         self.events: list[tuple[str, Any]] = []
+        self.published: list[dict[str, str]] = []
         self.map_runs: list[MapRun] = []
         self.executions: dict[str, dict[str, Any]] = {}
         """What DescribeExecution tells of executions that are no items'."""
@@ -101,6 +104,11 @@ class Run:
         """What a person answers to a message of an approval; None: nobody does."""
         step = message["step"]
         return next((answer for path, answer in self.approvals.items() if path == step or path.endswith(f".{step}")), None)
+
+    def publish(self, topic: str, message: str) -> None:
+        """Keeps a message to a topic."""
+        with self._lock:
+            self.published.append({"topic": self.topics[topic], "message": message})
 
     def invoke(self, arn: str, event: Any, limit: float | None, env: Environment) -> Any:
         """Calls a function."""
@@ -196,7 +204,7 @@ class Run:
             program.eval(env)
         finally:
             self.clock.join()
-        outcome = Outcome("failed", waits=self.clock.waits, entered=self.entered, events=self.events, name=self.name)
+        outcome = Outcome("failed", waits=self.clock.waits, entered=self.entered, events=self.events, published=self.published, name=self.name)
         end = env.program_state()
         limit = json.loads(definition).get("TimeoutSeconds")
         if limit is not None and self.clock.now > limit:

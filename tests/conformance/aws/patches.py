@@ -527,10 +527,31 @@ def start_execution(self: StateTaskServiceSfn, env: Environment) -> None:
 
 
 def publish(self: StateTaskServiceSns, env: Environment) -> None:
+    """Publishes a message: a text with attributes (API reference of SNS, Publish), or the request of an approval."""
+    resource = str(self.resource.resource_arn)
+    if resource.endswith(":states:::sns:publish.waitForTaskToken"):
+        return ask(self, env)
+    if not resource.endswith(":states:::sns:publish"):
+        raise HarnessFault(f"the harness does not know {resource}")
+    arguments = self._eval_parameters(env)
+    check_payload(env, arguments, "has Arguments")
+    if set(arguments) != {"TopicArn", "Message", "MessageAttributes"} or not isinstance(arguments["Message"], str):
+        raise HarnessFault(f"the state '{self.name}' publishes {json.dumps(arguments)[:400]}")
+    attributes = arguments["MessageAttributes"]
+    if set(attributes) != {"pipeline", "run", "step"} or any(set(one) != {"DataType", "StringValue"} or one["DataType"] != "String" or not one["StringValue"] for one in attributes.values()):
+        raise HarnessFault(f"the state '{self.name}' gives the attributes {json.dumps(attributes)[:400]}")
+    if arguments["TopicArn"] not in run.topics:
+        raise failure(env, "SNS.NotFoundException", "Topic does not exist")
+    if not arguments["Message"]:
+        raise failure(env, "SNS.InvalidParameterException", "Invalid parameter: Empty message")
+    run.clock.check()
+    run.publish(arguments["TopicArn"], arguments["Message"])
+    env.stack.append({"MessageId": str(uuid.uuid4())})
+
+
+def ask(self: StateTaskServiceSns, env: Environment) -> None:
     """Publishes a message and waits for an answer. Wait for a Callback with Task Token: "the task waits until it receives that task token back with a
     SendTaskSuccess or SendTaskFailure call", whose output is the result; the token is in the context object, `Task.Token`."""
-    if not str(self.resource.resource_arn).endswith(":states:::sns:publish.waitForTaskToken"):
-        raise HarnessFault(f"the harness does not know {self.resource.resource_arn}")
     arguments = self._eval_parameters(env)
     check_payload(env, arguments, "has Arguments")
     if self.timeout.is_default_value():

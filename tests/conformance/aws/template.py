@@ -26,6 +26,7 @@ MAIN = "StateMachine"
 FUNCTION = "AWS::Serverless::Function"
 BUCKET = "AWS::S3::Bucket"
 TOPIC = "AWS::SNS::Topic"
+TOPIC_ID = re.compile(r"the topic `([^`]*)`")
 CHILD = re.compile(r"pipeline\.([a-z][a-z0-9-]*)\.")
 """The files of definitions of another pipeline."""
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
@@ -72,8 +73,8 @@ class Machine:
     """Definitions of the state machines that it starts, by ARN."""
     pipelines: dict[str, str] = field(default_factory=dict)
     """The pipelines of those that are not the first one's, by ARN."""
-    topics: frozenset[str] = frozenset()
-    """ARNs of the topics."""
+    topics: dict[str, str] = field(default_factory=dict)
+    """Topics by ARN, as the pipeline calls them."""
 
 
 class Template:
@@ -101,8 +102,16 @@ class Template:
         buckets = {id_: self.ref(id_) for id_ in self.of_type(BUCKET)}
         files = {self.ref(id_): str(body.get("DefinitionUri")) for id_, body in machines.items()}
         pipelines = {arn: found[1] for arn, file in files.items() if (found := CHILD.match(file))}
-        topics = frozenset(self.ref(id_) for id_ in self.of_type(TOPIC))
+        topics = {self.ref(id_): self.topic(id_) for id_ in self.of_type(TOPIC)}
         return Machine(self.definition(properties), functions, buckets, name, nested, pipelines, topics)
+
+    def topic(self, name: str) -> str:
+        """What the pipeline calls a topic: the stack's output tells."""
+        output = (self.document.get("Outputs") or {}).get(f"{name}Arn") or {}
+        found = TOPIC_ID.search(str(output.get("Description")))
+        if found is None or output.get("Value") != {"Ref": name}:
+            raise TemplateError(f"no output {name}Arn tells where to subscribe to {name}")
+        return found[1]
 
     def definitions(self) -> dict[str, str]:
         """The text of every definition by its file."""

@@ -56,7 +56,7 @@ class InterpreterTest(unittest.TestCase):
 
     def execute(self, states: dict[str, Any], value: Any = None, nested: dict[str, Any] | None = None, approvals: Any = None, **fields: Any) -> Outcome:
         machines = {f"{MACHINES}{name}": json.dumps(definition(body)) for name, body in (nested or {}).items()}
-        machine = Machine("", {}, {}, "machine", machines, topics=frozenset({TOPIC}))
+        machine = Machine("", {}, {}, "machine", machines, topics={TOPIC: "asks"})
         return Run(self.functions, self.jsonata, machine, approvals).execute(json.dumps(definition(states, **fields)), value)
 
     def value(self, expression: str, value: Any = None) -> Any:
@@ -315,6 +315,15 @@ class InterpreterTest(unittest.TestCase):
         self.assertEqual(("late", []), (self.ask({"b": 1}).output, self.ask({"b": 1}).waits))
         with self.assertRaises(BaseException):
             self.ask({}, token="other")
+
+    def test_a_text_is_published_with_its_attributes(self) -> None:
+        def publish(message: str) -> Outcome:
+            attributes = {name: {"DataType": "String", "StringValue": name} for name in ("pipeline", "run", "step")}
+            arguments = {"TopicArn": TOPIC, "Message": message, "MessageAttributes": attributes}
+            return self.execute({"A": {"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "Arguments": arguments, "End": True}})
+
+        self.assertEqual([{"topic": "asks", "message": "x"}], publish("{% 'x' %}").published)
+        self.assertEqual("SNS.InvalidParameterException", publish("").error)
 
     def test_a_timestamp_is_waited_for_by_the_virtual_clock(self) -> None:
         at = "{% $fromMillis($toMillis($states.context.Execution.StartTime) + 20000) %}"

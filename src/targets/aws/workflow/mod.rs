@@ -8,6 +8,7 @@ pub(super) mod distributed;
 mod finish;
 mod for_each;
 mod groups;
+mod notify;
 mod parts;
 mod reads;
 mod repeat;
@@ -15,6 +16,7 @@ pub(super) mod retry;
 mod steps;
 mod tail;
 mod time;
+mod untyped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -292,8 +294,7 @@ impl<'a> Writer<'a> {
                 let timeout = handler.timeout.map(|timeout| timeout.min(call.timeout));
                 self.call(ON_FAILURE, input, scope, &handler.retry, timeout)
             }
-            // Refused before.
-            HandlerAction::Notify(_) => Task::default(),
+            HandlerAction::Notify(notify) => self.notify_of_failure(handler, notify, scope),
         };
         Task {
             comment: handler.description.as_deref().map(plain),
