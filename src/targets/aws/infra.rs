@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use super::limits::QUOTAS;
 use super::member::Member;
+use super::messages::{Messages, PIPE, QUEUE};
 use super::triggers;
 use super::workflow::Placeholders;
 use super::workflow::bounded::is_bounded;
 use super::workflow::distributed;
-use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, secret_variable};
+use crate::model::{Bucket, FunctionUse, Pipeline, Trigger, TriggerKind, secret_variable};
 
 /// The logical id of the state machine.
 pub const STATE_MACHINE: &str = "StateMachine";
@@ -22,6 +23,7 @@ pub const STATE_MACHINE: &str = "StateMachine";
 const PART: &str = "PartStateMachine";
 const MACHINE: &str = "AWS::Serverless::StateMachine";
 const TOPIC: &str = "AWS::SNS::Topic";
+const API: &str = "AWS::Serverless::Api";
 const LOGS: &str = "FunctionLogs";
 const ROLE: &str = "FunctionRole";
 /// How many ARNs of functions (at most 119 characters each) a managed policy of 6,144 characters names.
@@ -167,11 +169,13 @@ impl Bucketed<'_> {
     }
 }
 
-fn reference(id: &str) -> Value {
+/// `Ref`.
+pub fn reference(id: &str) -> Value {
     json!({ "Ref": id })
 }
 
-fn get_att(id: &str, attribute: &str) -> Value {
+/// `Fn::GetAtt`.
+pub fn get_att(id: &str, attribute: &str) -> Value {
     json!({ "Fn::GetAtt": [id, attribute] })
 }
 
@@ -216,6 +220,9 @@ pub struct Names<'a> {
     buckets: Vec<Bucketed<'a>>,
     topics: Vec<(&'a str, String)>,
     secrets: Vec<(&'a str, String)>,
+    messages: Vec<Messages<'a>>,
+    /// The logical id of the API that HTTP requests come to.
+    api: Option<String>,
     /// All state machines but the pipeline's.
     machines: Vec<Inner>,
 }
@@ -241,6 +248,8 @@ impl<'a> Names<'a> {
             buckets: Vec::new(),
             topics: Vec::new(),
             secrets: Vec::new(),
+            messages: Vec::new(),
+            api: None,
             machines: Vec::new(),
         };
         for (place, member) in members.iter().enumerate() {
@@ -278,6 +287,11 @@ impl<'a> Names<'a> {
         let secrets = pipeline.secrets.iter().map(String::as_str);
         self.secrets
             .extend(secrets.map(|secret| (secret, logical.name(secret, "Secret"))));
+        self.messages = Messages::of(pipeline, logical);
+        let mut kinds = pipeline.triggers.iter().map(|trigger| &trigger.kind);
+        if kinds.any(|kind| matches!(kind, TriggerKind::Http)) {
+            self.api = Some(logical.name("", "HttpApi"));
+        }
     }
 
     fn machines_of(&mut self, member: &Member<'_>, logical: &mut Logical) {
@@ -322,12 +336,23 @@ impl<'a> Names<'a> {
                 .iter()
                 .map(|inner| (inner.file.clone(), inner.placeholder()))
                 .collect(),
+            queues: self.messages.iter().map(Messages::placeholder).collect(),
         }
     }
 
     /// Topics: id and logical id.
     pub fn topics(&self) -> impl Iterator<Item = (&str, &str)> {
         self.topics.iter().map(|(id, logical)| (*id, logical.as_str()))
+    }
+
+    /// What the triggers of topics take.
+    pub fn messages(&self) -> &[Messages<'a>] {
+        &self.messages
+    }
+
+    /// True where HTTP requests start it.
+    pub fn has_api(&self) -> bool {
+        self.api.is_some()
     }
 
     /// All state machines but the pipeline's.
@@ -350,11 +375,11 @@ impl<'a> Names<'a> {
 }
 
 impl Template {
-    /// How many resources CloudFormation sees: SAM adds a role to the state machine, and a rule or schedule with its
-    /// role to each event.
-    pub fn resource_count(&self, events: usize) -> usize {
+    /// How many resources CloudFormation sees: SAM adds a role to the state machine, and what each event takes.
+    pub fn resource_count(&self, events: &[Trigger]) -> usize {
         let machines = self.resources.values().filter(|resource| resource.kind == MACHINE);
-        self.resources.len() + machines.count() + 2 * events
+        let events = events.iter().map(|event| triggers::added(&event.kind));
+        self.resources.len() + machines.count() + events.sum::<usize>()
     }
 }
 
@@ -384,6 +409,13 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
         let properties = json!({ "KmsMasterKeyId": "alias/aws/sns" });
         resources.insert(logical.clone(), Resource::of(TOPIC, properties));
     }
+    for messages in &names.messages {
+        let topic = names.topics.iter().find(|(id, _)| *id == messages.topic);
+        resources.extend(topic.iter().flat_map(|(_, logical)| messages.resources(logical)));
+    }
+    if let Some(api) = &names.api {
+        resources.insert(api.clone(), Resource::of(API, triggers::api()));
+    }
     for (id, logical) in &names.secrets {
         let properties = json!({ "Description": format!("Secret `{id}` of the pipeline {}", pipeline.name) });
         resources.insert(
@@ -395,7 +427,10 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
         let inner = names.machines.iter().find(|inner| inner.file == *file);
         let (logical, events) = match inner {
             Some(inner) => (inner.logical.as_str(), IndexMap::new()),
-            None => (STATE_MACHINE, triggers::events(&pipeline.triggers, &names.buckets)),
+            None => (
+                STATE_MACHINE,
+                triggers::events(&pipeline.triggers, &names.buckets, names.api.as_deref()),
+            ),
         };
         machine(names, (logical, file.clone(), definition, events), &mut resources);
     }
@@ -418,7 +453,8 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
 }
 
 impl Resource {
-    fn of(kind: &'static str, properties: Value) -> Self {
+    /// A resource that goes with the stack.
+    pub fn of(kind: &'static str, properties: Value) -> Self {
         Self {
             kind,
             deletion_policy: None,
@@ -436,7 +472,17 @@ impl Resource {
                 // The role, the rules and the schedules that SAM makes for it.
                 properties["PropagateTags"] = json!(true);
             }
-            "AWS::IAM::Role" | "AWS::Logs::LogGroup" | "AWS::S3::Bucket" | "AWS::SecretsManager::Secret" | TOPIC => {
+            API => {
+                properties["Tags"] = json!(labels);
+                properties["PropagateTags"] = json!(true);
+            }
+            PIPE => properties["Tags"] = json!(labels),
+            "AWS::IAM::Role"
+            | "AWS::Logs::LogGroup"
+            | "AWS::S3::Bucket"
+            | "AWS::SecretsManager::Secret"
+            | TOPIC
+            | QUEUE => {
                 let tags = labels.iter().map(|(key, value)| json!({ "Key": key, "Value": value }));
                 properties["Tags"] = tags.collect();
             }
@@ -445,7 +491,7 @@ impl Resource {
     }
 
     /// With what becomes of it when the stack, or this version of it, goes.
-    fn kept(self, policy: &'static str) -> Self {
+    pub fn kept(self, policy: &'static str) -> Self {
         Self {
             deletion_policy: Some(policy),
             update_replace_policy: Some(policy),
@@ -504,7 +550,6 @@ fn of_function(function: &FunctionUse<'_>) -> Resource {
 fn role(names: &Names<'_>) -> Resource {
     let policy =
         |name: &str, statements: Vec<Value>| json!({ "PolicyName": name, "PolicyDocument": document(statements) });
-    let allow = |actions: &[&str], resources: Vec<Value>| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
     let mut policies = vec![policy(
         "Logs",
         vec![allow(
@@ -547,7 +592,13 @@ fn role(names: &Names<'_>) -> Resource {
     )
 }
 
-fn document(statements: Vec<Value>) -> Value {
+/// A statement of a policy.
+pub fn allow(actions: &[&str], resources: Vec<Value>) -> Value {
+    json!({ "Effect": "Allow", "Action": actions, "Resource": resources })
+}
+
+/// A policy of these statements.
+pub fn document(statements: Vec<Value>) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
@@ -621,7 +672,6 @@ fn invocations(
 /// What starting state machines and waiting for their ends takes (Step Functions Developer Guide, "IAM policies for
 /// calling AWS Step Functions": Run a Job).
 fn executions(machines: &[&str]) -> Value {
-    let allow = |actions: &[&str], resources: Vec<Value>| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
     let arns = machines.iter().map(|logical| reference(logical)).collect();
     let runs = machines.iter().map(|logical| {
         sub(&format!(
@@ -643,7 +693,6 @@ fn executions(machines: &[&str]) -> Value {
 /// policies for using Distributed Map states"), and finding the one that failed (Service Authorization Reference, "AWS Step
 /// Functions": what each action is allowed on). A policy of its own: one in the role would need the machine that needs the role.
 fn items(machine: &str) -> Value {
-    let allow = |actions: &[&str], resources: Vec<Value>| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
     let place = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}";
     let of = |kind: &str, rest: &str| sub(&format!("{place}:{kind}:${{{machine}.Name}}{rest}"));
     let statements = vec![
@@ -678,10 +727,13 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
         .buckets
         .iter()
         .map(|bucket| (format!("{}Name", bucket.logical), bucket.name()));
+    let queues = names.messages.iter();
+    let queues = queues.map(|messages| (messages.placeholder(), get_att(&messages.queue, "Arn")));
     functions
         .chain(machines)
         .chain(buckets)
         .chain(topics)
+        .chain(queues)
         .filter(|(name, _)| definition.contains(&format!("${{{name}}}")))
         .collect()
 }
@@ -728,6 +780,32 @@ fn outputs(names: &Names<'_>) -> IndexMap<String, Output> {
             value: reference(STATE_MACHINE),
         },
     );
+    if let Some(api) = &names.api {
+        let url = format!(
+            "https://${{{api}}}.execute-api.${{AWS::Region}}.${{AWS::URLSuffix}}/{}{}",
+            triggers::STAGE,
+            triggers::PATH
+        );
+        outputs.insert(
+            "HttpUrl".to_owned(),
+            Output {
+                description: "POST the params here, signed".to_owned(),
+                value: sub(&url),
+            },
+        );
+    }
+    for messages in &names.messages {
+        outputs.insert(
+            format!("{}Url", messages.dead),
+            Output {
+                description: format!(
+                    "Messages of the topic `{}` that could not start an execution",
+                    messages.topic
+                ),
+                value: reference(&messages.dead),
+            },
+        );
+    }
     for (id, logical) in names.own_buckets() {
         outputs.insert(
             format!("{logical}Name"),

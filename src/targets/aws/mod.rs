@@ -7,6 +7,7 @@ pub mod layout;
 pub mod limits;
 pub mod lists;
 pub mod member;
+pub mod messages;
 pub mod params;
 pub mod readme;
 pub mod states;
@@ -49,7 +50,7 @@ pub fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, most:
         .flat_map(|place| texts(&members[place], &written(&members, place, false)))
         .collect();
     let template = infra::template(pipeline, &names, &machines);
-    let resources = template.resource_count(pipeline.triggers.len());
+    let resources = template.resource_count(&pipeline.triggers);
     match serde_saphyr::to_string(&template) {
         Ok(text) => {
             let definitions = machines.iter().map(|(_, text)| text.as_str());

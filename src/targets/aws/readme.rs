@@ -87,6 +87,11 @@ pub fn text(
         "parts": has(For::Part),
         "pipelines": has(For::Pipeline),
         "topics": names.topics().map(|(id, logical)| json!({ "id": id, "output": format!("{logical}Arn") })).collect::<Value>(),
+        "messages": names.messages().iter().map(|messages| json!({
+            "topic": names.topics().find(|(id, _)| *id == messages.topic).map(|(_, logical)| format!("{logical}Arn")),
+            "dead": format!("{}Url", messages.dead),
+        })).collect::<Value>(),
+        "http": names.has_api(),
         "notifies": notifies,
         "approvals": approvals.count() > 0,
         "lists": lists.join(", "),

@@ -325,6 +325,15 @@ class InterpreterTest(unittest.TestCase):
         self.assertEqual([{"topic": "asks", "message": "x"}], publish("{% 'x' %}").published)
         self.assertEqual("SNS.InvalidParameterException", publish("").error)
 
+    def test_a_message_of_a_queue_is_told_from_params(self) -> None:
+        condition = "{% $type($states.input) = 'array' and $states.input[0].eventSourceARN = 'arn:q' %}"
+        rule = {"Condition": condition, "Output": {"text": "{% 'It is: ' & $states.input[0].body %}"}, "Next": "End"}
+        states = {"M": {"Type": "Choice", "Choices": [rule], "Default": "End"}, "End": {"Type": "Succeed"}}
+        record = {"messageId": "1", "body": '{"n": 1}', "eventSource": "aws:sqs", "eventSourceARN": "arn:q"}
+        self.assertEqual({"text": 'It is: {"n": 1}'}, self.execute(states, [record]).output)
+        for other in ({"text": "x"}, record, [], [1], [{**record, "eventSourceARN": "arn:p"}], "x", None):
+            self.assertEqual(other, self.execute(states, other).output)
+
     def test_a_timestamp_is_waited_for_by_the_virtual_clock(self) -> None:
         at = "{% $fromMillis($toMillis($states.context.Execution.StartTime) + 20000) %}"
         branches = [

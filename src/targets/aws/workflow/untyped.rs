@@ -41,7 +41,7 @@ fn untyped_expr(expr: &Expr) -> Expr {
 }
 
 /// The direct operands.
-fn operands(expr: &mut Expr) -> Vec<&mut Expr> {
+pub(super) fn operands(expr: &mut Expr) -> Vec<&mut Expr> {
     match &mut expr.kind {
         ExprKind::Literal(_)
         | ExprKind::Param(_)
