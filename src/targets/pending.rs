@@ -16,7 +16,7 @@ const BEHIND: [(&str, &[Target]); 5] = [
     ("notify", &[Target::Gcp, Target::Azure]),
     ("topic trigger", &[Target::Gcp, Target::Azure]),
     ("http trigger", &[Target::Gcp, Target::Azure]),
-    ("job", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("job", &[Target::Gcp, Target::Azure]),
     ("train", &[Target::Aws, Target::Gcp, Target::Azure]),
 ];
 

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::jobs::{self, Container};
 use super::limits::QUOTAS;
 use super::member::Member;
 use super::messages::{Messages, PIPE, QUEUE};
@@ -42,6 +43,8 @@ pub struct Template {
     description: Option<String>,
     #[serde(rename = "Globals", skip_serializing_if = "Option::is_none")]
     globals: Option<Value>,
+    #[serde(rename = "Parameters", skip_serializing_if = "IndexMap::is_empty")]
+    parameters: IndexMap<String, Value>,
     #[serde(rename = "Resources")]
     resources: IndexMap<String, Resource>,
     #[serde(rename = "Outputs")]
@@ -179,7 +182,8 @@ pub fn get_att(id: &str, attribute: &str) -> Value {
     json!({ "Fn::GetAtt": [id, attribute] })
 }
 
-fn sub(text: &str) -> Value {
+/// `Fn::Sub`.
+pub fn sub(text: &str) -> Value {
     json!({ "Fn::Sub": text })
 }
 
@@ -221,6 +225,7 @@ pub struct Names<'a> {
     topics: Vec<(&'a str, String)>,
     secrets: Vec<(&'a str, String)>,
     messages: Vec<Messages<'a>>,
+    containers: Vec<Container<'a>>,
     /// The logical id of the API that HTTP requests come to.
     api: Option<String>,
     /// All state machines but the pipeline's.
@@ -240,7 +245,7 @@ impl<'a> Names<'a> {
     /// Of a pipeline, the first, and those that it runs.
     pub fn new(members: &[Member<'a>]) -> Self {
         let mut logical = Logical::default();
-        for taken in [STATE_MACHINE, LOGS, ROLE] {
+        for taken in [STATE_MACHINE, LOGS, ROLE].into_iter().chain(jobs::TAKEN) {
             logical.taken.insert(taken.to_owned());
         }
         let mut names = Self {
@@ -249,6 +254,7 @@ impl<'a> Names<'a> {
             topics: Vec::new(),
             secrets: Vec::new(),
             messages: Vec::new(),
+            containers: Vec::new(),
             api: None,
             machines: Vec::new(),
         };
@@ -258,6 +264,14 @@ impl<'a> Names<'a> {
                 member: place,
                 function,
                 logical: logical.name(&member.qualified(function.step), "Function"),
+            }));
+            let pipeline = member.pipeline;
+            let containers = pipeline.steps.iter().filter_map(|step| Some((step, jobs::of(step)?)));
+            names.containers.extend(containers.map(|(step, job)| Container {
+                member: place,
+                step,
+                job,
+                logical: logical.name(&member.qualified(&step.path), "JobDefinition"),
             }));
             if member.is_root() {
                 names.root(member.pipeline, &mut logical);
@@ -336,6 +350,12 @@ impl<'a> Names<'a> {
                 .iter()
                 .map(|inner| (inner.file.clone(), inner.placeholder()))
                 .collect(),
+            jobs: self
+                .containers
+                .iter()
+                .filter(|container| container.member == member)
+                .map(|container| (container.step.path.clone(), container.placeholder()))
+                .collect(),
             queues: self.messages.iter().map(Messages::placeholder).collect(),
         }
     }
@@ -348,6 +368,11 @@ impl<'a> Names<'a> {
     /// What the triggers of topics take.
     pub fn messages(&self) -> &[Messages<'a>] {
         &self.messages
+    }
+
+    /// True where it has containers.
+    pub fn has_jobs(&self) -> bool {
+        !self.containers.is_empty()
     }
 
     /// True where HTTP requests start it.
@@ -401,6 +426,13 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
             Resource::of("AWS::Logs::LogGroup", json!({ "RetentionInDays": 30 })).kept("Delete"),
         );
     }
+    let mut parameters = IndexMap::new();
+    if names.has_jobs() {
+        parameters = jobs::parameters();
+        resources.extend(jobs::shared(&names.containers, access(names)));
+        let definitions = names.containers.iter();
+        resources.extend(definitions.map(|container| (container.logical.clone(), jobs::definition(container))));
+    }
     for bucket in names.buckets.iter().filter(|bucket| bucket.existing().is_none()) {
         resources.insert(bucket.logical.clone(), of_bucket(bucket, pipeline));
     }
@@ -447,6 +479,7 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
             .as_deref()
             .map(|text| cut(text.trim(), QUOTAS.cloudformation.description_bytes)),
         globals: has_functions.then(|| globals(names, &pipeline.labels)),
+        parameters,
         resources,
         outputs: outputs(names),
     }
@@ -476,7 +509,7 @@ impl Resource {
                 properties["Tags"] = json!(labels);
                 properties["PropagateTags"] = json!(true);
             }
-            PIPE => properties["Tags"] = json!(labels),
+            kind if kind == PIPE || jobs::TYPES.contains(&kind) => properties["Tags"] = json!(labels),
             "AWS::IAM::Role"
             | "AWS::Logs::LogGroup"
             | "AWS::S3::Bucket"
@@ -550,29 +583,9 @@ fn of_function(function: &FunctionUse<'_>) -> Resource {
 fn role(names: &Names<'_>) -> Resource {
     let policy =
         |name: &str, statements: Vec<Value>| json!({ "PolicyName": name, "PolicyDocument": document(statements) });
-    let mut policies = vec![policy(
-        "Logs",
-        vec![allow(
-            &["logs:CreateLogStream", "logs:PutLogEvents"],
-            vec![get_att(LOGS, "Arn")],
-        )],
-    )];
+    let mut policies = vec![policy("Logs", vec![allow(&LOG_ACTIONS, vec![get_att(LOGS, "Arn")])])];
     if !names.buckets.is_empty() {
-        let buckets = names.buckets.iter().map(Bucketed::arn).collect();
-        let objects = names.buckets.iter().map(Bucketed::objects).collect();
-        let actions = [
-            "s3:AbortMultipartUpload",
-            "s3:DeleteObject",
-            "s3:GetObject",
-            "s3:PutObject",
-        ];
-        policies.push(policy(
-            "Buckets",
-            vec![
-                allow(&["s3:GetBucketLocation", "s3:ListBucket"], buckets),
-                allow(&actions, objects),
-            ],
-        ));
+        policies.push(policy("Buckets", access(names)));
     }
     if !names.secrets.is_empty() {
         let secrets = names.secrets.iter().map(|(_, logical)| reference(logical)).collect();
@@ -591,6 +604,28 @@ fn role(names: &Names<'_>) -> Resource {
         json!({ "AssumeRolePolicyDocument": document(vec![trust]), "Policies": policies }),
     )
 }
+
+/// Reading and writing the declared buckets, where there are any.
+fn access(names: &Names<'_>) -> Vec<Value> {
+    if names.buckets.is_empty() {
+        return Vec::new();
+    }
+    let buckets = names.buckets.iter().map(Bucketed::arn).collect();
+    let objects = names.buckets.iter().map(Bucketed::objects).collect();
+    let actions = [
+        "s3:AbortMultipartUpload",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:PutObject",
+    ];
+    vec![
+        allow(&["s3:GetBucketLocation", "s3:ListBucket"], buckets),
+        allow(&actions, objects),
+    ]
+}
+
+/// What writing a log takes.
+pub const LOG_ACTIONS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
 
 /// A statement of a policy.
 pub fn allow(actions: &[&str], resources: Vec<Value>) -> Value {
@@ -627,6 +662,11 @@ fn machine(
     if !topics.is_empty() {
         let statement = json!({ "Effect": "Allow", "Action": ["sns:Publish"], "Resource": topics });
         policies.push(document(vec![statement]));
+    }
+    let containers = names.containers.iter().map(|container| container.logical.as_str());
+    let containers: Vec<&str> = containers.filter(|id| used(id)).collect();
+    if !containers.is_empty() {
+        policies.push(jobs::submission(&containers));
     }
     if definition.contains(distributed::LOOK_UP) {
         let name = format!("{}RunItems", logical.strip_suffix(STATE_MACHINE).unwrap_or(logical));
@@ -727,6 +767,9 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
         .buckets
         .iter()
         .map(|bucket| (format!("{}Name", bucket.logical), bucket.name()));
+    let containers = names.containers.iter();
+    let containers = containers.map(|container| (container.placeholder(), reference(&container.logical)));
+    let containers = containers.chain([(jobs::QUEUE_ARN.to_owned(), reference(jobs::QUEUE))]);
     let queues = names.messages.iter();
     let queues = queues.map(|messages| (messages.placeholder(), get_att(&messages.queue, "Arn")));
     functions
@@ -734,6 +777,7 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
         .chain(buckets)
         .chain(topics)
         .chain(queues)
+        .chain(containers)
         .filter(|(name, _)| definition.contains(&format!("${{{name}}}")))
         .collect()
 }

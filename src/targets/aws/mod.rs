@@ -3,6 +3,7 @@
 pub mod failure;
 pub mod functions;
 pub mod infra;
+pub mod jobs;
 pub mod layout;
 pub mod limits;
 pub mod lists;

@@ -91,6 +91,7 @@ pub fn text(
             "topic": names.topics().find(|(id, _)| *id == messages.topic).map(|(_, logical)| format!("{logical}Arn")),
             "dead": format!("{}Url", messages.dead),
         })).collect::<Value>(),
+        "jobs": names.has_jobs(),
         "http": names.has_api(),
         "notifies": notifies,
         "approvals": approvals.count() > 0,

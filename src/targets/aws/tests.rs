@@ -556,3 +556,42 @@ steps:
     assert_eq!(event["Properties"]["RestApiId"]["Ref"], "HttpApi");
     assert!(file(&artifacts, "README.md").contains("--aws-sigv4"));
 }
+
+#[test]
+fn a_container_has_a_job_definition_and_roles_that_name_what_they_are_for() {
+    let artifacts = artifacts(
+        "buckets: { raw: {} }
+steps:
+  score:
+    job:
+      image: { aws: '123456789012.dkr.ecr.eu-west-1.amazonaws.com/ml/score:1' }
+      env: { TO: '${{ buckets.raw.uri }}' }
+      compute: { cpu: 1, memory: 3GB }
+      max_duration: 30s
+  a: { function: { handler: h.handler } }
+",
+    );
+    let template = template(&artifacts);
+    let resources = &template["Resources"];
+    let container = &resources["ScoreJobDefinition"]["Properties"]["ContainerProperties"];
+    let needs = &container["ResourceRequirements"];
+    assert_eq!((&needs[0]["Value"], &needs[1]["Value"]), (&"1".into(), &"3072".into()));
+    let images = &resources["JobStarterRole"]["Properties"]["Policies"][1]["PolicyDocument"]["Statement"][0];
+    assert_eq!(
+        images["Resource"][0]["Fn::Sub"],
+        "arn:${AWS::Partition}:ecr:eu-west-1:123456789012:repository/ml/score"
+    );
+    assert_eq!(
+        resources["JobRole"]["Properties"]["Policies"][0]["PolicyName"],
+        "Buckets"
+    );
+    assert!(template["Parameters"]["JobSubnets"]["Default"].is_null());
+    let definition: Value = serde_json::from_str(&file(&artifacts, super::DEFINITION)).unwrap();
+    let state = definition.to_string();
+    assert!(
+        state.contains("batch:submitJob.sync") && !state.contains("\"Command\""),
+        "{state}"
+    );
+    // The attempt ends after 30 seconds; Batch stops a container after 60 at the soonest.
+    assert!(state.contains("\"TimeoutSeconds\":30") && state.contains("\"AttemptDurationSeconds\":60"));
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import uuid
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguagePa
 
 import patches
 from clock import Clock
-from functions import Functions
+from functions import BASE, Functions
 from query import Jsonata
 from template import ACCOUNT, REGION, Machine
 
@@ -76,6 +77,7 @@ class Run:
         self.nested = machine.nested if machine else {}
         self.pipelines = machine.pipelines if machine else {}
         self.topics = machine.topics if machine else {}
+        self.jobs = machine.jobs if machine else {}
         self.approvals = approvals or {}
         self.jsonata = jsonata
         self.clock = Clock()
@@ -104,6 +106,21 @@ class Run:
         """What a person answers to a message of an approval; None: nobody does."""
         step = message["step"]
         return next((answer for path, answer in self.approvals.items() if path == step or path.endswith(f".{step}")), None)
+
+    def contain(self, arguments: dict[str, Any], limit: float, env: Environment) -> int | None:
+        """Runs the command of a container; its exit code, None where it ran too long."""
+        if arguments["JobDefinition"] not in self.jobs or not arguments["JobQueue"]:
+            raise patches.HarnessFault(f"no such job definition: {arguments['JobDefinition']}")
+        with self._lock:
+            self.events.append((self.pipeline(env), {"step": self.jobs[arguments["JobDefinition"]]}))
+        overrides = arguments.get("ContainerOverrides", {})
+        if not overrides.get("Command"):
+            raise patches.HarnessFault(f"the harness cannot run an image: {arguments['JobName']}")
+        variables = {variable["Name"]: variable["Value"] for variable in overrides.get("Environment", [])}
+        try:
+            return subprocess.run(overrides["Command"], env={**BASE, **variables}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=limit).returncode
+        except subprocess.TimeoutExpired:
+            return None
 
     def publish(self, topic: str, message: str) -> None:
         """Keeps a message to a topic."""

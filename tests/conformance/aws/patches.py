@@ -16,6 +16,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
+import botocore.validate
 from moto.stepfunctions.parser import quotas
 from moto.stepfunctions.parser.api import ExecutionFailedEventDetails, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.assign.assign_decl import AssignDecl
@@ -37,6 +39,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_par
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import StateTaskServiceAwsSdk
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_batch import StateTaskServiceBatch
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sns import StateTaskServiceSns
@@ -138,6 +141,7 @@ def install() -> None:
     StateTaskServiceSfn._eval_execution = start_execution
     StateTaskServiceAwsSdk._eval_execution = call_sdk
     StateTaskServiceSns._eval_execution = publish
+    StateTaskServiceBatch._eval_execution = submit_job
 
 
 def nothing(self: Any, env: Environment) -> None:
@@ -547,6 +551,42 @@ def publish(self: StateTaskServiceSns, env: Environment) -> None:
     run.clock.check()
     run.publish(arguments["TopicArn"], arguments["Message"])
     env.stack.append({"MessageId": str(uuid.uuid4())})
+
+
+def submit_job(self: StateTaskServiceBatch, env: Environment) -> None:
+    """Runs a container and waits for its end. The image is not there: its command is run as a process. Of one that fails, "Cause" is what DescribeJobs tells."""
+    if not str(self.resource.resource_arn).endswith(":states:::batch:submitJob.sync"):
+        raise HarnessFault(f"the harness does not know {self.resource.resource_arn}")
+    arguments = self._eval_parameters(env)
+    check_payload(env, arguments, "has Arguments")
+    check_request("batch", "SubmitJob", arguments)
+    limit = float(evaluate(self.timeout, env))
+    run.clock.check()
+    ended = run.contain(arguments, limit, env)
+    if ended is None:
+        raise EvalTimeoutError
+    described = {"JobId": str(uuid.uuid4()), "JobName": arguments["JobName"], "Container": {"ExitCode": ended}}
+    if ended != 0:
+        raise failure(env, TASK_FAILED, json.dumps({**described, "Status": "FAILED", "StatusReason": "Essential container in task exited"}))
+    env.stack.append({**described, "Status": "SUCCEEDED"})
+
+
+def check_request(service: str, operation: str, arguments: dict[str, Any]) -> None:
+    """Arguments against the service's published model; Step Functions writes its names with capitals."""
+    shape = botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
+    report = botocore.validate.ParamValidator().validate(lowered(arguments, shape), shape)
+    if report.has_errors():
+        raise HarnessFault(f"{service} does not take this: {report.generate_report()}")
+
+
+def lowered(value: Any, shape: Any) -> Any:
+    """The value with the model's own names."""
+    if shape.type_name == "structure" and isinstance(value, dict):
+        members = {name[:1].upper() + name[1:]: (name, member) for name, member in shape.members.items()}
+        return {members[key][0] if key in members else key: lowered(item, members[key][1]) if key in members else item for key, item in value.items()}
+    if shape.type_name == "list" and isinstance(value, list):
+        return [lowered(item, shape.member) for item in value]
+    return value
 
 
 def ask(self: StateTaskServiceSns, env: Environment) -> None:

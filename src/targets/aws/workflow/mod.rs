@@ -8,6 +8,7 @@ pub(super) mod distributed;
 mod finish;
 mod for_each;
 mod groups;
+mod job;
 mod message;
 mod notify;
 mod parts;
@@ -58,6 +59,8 @@ pub struct Placeholders {
     pub topic_arns: BTreeMap<String, String>,
     /// By the file of its definition: a state machine's ARN.
     pub machines: BTreeMap<String, String>,
+    /// By step: the ARN of its job definition.
+    pub jobs: BTreeMap<String, String>,
     /// By trigger of a topic: the queue's ARN.
     pub queues: Vec<String>,
 }
