@@ -14,6 +14,7 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -539,6 +540,7 @@ def publish(self: StateTaskServiceSns, env: Environment) -> None:
         raise HarnessFault(f"the harness does not know {resource}")
     arguments = self._eval_parameters(env)
     check_payload(env, arguments, "has Arguments")
+    check_request("sns", "Publish", arguments)
     if set(arguments) != {"TopicArn", "Message", "MessageAttributes"} or not isinstance(arguments["Message"], str):
         raise HarnessFault(f"the state '{self.name}' publishes {json.dumps(arguments)[:400]}")
     attributes = arguments["MessageAttributes"]
@@ -573,10 +575,15 @@ def submit_job(self: StateTaskServiceBatch, env: Environment) -> None:
 
 def check_request(service: str, operation: str, arguments: dict[str, Any]) -> None:
     """Arguments against the service's published model; Step Functions writes its names with capitals."""
-    shape = botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
+    shape = input_shape(service, operation)
     report = botocore.validate.ParamValidator().validate(lowered(arguments, shape), shape)
     if report.has_errors():
         raise HarnessFault(f"{service} does not take this: {report.generate_report()}")
+
+
+@lru_cache
+def input_shape(service: str, operation: str) -> Any:
+    return botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
 
 
 def lowered(value: Any, shape: Any) -> Any:
