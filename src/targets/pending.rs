@@ -12,11 +12,8 @@ use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::syntax::span::Span;
 
 /// Constructs that some targets leave out, with those targets.
-const BEHIND: [(&str, &[Target]); 5] = [
-    ("notify", &[Target::Aws, Target::Gcp]),
-    ("topic trigger", &[Target::Aws, Target::Gcp]),
-    ("http trigger", &[Target::Aws, Target::Gcp]),
-    ("job", &[Target::Aws, Target::Gcp, Target::Azure]),
+const BEHIND: [(&str, &[Target]); 2] = [
+    ("job", &[Target::Azure]),
     ("train", &[Target::Aws, Target::Gcp, Target::Azure]),
 ];
 

@@ -8,13 +8,15 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::jobs::{self, Container};
 use super::limits::QUOTAS;
 use super::member::Member;
+use super::messages::{Messages, PIPE, QUEUE};
 use super::triggers;
 use super::workflow::Placeholders;
 use super::workflow::bounded::is_bounded;
 use super::workflow::distributed;
-use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, secret_variable};
+use crate::model::{Bucket, FunctionUse, Pipeline, Trigger, TriggerKind, secret_variable};
 
 /// The logical id of the state machine.
 pub const STATE_MACHINE: &str = "StateMachine";
@@ -22,6 +24,7 @@ pub const STATE_MACHINE: &str = "StateMachine";
 const PART: &str = "PartStateMachine";
 const MACHINE: &str = "AWS::Serverless::StateMachine";
 const TOPIC: &str = "AWS::SNS::Topic";
+const API: &str = "AWS::Serverless::Api";
 const LOGS: &str = "FunctionLogs";
 const ROLE: &str = "FunctionRole";
 /// How many ARNs of functions (at most 119 characters each) a managed policy of 6,144 characters names.
@@ -40,6 +43,8 @@ pub struct Template {
     description: Option<String>,
     #[serde(rename = "Globals", skip_serializing_if = "Option::is_none")]
     globals: Option<Value>,
+    #[serde(rename = "Parameters", skip_serializing_if = "IndexMap::is_empty")]
+    parameters: IndexMap<String, Value>,
     #[serde(rename = "Resources")]
     resources: IndexMap<String, Resource>,
     #[serde(rename = "Outputs")]
@@ -167,15 +172,18 @@ impl Bucketed<'_> {
     }
 }
 
-fn reference(id: &str) -> Value {
+/// `Ref`.
+pub fn reference(id: &str) -> Value {
     json!({ "Ref": id })
 }
 
-fn get_att(id: &str, attribute: &str) -> Value {
+/// `Fn::GetAtt`.
+pub fn get_att(id: &str, attribute: &str) -> Value {
     json!({ "Fn::GetAtt": [id, attribute] })
 }
 
-fn sub(text: &str) -> Value {
+/// `Fn::Sub`.
+pub fn sub(text: &str) -> Value {
     json!({ "Fn::Sub": text })
 }
 
@@ -216,6 +224,10 @@ pub struct Names<'a> {
     buckets: Vec<Bucketed<'a>>,
     topics: Vec<(&'a str, String)>,
     secrets: Vec<(&'a str, String)>,
+    messages: Vec<Messages<'a>>,
+    containers: Vec<Container<'a>>,
+    /// The logical id of the API that HTTP requests come to.
+    api: Option<String>,
     /// All state machines but the pipeline's.
     machines: Vec<Inner>,
 }
@@ -233,7 +245,7 @@ impl<'a> Names<'a> {
     /// Of a pipeline, the first, and those that it runs.
     pub fn new(members: &[Member<'a>]) -> Self {
         let mut logical = Logical::default();
-        for taken in [STATE_MACHINE, LOGS, ROLE] {
+        for taken in [STATE_MACHINE, LOGS, ROLE].into_iter().chain(jobs::TAKEN) {
             logical.taken.insert(taken.to_owned());
         }
         let mut names = Self {
@@ -241,6 +253,9 @@ impl<'a> Names<'a> {
             buckets: Vec::new(),
             topics: Vec::new(),
             secrets: Vec::new(),
+            messages: Vec::new(),
+            containers: Vec::new(),
+            api: None,
             machines: Vec::new(),
         };
         for (place, member) in members.iter().enumerate() {
@@ -249,6 +264,14 @@ impl<'a> Names<'a> {
                 member: place,
                 function,
                 logical: logical.name(&member.qualified(function.step), "Function"),
+            }));
+            let pipeline = member.pipeline;
+            let containers = pipeline.steps.iter().filter_map(|step| Some((step, jobs::of(step)?)));
+            names.containers.extend(containers.map(|(step, job)| Container {
+                member: place,
+                step,
+                job,
+                logical: logical.name(&member.qualified(&step.path), "JobDefinition"),
             }));
             if member.is_root() {
                 names.root(member.pipeline, &mut logical);
@@ -278,6 +301,11 @@ impl<'a> Names<'a> {
         let secrets = pipeline.secrets.iter().map(String::as_str);
         self.secrets
             .extend(secrets.map(|secret| (secret, logical.name(secret, "Secret"))));
+        self.messages = Messages::of(pipeline, logical);
+        let mut kinds = pipeline.triggers.iter().map(|trigger| &trigger.kind);
+        if kinds.any(|kind| matches!(kind, TriggerKind::Http)) {
+            self.api = Some(logical.name("", "HttpApi"));
+        }
     }
 
     fn machines_of(&mut self, member: &Member<'_>, logical: &mut Logical) {
@@ -322,12 +350,34 @@ impl<'a> Names<'a> {
                 .iter()
                 .map(|inner| (inner.file.clone(), inner.placeholder()))
                 .collect(),
+            jobs: self
+                .containers
+                .iter()
+                .filter(|container| container.member == member)
+                .map(|container| (container.step.path.clone(), container.placeholder()))
+                .collect(),
+            queues: self.messages.iter().map(Messages::placeholder).collect(),
         }
     }
 
     /// Topics: id and logical id.
     pub fn topics(&self) -> impl Iterator<Item = (&str, &str)> {
         self.topics.iter().map(|(id, logical)| (*id, logical.as_str()))
+    }
+
+    /// What the triggers of topics take.
+    pub fn messages(&self) -> &[Messages<'a>] {
+        &self.messages
+    }
+
+    /// True where it has containers.
+    pub fn has_jobs(&self) -> bool {
+        !self.containers.is_empty()
+    }
+
+    /// True where HTTP requests start it.
+    pub fn has_api(&self) -> bool {
+        self.api.is_some()
     }
 
     /// All state machines but the pipeline's.
@@ -350,11 +400,11 @@ impl<'a> Names<'a> {
 }
 
 impl Template {
-    /// How many resources CloudFormation sees: SAM adds a role to the state machine, and a rule or schedule with its
-    /// role to each event.
-    pub fn resource_count(&self, events: usize) -> usize {
+    /// How many resources CloudFormation sees: SAM adds a role to the state machine, and what each event takes.
+    pub fn resource_count(&self, events: &[Trigger]) -> usize {
         let machines = self.resources.values().filter(|resource| resource.kind == MACHINE);
-        self.resources.len() + machines.count() + 2 * events
+        let events = events.iter().map(|event| triggers::added(&event.kind));
+        self.resources.len() + machines.count() + events.sum::<usize>()
     }
 }
 
@@ -378,6 +428,13 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
             Resource::of("AWS::Logs::LogGroup", json!({ "RetentionInDays": 30 })).kept("Delete"),
         );
     }
+    let mut parameters = IndexMap::new();
+    if names.has_jobs() {
+        parameters = jobs::parameters();
+        resources.extend(jobs::shared(&names.containers, access(names)));
+        let definitions = names.containers.iter();
+        resources.extend(definitions.map(|container| (container.logical.clone(), jobs::definition(container))));
+    }
     for bucket in names.buckets.iter().filter(|bucket| bucket.existing().is_none()) {
         resources.insert(bucket.logical.clone(), of_bucket(bucket, pipeline));
     }
@@ -385,6 +442,13 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
         // Encrypted, by the key that AWS has for it.
         let properties = json!({ "KmsMasterKeyId": "alias/aws/sns" });
         resources.insert(logical.clone(), Resource::of(TOPIC, properties));
+    }
+    for messages in &names.messages {
+        let topic = names.topics.iter().find(|(id, _)| *id == messages.topic);
+        resources.extend(topic.iter().flat_map(|(_, logical)| messages.resources(logical)));
+    }
+    if let Some(api) = &names.api {
+        resources.insert(api.clone(), Resource::of(API, triggers::api()));
     }
     for (id, logical) in &names.secrets {
         let properties = json!({ "Description": format!("Secret `{id}` of the pipeline {}", pipeline.name) });
@@ -397,7 +461,10 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
         let inner = names.machines.iter().find(|inner| inner.file == *file);
         let (logical, events) = match inner {
             Some(inner) => (inner.logical.as_str(), IndexMap::new()),
-            None => (STATE_MACHINE, triggers::events(&pipeline.triggers, &names.buckets)),
+            None => (
+                STATE_MACHINE,
+                triggers::events(&pipeline.triggers, &names.buckets, names.api.as_deref()),
+            ),
         };
         machine(names, (logical, file.clone(), definition, events), &mut resources);
     }
@@ -414,13 +481,15 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
             .as_deref()
             .map(|text| cut(text.trim(), QUOTAS.cloudformation.description_bytes)),
         globals: has_functions.then(|| globals(names, &pipeline.labels)),
+        parameters,
         resources,
         outputs: outputs(names),
     }
 }
 
 impl Resource {
-    fn of(kind: &'static str, properties: Value) -> Self {
+    /// A resource that goes with the stack.
+    pub fn of(kind: &'static str, properties: Value) -> Self {
         Self {
             kind,
             deletion_policy: None,
@@ -438,7 +507,17 @@ impl Resource {
                 // The role, the rules and the schedules that SAM makes for it.
                 properties["PropagateTags"] = json!(true);
             }
-            "AWS::IAM::Role" | "AWS::Logs::LogGroup" | "AWS::S3::Bucket" | "AWS::SecretsManager::Secret" | TOPIC => {
+            API => {
+                properties["Tags"] = json!(labels);
+                properties["PropagateTags"] = json!(true);
+            }
+            kind if kind == PIPE || jobs::TYPES.contains(&kind) => properties["Tags"] = json!(labels),
+            "AWS::IAM::Role"
+            | "AWS::Logs::LogGroup"
+            | "AWS::S3::Bucket"
+            | "AWS::SecretsManager::Secret"
+            | TOPIC
+            | QUEUE => {
                 let tags = labels.iter().map(|(key, value)| json!({ "Key": key, "Value": value }));
                 properties["Tags"] = tags.collect();
             }
@@ -447,7 +526,7 @@ impl Resource {
     }
 
     /// With what becomes of it when the stack, or this version of it, goes.
-    fn kept(self, policy: &'static str) -> Self {
+    pub fn kept(self, policy: &'static str) -> Self {
         Self {
             deletion_policy: Some(policy),
             update_replace_policy: Some(policy),
@@ -506,30 +585,9 @@ fn of_function(function: &FunctionUse<'_>) -> Resource {
 fn role(names: &Names<'_>) -> Resource {
     let policy =
         |name: &str, statements: Vec<Value>| json!({ "PolicyName": name, "PolicyDocument": document(statements) });
-    let allow = |actions: &[&str], resources: Vec<Value>| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
-    let mut policies = vec![policy(
-        "Logs",
-        vec![allow(
-            &["logs:CreateLogStream", "logs:PutLogEvents"],
-            vec![get_att(LOGS, "Arn")],
-        )],
-    )];
+    let mut policies = vec![policy("Logs", vec![allow(&LOG_ACTIONS, vec![get_att(LOGS, "Arn")])])];
     if !names.buckets.is_empty() {
-        let buckets = names.buckets.iter().map(Bucketed::arn).collect();
-        let objects = names.buckets.iter().map(Bucketed::objects).collect();
-        let actions = [
-            "s3:AbortMultipartUpload",
-            "s3:DeleteObject",
-            "s3:GetObject",
-            "s3:PutObject",
-        ];
-        policies.push(policy(
-            "Buckets",
-            vec![
-                allow(&["s3:GetBucketLocation", "s3:ListBucket"], buckets),
-                allow(&actions, objects),
-            ],
-        ));
+        policies.push(policy("Buckets", access(names)));
     }
     if !names.secrets.is_empty() {
         let secrets = names.secrets.iter().map(|(_, logical)| reference(logical)).collect();
@@ -549,7 +607,35 @@ fn role(names: &Names<'_>) -> Resource {
     )
 }
 
-fn document(statements: Vec<Value>) -> Value {
+/// Reading and writing the declared buckets, where there are any.
+fn access(names: &Names<'_>) -> Vec<Value> {
+    if names.buckets.is_empty() {
+        return Vec::new();
+    }
+    let buckets = names.buckets.iter().map(Bucketed::arn).collect();
+    let objects = names.buckets.iter().map(Bucketed::objects).collect();
+    let actions = [
+        "s3:AbortMultipartUpload",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:PutObject",
+    ];
+    vec![
+        allow(&["s3:GetBucketLocation", "s3:ListBucket"], buckets),
+        allow(&actions, objects),
+    ]
+}
+
+/// What writing a log takes.
+pub const LOG_ACTIONS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
+
+/// A statement of a policy.
+pub fn allow(actions: &[&str], resources: Vec<Value>) -> Value {
+    json!({ "Effect": "Allow", "Action": actions, "Resource": resources })
+}
+
+/// A policy of these statements.
+pub fn document(statements: Vec<Value>) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
@@ -578,6 +664,11 @@ fn machine(
     if !topics.is_empty() {
         let statement = json!({ "Effect": "Allow", "Action": ["sns:Publish"], "Resource": topics });
         policies.push(document(vec![statement]));
+    }
+    let containers = names.containers.iter().map(|container| container.logical.as_str());
+    let containers: Vec<&str> = containers.filter(|id| used(id)).collect();
+    if !containers.is_empty() {
+        policies.push(jobs::submission(&containers));
     }
     if definition.contains(distributed::LOOK_UP) {
         let name = format!("{}RunItems", logical.strip_suffix(STATE_MACHINE).unwrap_or(logical));
@@ -623,7 +714,6 @@ fn invocations(
 /// What starting state machines and waiting for their ends takes (Step Functions Developer Guide, "IAM policies for
 /// calling AWS Step Functions": Run a Job).
 fn executions(machines: &[&str]) -> Value {
-    let allow = |actions: &[&str], resources: Vec<Value>| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
     let arns = machines.iter().map(|logical| reference(logical)).collect();
     let runs = machines.iter().map(|logical| {
         sub(&format!(
@@ -645,7 +735,6 @@ fn executions(machines: &[&str]) -> Value {
 /// policies for using Distributed Map states"), and finding the one that failed (Service Authorization Reference, "AWS Step
 /// Functions": what each action is allowed on). A policy of its own: one in the role would need the machine that needs the role.
 fn items(machine: &str) -> Value {
-    let allow = |actions: &[&str], resources: Vec<Value>| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
     let place = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}";
     let of = |kind: &str, rest: &str| sub(&format!("{place}:{kind}:${{{machine}.Name}}{rest}"));
     let statements = vec![
@@ -680,10 +769,17 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
         .buckets
         .iter()
         .map(|bucket| (format!("{}Name", bucket.logical), bucket.name()));
+    let containers = names.containers.iter();
+    let containers = containers.map(|container| (container.placeholder(), reference(&container.logical)));
+    let containers = containers.chain([(jobs::QUEUE_ARN.to_owned(), reference(jobs::QUEUE))]);
+    let queues = names.messages.iter();
+    let queues = queues.map(|messages| (messages.placeholder(), get_att(&messages.queue, "Arn")));
     functions
         .chain(machines)
         .chain(buckets)
         .chain(topics)
+        .chain(queues)
+        .chain(containers)
         .filter(|(name, _)| definition.contains(&format!("${{{name}}}")))
         .collect()
 }
@@ -730,6 +826,32 @@ fn outputs(names: &Names<'_>) -> IndexMap<String, Output> {
             value: reference(STATE_MACHINE),
         },
     );
+    if let Some(api) = &names.api {
+        let url = format!(
+            "https://${{{api}}}.execute-api.${{AWS::Region}}.${{AWS::URLSuffix}}/{}{}",
+            triggers::STAGE,
+            triggers::PATH
+        );
+        outputs.insert(
+            "HttpUrl".to_owned(),
+            Output {
+                description: "POST the params here, signed".to_owned(),
+                value: sub(&url),
+            },
+        );
+    }
+    for messages in &names.messages {
+        outputs.insert(
+            format!("{}Url", messages.dead),
+            Output {
+                description: format!(
+                    "Messages of the topic `{}` that could not start an execution",
+                    messages.topic
+                ),
+                value: reference(&messages.dead),
+            },
+        );
+    }
     for (id, logical) in names.own_buckets() {
         outputs.insert(
             format!("{logical}Name"),

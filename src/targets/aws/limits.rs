@@ -10,8 +10,9 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::diagnostics::Problems;
-use crate::model::{self, FunctionCall, HandlerAction, Kind, Pipeline, Retry, TriggerKind};
+use crate::model::{self, FunctionCall, HandlerAction, Job, Kind, Pipeline, Retry, Step, TriggerKind};
 use crate::syntax::span::Span;
+use crate::targets::aws::jobs;
 use crate::targets::aws::workflow::deployed_bytes;
 
 /// What AWS does not take.
@@ -137,6 +138,30 @@ pub enum AwsProblem {
         most: usize,
     },
 
+    /// A container without an image.
+    #[error("`{step}` has no image on AWS")]
+    #[diagnostic(code(MLP0711), help("add it: `image: {{ aws: … }}`"))]
+    NoImage {
+        /// The step.
+        step: String,
+        /// The step's id.
+        #[label("aws: no image")]
+        span: Option<Span>,
+    },
+
+    /// No machine that a step fits on.
+    #[error("`{step}` fits on no machine: {detail}")]
+    #[diagnostic(code(MLP0712), help("ask for less, or name an instance: `instance: {{ aws: … }}`"))]
+    NoMachine {
+        /// The step.
+        step: String,
+        /// What there is.
+        detail: String,
+        /// The step's id.
+        #[label("aws: machine of this step")]
+        span: Option<Span>,
+    },
+
     /// A bug of ours.
     #[error("the artifacts of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0719), help("report this with the pipeline file: it is a bug in mlpipe"))]
@@ -239,7 +264,8 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         let span = Some(step.span);
         match &step.kind {
             Kind::Function(call) => check_function(&step.path, call, span, &mut problems),
-            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => {}
+            Kind::Job(job) => check_job(step, job, &mut problems),
+            Kind::Train(_) | Kind::Notify(_) => {}
             Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => {}
         }
         check_retry(&step.path, &step.retry, span, &mut problems);
@@ -259,7 +285,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         let bound = match &step.kind {
             Kind::Group(_) | Kind::Pipeline(_) => step.timeout,
             Kind::Approval(_) => Some(step.attempt_timeout()),
-            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => None,
+            Kind::Notify(_) => step.timeout,
+            Kind::Job(_) => Some(step.attempt_timeout()),
+            Kind::Train(_) => None,
             Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => None,
         };
         let spans = [
@@ -333,6 +361,18 @@ fn check_function(step: &str, call: &FunctionCall, span: Option<Span>, problems:
             known: quotas.runtimes.join(", "),
             span,
         });
+    }
+}
+
+fn check_job(step: &Step, job: &Job, problems: &mut Problems) {
+    if job.image.aws.is_none() {
+        problems.push(AwsProblem::NoImage {
+            step: step.path.clone(),
+            span: Some(step.span),
+        });
+    }
+    if let Err(problem) = jobs::machine(step, job) {
+        problems.push(problem);
     }
 }
 

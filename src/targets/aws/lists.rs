@@ -70,7 +70,9 @@ fn events_of_runs(pipeline: &Pipeline, step: &Step) -> u64 {
     let attempt = match &step.kind {
         Kind::Function(_) => STATE.saturating_add(CALL.saturating_mul(attempts)),
         Kind::Wait(_) | Kind::Fail { .. } => STATE.saturating_mul(attempts),
-        Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => CALL.saturating_mul(attempts),
+        // A job is submitted, too.
+        Kind::Job(_) | Kind::Train(_) => (STATE + CALL + 1).saturating_mul(attempts),
+        Kind::Notify(_) => (STATE + CALL).saturating_mul(attempts),
         Kind::Approval(_) | Kind::Pipeline(_) => (STATE + STATE + CALL).saturating_mul(attempts),
         // It has a history of its own.
         Kind::Group(_) if is_bounded(step) => (STATE + STATE + CALL).saturating_mul(attempts),

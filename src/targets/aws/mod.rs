@@ -3,10 +3,12 @@
 pub mod failure;
 pub mod functions;
 pub mod infra;
+pub mod jobs;
 pub mod layout;
 pub mod limits;
 pub mod lists;
 pub mod member;
+pub mod messages;
 pub mod params;
 pub mod readme;
 pub mod states;
@@ -53,7 +55,7 @@ pub fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, most:
             .collect();
     }
     let template = infra::template(pipeline, &names, &machines);
-    let resources = template.resource_count(pipeline.triggers.len());
+    let resources = template.resource_count(&pipeline.triggers);
     match serde_saphyr::to_string(&template) {
         Ok(text) => {
             let definitions = machines.iter().map(|(_, text)| text.as_str());

@@ -6,7 +6,7 @@ use super::infra::{For, Names};
 use super::lists;
 use super::member::Member;
 use crate::expr::Type;
-use crate::model::{Kind, Pipeline, TriggerKind};
+use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
@@ -50,6 +50,13 @@ pub fn text(
     }
     let approvals = members.iter().flat_map(|member| &member.pipeline.steps);
     let approvals = approvals.filter(|step| matches!(step.kind, Kind::Approval(_)));
+    let notifies = members.iter().any(|member| {
+        let handler = member.pipeline.on_failure.iter();
+        let mut handler = handler.map(|handler| &handler.action);
+        let mut steps = member.pipeline.steps.iter();
+        steps.any(|step| matches!(step.kind, Kind::Notify(_)))
+            || handler.any(|action| matches!(action, HandlerAction::Notify(_)))
+    });
     let has = |of: For| names.inner().iter().any(|inner| inner.of == of);
     let machines: Vec<Value> = names
         .inner()
@@ -80,6 +87,13 @@ pub fn text(
         "parts": has(For::Part),
         "pipelines": has(For::Pipeline),
         "topics": names.topics().map(|(id, logical)| json!({ "id": id, "output": format!("{logical}Arn") })).collect::<Value>(),
+        "messages": names.messages().iter().map(|messages| json!({
+            "topic": names.topics().find(|(id, _)| *id == messages.topic).map(|(_, logical)| format!("{logical}Arn")),
+            "dead": format!("{}Url", messages.dead),
+        })).collect::<Value>(),
+        "jobs": names.has_jobs(),
+        "http": names.has_api(),
+        "notifies": notifies,
         "approvals": approvals.count() > 0,
         "lists": lists.join(", "),
         "apart": apart.join(", "),

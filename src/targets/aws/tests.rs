@@ -497,3 +497,101 @@ fn quotas_are_checked() {
         .collect();
     assert_eq!(codes, ["MLP0700", "MLP0701"]);
 }
+
+/// The template as the YAML says it.
+fn template(artifacts: &Artifacts) -> Value {
+    serde_yaml::from_str(&file(artifacts, "template.yaml")).unwrap()
+}
+
+#[test]
+fn a_message_starts_the_pipeline_with_its_text_as_it_is() {
+    let artifacts = artifacts(
+        "topics: { data-ready: {} }
+params: { text: string, kind: { type: string, default: plain } }
+triggers:
+  - topic: { name: data-ready }
+    params: { text: 'It is: ${{ trigger.message }}', kind: message }
+steps:
+  a: { function: { handler: h.handler } }
+",
+    );
+    let template = template(&artifacts);
+    let resources = &template["Resources"];
+    let subscription = &resources["DataReadySubscription"]["Properties"];
+    // Without SNS's envelope, and without a template: a pipe reads a text that is JSON as what it says.
+    assert_eq!(subscription["RawMessageDelivery"], true);
+    let pipe = &resources["DataReadyPipe"]["Properties"];
+    assert_eq!(pipe["TargetParameters"].as_object().unwrap().len(), 1);
+    assert_eq!(pipe["SourceParameters"]["SqsQueueParameters"]["BatchSize"], 1);
+    for queue in ["DataReadyQueue", "DataReadyDeadLetters"] {
+        assert_eq!(resources[queue]["Properties"]["SqsManagedSseEnabled"], true, "{queue}");
+    }
+    let definition: Value = serde_json::from_str(&file(&artifacts, super::DEFINITION)).unwrap();
+    assert_eq!(definition["StartAt"], "Message");
+    let message = &definition["States"]["Message"];
+    assert_eq!(message["Default"], "Params");
+    let rule = &message["Choices"][0];
+    assert_eq!(
+        rule["Condition"],
+        "{% $type($states.input) = 'array' and $states.input[0].eventSourceARN = '${DataReadyQueueArn}' %}"
+    );
+    assert_eq!(rule["Output"]["text"], "{% 'It is: ' & $states.input[0].body %}");
+    assert_eq!(rule["Output"]["kind"], "message");
+}
+
+#[test]
+fn whoever_starts_it_by_http_signs_the_request() {
+    let artifacts = artifacts(
+        "params: { n: integer }
+triggers: [{ http: { auth: iam } }]
+steps:
+  a: { function: { handler: h.handler } }
+",
+    );
+    let template = template(&artifacts);
+    let api = &template["Resources"]["HttpApi"]["Properties"];
+    assert_eq!(api["Auth"]["DefaultAuthorizer"], "AWS_IAM");
+    let event = &template["Resources"]["StateMachine"]["Properties"]["Events"]["Http"];
+    assert_eq!(event["Properties"]["Method"], "post");
+    assert_eq!(event["Properties"]["RestApiId"]["Ref"], "HttpApi");
+    assert!(file(&artifacts, "README.md").contains("--aws-sigv4"));
+}
+
+#[test]
+fn a_container_has_a_job_definition_and_roles_that_name_what_they_are_for() {
+    let artifacts = artifacts(
+        "buckets: { raw: {} }
+steps:
+  score:
+    job:
+      image: { aws: '123456789012.dkr.ecr.eu-west-1.amazonaws.com/ml/score:1' }
+      env: { TO: '${{ buckets.raw.uri }}' }
+      compute: { cpu: 1, memory: 3GB }
+      max_duration: 30s
+  a: { function: { handler: h.handler } }
+",
+    );
+    let template = template(&artifacts);
+    let resources = &template["Resources"];
+    let container = &resources["ScoreJobDefinition"]["Properties"]["ContainerProperties"];
+    let needs = &container["ResourceRequirements"];
+    assert_eq!((&needs[0]["Value"], &needs[1]["Value"]), (&"1".into(), &"3072".into()));
+    let images = &resources["JobStarterRole"]["Properties"]["Policies"][1]["PolicyDocument"]["Statement"][0];
+    assert_eq!(
+        images["Resource"][0]["Fn::Sub"],
+        "arn:${AWS::Partition}:ecr:eu-west-1:123456789012:repository/ml/score"
+    );
+    assert_eq!(
+        resources["JobRole"]["Properties"]["Policies"][0]["PolicyName"],
+        "Buckets"
+    );
+    assert!(template["Parameters"]["JobSubnets"]["Default"].is_null());
+    let definition: Value = serde_json::from_str(&file(&artifacts, super::DEFINITION)).unwrap();
+    let state = definition.to_string();
+    assert!(
+        state.contains("batch:submitJob.sync") && !state.contains("\"Command\""),
+        "{state}"
+    );
+    // The attempt ends after 30 seconds; Batch stops a container after 60 at the soonest.
+    assert!(state.contains("\"TimeoutSeconds\":30") && state.contains("\"AttemptDurationSeconds\":60"));
+}

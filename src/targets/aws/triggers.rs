@@ -3,13 +3,13 @@
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::infra::{Bucketed, Logical};
+use super::infra::{Bucketed, Logical, reference};
 use crate::expr::ast::{TextPart, TriggerField};
 use crate::expr::{BinaryOp, Expr, ExprKind, Template};
 use crate::model::{Cron, Trigger, TriggerKind};
 
 /// The `Events` of the state machine.
-pub fn events(triggers: &[Trigger], buckets: &[Bucketed<'_>]) -> IndexMap<String, Value> {
+pub fn events(triggers: &[Trigger], buckets: &[Bucketed<'_>], api: Option<&str>) -> IndexMap<String, Value> {
     let mut names = Logical::default();
     let mut events = IndexMap::new();
     for trigger in triggers {
@@ -44,8 +44,19 @@ pub fn events(triggers: &[Trigger], buckets: &[Bucketed<'_>]) -> IndexMap<String
                 }
                 events.insert(name, json!({ "Type": "EventBridgeRule", "Properties": properties }));
             }
-            // Refused before.
-            TriggerKind::Topic { .. } | TriggerKind::Http => {}
+            // A pipe brings its messages.
+            TriggerKind::Topic { .. } => {}
+            TriggerKind::Http => {
+                let name = names.name("", "Http");
+                let properties = json!({
+                    "RestApiId": reference(api.unwrap_or_default()),
+                    "Method": "post",
+                    "Path": PATH,
+                    // What the template escapes for JavaScript is no JSON where there is a single quote.
+                    "UnescapeMappingTemplate": true,
+                });
+                events.insert(name, json!({ "Type": "Api", "Properties": properties }));
+            }
             TriggerKind::Schedule { cron, timezone } => {
                 let name = names.name("", "Schedule");
                 let (text, _) = input(&trigger.params);
@@ -64,6 +75,33 @@ pub fn events(triggers: &[Trigger], buckets: &[Bucketed<'_>]) -> IndexMap<String
         }
     }
     events
+}
+
+/// The stage of the API: the first part of its paths.
+pub const STAGE: &str = "v1";
+/// Where HTTP requests go.
+pub const PATH: &str = "/executions";
+
+/// The API that HTTP requests come to: callers are known by IAM.
+pub fn api() -> Value {
+    json!({
+        "StageName": STAGE,
+        // Without it SAM makes a second stage, called Stage.
+        "OpenApiVersion": "3.0.1",
+        "EndpointConfiguration": { "Type": "REGIONAL" },
+        "Auth": { "DefaultAuthorizer": "AWS_IAM" },
+    })
+}
+
+/// How many resources SAM makes of a trigger, beside those in the template.
+pub fn added(kind: &TriggerKind) -> usize {
+    match kind {
+        // A rule or a schedule, and its role.
+        TriggerKind::ObjectCreated { .. } | TriggerKind::Schedule { .. } => 2,
+        TriggerKind::Topic { .. } => 0,
+        // A deployment, a stage, and the role that starts the state machine.
+        TriggerKind::Http => 3,
+    }
 }
 
 /// A list of filters is an "or": prefix and suffix together are one wildcard (EventBridge User Guide, "Comparison operators").

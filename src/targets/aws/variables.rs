@@ -184,7 +184,14 @@ impl<'a> Variables<'a> {
                 self.template(message, scope);
             }
             // Refused before.
-            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => {}
+            Kind::Job(job) => {
+                let variables = job.env.iter().map(|(_, value)| value);
+                for template in job.command.iter().chain(variables) {
+                    self.template(template, scope);
+                }
+            }
+            Kind::Train(_) => {}
+            Kind::Notify(notify) => self.template(&notify.message, scope),
             Kind::Approval(approval) => self.template(&approval.message, scope),
             // Before the first attempt.
             Kind::Pipeline(call) => self.template(&call.params, round),

@@ -96,6 +96,7 @@ def record(outcome: Outcome, steps: list[str]) -> dict[str, Any]:
         "attempts": dict(attempts),
         "waits": sorted(whole(wait) for wait in outcome.waits),
         "skipped": [step for step in steps if step not in outcome.entered],
+        "published": outcome.published,
         "run_id": runs[0] if runs else outcome.name,
     }
 

@@ -15,6 +15,7 @@ from moto.stepfunctions.parser.asl.component.common.string.string_expression imp
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
 from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_parallel import StateParallel
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import StateTaskServiceAwsSdk
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_batch import StateTaskServiceBatch
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sns import StateTaskServiceSns
@@ -63,8 +64,10 @@ def install() -> None:
     CommonStateField._eval_body = within_state(CommonStateField._eval_body)
     StateTaskServiceLambda._eval_service_task = between(StateTaskServiceLambda._eval_service_task, ["TaskScheduled", "TaskStarted"], "TaskSucceeded", "TaskFailed")
     StateTaskServiceAwsSdk._eval_execution = between(StateTaskServiceAwsSdk._eval_execution, ["TaskScheduled", "TaskStarted"], "TaskSucceeded", "TaskFailed")
-    for waiting in (StateTaskServiceSfn, StateTaskServiceSns):  # for an execution, or for a token
-        waiting._eval_execution = between(waiting._eval_execution, ["TaskScheduled", "TaskStarted", "TaskSubmitted"], "TaskSucceeded", "TaskFailed")
+    StateTaskServiceSfn._eval_execution = between(StateTaskServiceSfn._eval_execution, ["TaskScheduled", "TaskStarted", "TaskSubmitted"], "TaskSucceeded", "TaskFailed")
+    StateTaskServiceSns._eval_execution = between(StateTaskServiceSns._eval_execution, ["TaskScheduled", "TaskStarted"], "TaskSucceeded", "TaskFailed")
+    StateTaskServiceBatch._eval_execution = between(StateTaskServiceBatch._eval_execution, ["TaskScheduled", "TaskStarted", "TaskSubmitted"], "TaskSucceeded", "TaskFailed")
+    patches.ask = between(patches.ask, ["TaskSubmitted"], None, None)  # and waits for a token
     StateParallel._eval_execution = between(StateParallel._eval_execution, ["ParallelStateStarted"], "ParallelStateSucceeded", "ParallelStateFailed")
     StateMap._eval_execution = between(StateMap._eval_execution, ["MapStateStarted"], "MapStateSucceeded", "MapStateFailed")
     StringJSONata._eval_body = between(StringJSONata._eval_body, [], None, "EvaluationFailed")
@@ -122,7 +125,7 @@ def kind_of(state: CommonStateField) -> str:
     return next(name for name in names if name in KINDS)
 
 
-def between(inner: Callable[..., Any], before: list[str], succeeded: str | None, failed: str) -> Callable[..., Any]:
+def between(inner: Callable[..., Any], before: list[str], succeeded: str | None, failed: str | None) -> Callable[..., Any]:
     """The events of one attempt."""
 
     def evaluate(*arguments: Any, **named: Any) -> Any:
@@ -131,7 +134,8 @@ def between(inner: Callable[..., Any], before: list[str], succeeded: str | None,
         try:
             result = inner(*arguments, **named)
         except Exception:
-            history.add(failed)
+            if failed is not None:
+                history.add(failed)
             raise
         if succeeded is not None:
             history.add(succeeded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import uuid
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguagePa
 
 import patches
 from clock import Clock
-from functions import Functions
+from functions import BASE, Functions
 from query import Jsonata
 from template import ACCOUNT, REGION, Machine
 
@@ -41,6 +42,8 @@ class Outcome:
     """States of the pipeline, not of those that it runs."""
     events: list[tuple[str, Any]] = field(default_factory=list)
     """What functions were called with, and in which other pipeline ("": in the first)."""
+    published: list[dict[str, str]] = field(default_factory=list)
+    """Messages to topics, but for those of approvals."""
     name: str = ""
 
 
@@ -73,7 +76,8 @@ class Run:
         self.functions = functions
         self.nested = machine.nested if machine else {}
         self.pipelines = machine.pipelines if machine else {}
-        self.topics = machine.topics if machine else frozenset()
+        self.topics = machine.topics if machine else {}
+        self.jobs = machine.jobs if machine else {}
         self.approvals = approvals or {}
         self.jsonata = jsonata
         self.clock = Clock()
@@ -81,6 +85,7 @@ class Run:
         self.name = str(uuid.uuid4())
         self.entered: list[str] = []
         self.events: list[tuple[str, Any]] = []
+        self.published: list[dict[str, str]] = []
         self.map_runs: list[MapRun] = []
         self.executions: dict[str, dict[str, Any]] = {}
         """What DescribeExecution tells of executions that are no items'."""
@@ -101,6 +106,26 @@ class Run:
         """What a person answers to a message of an approval; None: nobody does."""
         step = message["step"]
         return next((answer for path, answer in self.approvals.items() if path == step or path.endswith(f".{step}")), None)
+
+    def contain(self, arguments: dict[str, Any], limit: float, env: Environment) -> int | None:
+        """Runs the command of a container; its exit code, None where it ran too long."""
+        if arguments["JobDefinition"] not in self.jobs or not arguments["JobQueue"]:
+            raise patches.HarnessFault(f"no such job definition: {arguments['JobDefinition']}")
+        with self._lock:
+            self.events.append((self.pipeline(env), {"step": self.jobs[arguments["JobDefinition"]]}))
+        overrides = arguments.get("ContainerOverrides", {})
+        if not overrides.get("Command"):
+            raise patches.HarnessFault(f"the harness cannot run an image: {arguments['JobName']}")
+        variables = {variable["Name"]: variable["Value"] for variable in overrides.get("Environment", [])}
+        try:
+            return subprocess.run(overrides["Command"], env={**BASE, **variables}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=limit).returncode
+        except subprocess.TimeoutExpired:
+            return None
+
+    def publish(self, topic: str, message: str) -> None:
+        """Keeps a message to a topic."""
+        with self._lock:
+            self.published.append({"topic": self.topics[topic], "message": message})
 
     def invoke(self, arn: str, event: Any, limit: float | None, env: Environment) -> Any:
         """Calls a function."""
@@ -196,7 +221,7 @@ class Run:
             program.eval(env)
         finally:
             self.clock.join()
-        outcome = Outcome("failed", waits=self.clock.waits, entered=self.entered, events=self.events, name=self.name)
+        outcome = Outcome("failed", waits=self.clock.waits, entered=self.entered, events=self.events, published=self.published, name=self.name)
         end = env.program_state()
         limit = json.loads(definition).get("TimeoutSeconds")
         if limit is not None and self.clock.now > limit:

@@ -14,8 +14,11 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
+import botocore.validate
 from moto.stepfunctions.parser import quotas
 from moto.stepfunctions.parser.api import ExecutionFailedEventDetails, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.assign.assign_decl import AssignDecl
@@ -37,6 +40,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_par
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import StateTaskServiceAwsSdk
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_batch import StateTaskServiceBatch
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sns import StateTaskServiceSns
@@ -138,6 +142,7 @@ def install() -> None:
     StateTaskServiceSfn._eval_execution = start_execution
     StateTaskServiceAwsSdk._eval_execution = call_sdk
     StateTaskServiceSns._eval_execution = publish
+    StateTaskServiceBatch._eval_execution = submit_job
 
 
 def nothing(self: Any, env: Environment) -> None:
@@ -527,10 +532,73 @@ def start_execution(self: StateTaskServiceSfn, env: Environment) -> None:
 
 
 def publish(self: StateTaskServiceSns, env: Environment) -> None:
+    """Publishes a message: a text with attributes (API reference of SNS, Publish), or the request of an approval."""
+    resource = str(self.resource.resource_arn)
+    if resource.endswith(":states:::sns:publish.waitForTaskToken"):
+        return ask(self, env)
+    if not resource.endswith(":states:::sns:publish"):
+        raise HarnessFault(f"the harness does not know {resource}")
+    arguments = self._eval_parameters(env)
+    check_payload(env, arguments, "has Arguments")
+    check_request("sns", "Publish", arguments)
+    if set(arguments) != {"TopicArn", "Message", "MessageAttributes"} or not isinstance(arguments["Message"], str):
+        raise HarnessFault(f"the state '{self.name}' publishes {json.dumps(arguments)[:400]}")
+    attributes = arguments["MessageAttributes"]
+    if set(attributes) != {"pipeline", "run", "step"} or any(set(one) != {"DataType", "StringValue"} or one["DataType"] != "String" or not one["StringValue"] for one in attributes.values()):
+        raise HarnessFault(f"the state '{self.name}' gives the attributes {json.dumps(attributes)[:400]}")
+    if arguments["TopicArn"] not in run.topics:
+        raise failure(env, "SNS.NotFoundException", "Topic does not exist")
+    if not arguments["Message"]:
+        raise failure(env, "SNS.InvalidParameterException", "Invalid parameter: Empty message")
+    run.clock.check()
+    run.publish(arguments["TopicArn"], arguments["Message"])
+    env.stack.append({"MessageId": str(uuid.uuid4())})
+
+
+def submit_job(self: StateTaskServiceBatch, env: Environment) -> None:
+    """Runs a container and waits for its end. The image is not there: its command is run as a process. Of one that fails, "Cause" is what DescribeJobs tells."""
+    if not str(self.resource.resource_arn).endswith(":states:::batch:submitJob.sync"):
+        raise HarnessFault(f"the harness does not know {self.resource.resource_arn}")
+    arguments = self._eval_parameters(env)
+    check_payload(env, arguments, "has Arguments")
+    check_request("batch", "SubmitJob", arguments)
+    limit = float(evaluate(self.timeout, env))
+    run.clock.check()
+    ended = run.contain(arguments, limit, env)
+    if ended is None:
+        raise EvalTimeoutError
+    described = {"JobId": str(uuid.uuid4()), "JobName": arguments["JobName"], "Container": {"ExitCode": ended}}
+    if ended != 0:
+        raise failure(env, TASK_FAILED, json.dumps({**described, "Status": "FAILED", "StatusReason": "Essential container in task exited"}))
+    env.stack.append({**described, "Status": "SUCCEEDED"})
+
+
+def check_request(service: str, operation: str, arguments: dict[str, Any]) -> None:
+    """Arguments against the service's published model; Step Functions writes its names with capitals."""
+    shape = input_shape(service, operation)
+    report = botocore.validate.ParamValidator().validate(lowered(arguments, shape), shape)
+    if report.has_errors():
+        raise HarnessFault(f"{service} does not take this: {report.generate_report()}")
+
+
+@lru_cache
+def input_shape(service: str, operation: str) -> Any:
+    return botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
+
+
+def lowered(value: Any, shape: Any) -> Any:
+    """The value with the model's own names."""
+    if shape.type_name == "structure" and isinstance(value, dict):
+        members = {name[:1].upper() + name[1:]: (name, member) for name, member in shape.members.items()}
+        return {members[key][0] if key in members else key: lowered(item, members[key][1]) if key in members else item for key, item in value.items()}
+    if shape.type_name == "list" and isinstance(value, list):
+        return [lowered(item, shape.member) for item in value]
+    return value
+
+
+def ask(self: StateTaskServiceSns, env: Environment) -> None:
     """Publishes a message and waits for an answer. Wait for a Callback with Task Token: "the task waits until it receives that task token back with a
     SendTaskSuccess or SendTaskFailure call", whose output is the result; the token is in the context object, `Task.Token`."""
-    if not str(self.resource.resource_arn).endswith(":states:::sns:publish.waitForTaskToken"):
-        raise HarnessFault(f"the harness does not know {self.resource.resource_arn}")
     arguments = self._eval_parameters(env)
     check_payload(env, arguments, "has Arguments")
     if self.timeout.is_default_value():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ MAIN = "StateMachine"
 FUNCTION = "AWS::Serverless::Function"
 BUCKET = "AWS::S3::Bucket"
 TOPIC = "AWS::SNS::Topic"
+JOB = "AWS::Batch::JobDefinition"
+TOPIC_ID = re.compile(r"the topic `([^`]*)`")
 CHILD = re.compile(r"pipeline\.([a-z][a-z0-9-]*)\.")
 """The files of definitions of another pipeline."""
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
@@ -72,8 +76,10 @@ class Machine:
     """Definitions of the state machines that it starts, by ARN."""
     pipelines: dict[str, str] = field(default_factory=dict)
     """The pipelines of those that are not the first one's, by ARN."""
-    topics: frozenset[str] = frozenset()
-    """ARNs of the topics."""
+    topics: dict[str, str] = field(default_factory=dict)
+    """Topics by ARN, as the pipeline calls them."""
+    jobs: dict[str, str] = field(default_factory=dict)
+    """Steps by job definition."""
 
 
 class Template:
@@ -101,8 +107,19 @@ class Template:
         buckets = {id_: self.ref(id_) for id_ in self.of_type(BUCKET)}
         files = {self.ref(id_): str(body.get("DefinitionUri")) for id_, body in machines.items()}
         pipelines = {arn: found[1] for arn, file in files.items() if (found := CHILD.match(file))}
-        topics = frozenset(self.ref(id_) for id_ in self.of_type(TOPIC))
-        return Machine(self.definition(properties), functions, buckets, name, nested, pipelines, topics)
+        topics = {self.ref(id_): self.topic(id_) for id_ in self.of_type(TOPIC)}
+        definition = self.definition(properties)
+        known = {self.ref(id_) for id_ in self.of_type(JOB)}
+        jobs = {arn: step for text in [definition, *nested.values()] for arn, step in jobs_of(json.loads(text)) if arn in known}
+        return Machine(definition, functions, buckets, name, nested, pipelines, topics, jobs)
+
+    def topic(self, name: str) -> str:
+        """What the pipeline calls a topic: the stack's output tells."""
+        output = (self.document.get("Outputs") or {}).get(f"{name}Arn") or {}
+        found = TOPIC_ID.search(str(output.get("Description")))
+        if found is None or output.get("Value") != {"Ref": name}:
+            raise TemplateError(f"no output {name}Arn tells where to subscribe to {name}")
+        return found[1]
 
     def definitions(self) -> dict[str, str]:
         """The text of every definition by its file."""
@@ -214,6 +231,14 @@ class Template:
             return str(self.get_att(resource, attribute) if attribute else self.ref(name))
 
         return PLACEHOLDER.sub(value_of, text)
+
+
+def jobs_of(value: Any) -> Iterator[tuple[str, str]]:
+    """Job definitions that states run, each with the step that its failure names."""
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from jobs_of(part)
+    if isinstance(value, dict) and str(value.get("Resource")).endswith(":states:::batch:submitJob.sync"):
+        yield value["Arguments"]["JobDefinition"], next(catch["Output"]["Step"] for catch in value["Catch"] if isinstance(catch["Output"], dict))
 
 
 def pascal(name: str) -> str:

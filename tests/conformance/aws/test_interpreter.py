@@ -26,6 +26,7 @@ def task(function: str, payload: Any, **fields: Any) -> dict[str, Any]:
     }
 
 
+JOB = "arn:aws:batch:us-east-1:123456789012:job-definition/run:1"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:asks"
 MACHINES = "arn:aws:states:us-east-1:123456789012:stateMachine:"
 
@@ -56,7 +57,7 @@ class InterpreterTest(unittest.TestCase):
 
     def execute(self, states: dict[str, Any], value: Any = None, nested: dict[str, Any] | None = None, approvals: Any = None, **fields: Any) -> Outcome:
         machines = {f"{MACHINES}{name}": json.dumps(definition(body)) for name, body in (nested or {}).items()}
-        machine = Machine("", {}, {}, "machine", machines, topics=frozenset({TOPIC}))
+        machine = Machine("", {}, {}, "machine", machines, topics={TOPIC: "asks"}, jobs={JOB: "a"})
         return Run(self.functions, self.jsonata, machine, approvals).execute(json.dumps(definition(states, **fields)), value)
 
     def value(self, expression: str, value: Any = None) -> Any:
@@ -315,6 +316,38 @@ class InterpreterTest(unittest.TestCase):
         self.assertEqual(("late", []), (self.ask({"b": 1}).output, self.ask({"b": 1}).waits))
         with self.assertRaises(BaseException):
             self.ask({}, token="other")
+
+    def test_a_text_is_published_with_its_attributes(self) -> None:
+        def publish(message: str) -> Outcome:
+            attributes = {name: {"DataType": "String", "StringValue": name} for name in ("pipeline", "run", "step")}
+            arguments = {"TopicArn": TOPIC, "Message": message, "MessageAttributes": attributes}
+            return self.execute({"A": {"Type": "Task", "Resource": "arn:aws:states:::sns:publish", "Arguments": arguments, "End": True}})
+
+        self.assertEqual([{"topic": "asks", "message": "x"}], publish("{% 'x' %}").published)
+        self.assertEqual("SNS.InvalidParameterException", publish("").error)
+
+    def test_a_container_ends_by_itself_or_late(self) -> None:
+        def submit(code: str, **more: Any) -> Outcome:
+            arguments = {"JobName": "j", "JobDefinition": JOB, "JobQueue": "q", "ContainerOverrides": {"Command": ["python3", "-c", code]}, **more}
+            catch = [{"ErrorEquals": ["States.ALL"], "Output": "{% $states.errorOutput %}", "Next": "B"}]
+            task = {"Type": "Task", "Resource": "arn:aws:states:::batch:submitJob.sync", "Arguments": arguments, "TimeoutSeconds": 2, "Catch": catch, "End": True}
+            return self.execute({"A": task, "B": {"Type": "Succeed"}})
+
+        self.assertEqual(0, submit("pass").output["Container"]["ExitCode"])
+        failed = submit("raise SystemExit(3)").output
+        self.assertEqual(("States.TaskFailed", 3), (failed["Error"], json.loads(failed["Cause"])["Container"]["ExitCode"]))
+        self.assertEqual("States.Timeout", submit("import time; time.sleep(9)").output["Error"])
+        with self.assertRaises(BaseException):
+            submit("pass", Timeout={"Seconds": 60})
+
+    def test_a_message_of_a_queue_is_told_from_params(self) -> None:
+        condition = "{% $type($states.input) = 'array' and $states.input[0].eventSourceARN = 'arn:q' %}"
+        rule = {"Condition": condition, "Output": {"text": "{% 'It is: ' & $states.input[0].body %}"}, "Next": "End"}
+        states = {"M": {"Type": "Choice", "Choices": [rule], "Default": "End"}, "End": {"Type": "Succeed"}}
+        record = {"messageId": "1", "body": '{"n": 1}', "eventSource": "aws:sqs", "eventSourceARN": "arn:q"}
+        self.assertEqual({"text": 'It is: {"n": 1}'}, self.execute(states, [record]).output)
+        for other in ({"text": "x"}, record, [], [1], [{**record, "eventSourceARN": "arn:p"}], "x", None):
+            self.assertEqual(other, self.execute(states, other).output)
 
     def test_a_timestamp_is_waited_for_by_the_virtual_clock(self) -> None:
         at = "{% $fromMillis($toMillis($states.context.Execution.StartTime) + 20000) %}"

@@ -8,6 +8,9 @@ pub(super) mod distributed;
 mod finish;
 mod for_each;
 mod groups;
+mod job;
+mod message;
+mod notify;
 mod parts;
 mod reads;
 mod repeat;
@@ -15,6 +18,7 @@ pub(super) mod retry;
 mod steps;
 mod tail;
 mod time;
+mod untyped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +61,10 @@ pub struct Placeholders {
     pub topic_arns: BTreeMap<String, String>,
     /// By the file of its definition: a state machine's ARN.
     pub machines: BTreeMap<String, String>,
+    /// By step: the ARN of its job definition.
+    pub jobs: BTreeMap<String, String>,
+    /// By trigger of a topic: the queue's ARN.
+    pub queues: Vec<String>,
 }
 
 /// The state machine of a pipeline, and those of groups and parts that run as executions of their own.
@@ -108,7 +116,14 @@ pub fn definitions(member: &Member<'_>, placeholders: &Placeholders, weigh: bool
         weights: weigh.then(|| vec![0; pipeline.steps.len()]),
     };
     let main = writer.definition(&layout.root);
-    let frame = [params::PARAMS, OUTPUTS, failure::FAILED, ON_FAILURE, failure::FAIL];
+    let frame = [
+        message::MESSAGE,
+        params::PARAMS,
+        OUTPUTS,
+        failure::FAILED,
+        ON_FAILURE,
+        failure::FAIL,
+    ];
     let frame = main.states.iter().filter(|(name, _)| frame.contains(&name.as_str()));
     let weights = writer.weights.map(|steps| Weights {
         steps,
@@ -212,6 +227,7 @@ impl<'a> Writer<'a> {
         self.names
             .extend([failure::FAILED.to_owned(), failure::FAIL.to_owned(), OUTPUTS.to_owned()]);
         self.names.extend([params::PARAMS.to_owned(), ON_FAILURE.to_owned()]);
+        self.names.insert(message::MESSAGE.to_owned());
         let mut scope = Scope {
             number: ROOT,
             states: States::new(),
@@ -227,6 +243,8 @@ impl<'a> Writer<'a> {
             params: "$params".to_owned(),
         };
         let checked = !self.pipeline.params.is_empty();
+        let message = self.messages(&scope);
+        let started = message.is_some();
         if checked {
             scope.catch();
             scope.states.insert(
@@ -245,6 +263,9 @@ impl<'a> Writer<'a> {
         if checked {
             patch(&mut scope.states, &[Exit::Default(0)], &start);
         }
+        if let Some(state) = message {
+            scope.states.shift_insert(0, message::MESSAGE.to_owned(), state);
+        }
         if scope.may_fail() {
             self.failure(&mut scope);
         }
@@ -252,7 +273,11 @@ impl<'a> Writer<'a> {
             comment: self.pipeline.description.as_deref().map(plain),
             query_language: "JSONata",
             timeout_seconds: None,
-            start_at: if checked { params::PARAMS.to_owned() } else { start },
+            start_at: match (started, checked) {
+                (true, _) => message::MESSAGE.to_owned(),
+                (false, true) => params::PARAMS.to_owned(),
+                (false, false) => start,
+            },
             states: scope.states,
         }
     }
@@ -294,8 +319,7 @@ impl<'a> Writer<'a> {
                 let timeout = handler.timeout.map(|timeout| timeout.min(call.timeout));
                 self.call(ON_FAILURE, input, scope, &handler.retry, timeout)
             }
-            // Refused before.
-            HandlerAction::Notify(_) => Task::default(),
+            HandlerAction::Notify(notify) => self.notify_of_failure(handler, notify, scope),
         };
         Task {
             comment: handler.description.as_deref().map(plain),

@@ -48,6 +48,43 @@ pub fn retriers(retry: &Retry) -> Vec<Retrier> {
     of_names(retry, names, all.then_some(hopeless))
 }
 
+/// Retriers of a call that only publishes: whatever it fails with but for its own expressions is the service.
+pub fn publishing(retry: &Retry) -> Vec<Retrier> {
+    let mut names = Vec::new();
+    for on in &retry.on {
+        let more: &[&str] = match on {
+            OnError::All => &["States.TaskFailed", "States.Timeout"],
+            OnError::Transient => &["States.TaskFailed"],
+            OnError::Timeout => &["States.Timeout"],
+            OnError::Name(name) if name == "ServiceUnavailable" => &["States.TaskFailed"],
+            OnError::Name(name) if name == "timeout" => &["States.Timeout"],
+            OnError::Name(_) => &[],
+        };
+        for name in more {
+            if !names.iter().any(|known| known == name) {
+                names.push((*name).to_owned());
+            }
+        }
+    }
+    if retry.attempts < 2 || names.is_empty() {
+        return Vec::new();
+    }
+    let mut retriers = vec![never(vec![failure::QUERY_ERROR.to_owned()])];
+    retriers.extend(of_names(retry, names, None));
+    retriers
+}
+
+/// The rule that these errors are not tried again.
+fn never(names: Vec<String>) -> Retrier {
+    Retrier {
+        error_equals: names,
+        interval_seconds: None,
+        max_attempts: 0,
+        backoff_rate: None,
+        max_delay_seconds: None,
+    }
+}
+
 /// Retriers of an attempt in a branch, whose errors have the pipeline's names.
 pub fn around(retry: &Retry) -> Vec<Retrier> {
     if retry.attempts < 2 {
@@ -68,13 +105,7 @@ fn of_names(retry: &Retry, names: Vec<String>, hopeless: Option<Vec<String>>) ->
     let mut names = names;
     if let Some(hopeless) = hopeless {
         if !hopeless.is_empty() {
-            retriers.push(Retrier {
-                error_equals: hopeless,
-                interval_seconds: None,
-                max_attempts: 0,
-                backoff_rate: None,
-                max_delay_seconds: None,
-            });
+            retriers.push(never(hopeless));
         }
         names = vec!["States.ALL".to_owned()];
     }

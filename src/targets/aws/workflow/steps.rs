@@ -56,10 +56,12 @@ impl Writer<'_> {
             Kind::Wait(Wait::Until(time)) => self.wait_until(ix, time, scope, finish, name),
             Kind::Fail { error, message } => self.fail(ix, error, message, scope, name),
             // Refused before.
-            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => Piece {
+            Kind::Train(_) => Piece {
                 entry: None,
                 exits: Vec::new(),
             },
+            Kind::Job(job) => self.job(ix, job, scope, finish, name),
+            Kind::Notify(notify) => self.notify(ix, notify, scope, finish, name),
             Kind::Approval(approval) => self.approval(ix, approval, scope, finish, name),
             Kind::Pipeline(call) => self.child(ix, call, scope, finish, name),
             Kind::Group(_) => match pipeline.step(ix).timeout {

@@ -1,0 +1,242 @@
+//! What containers run on: AWS Batch on Fargate, with a job definition a step.
+
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+
+use super::infra::{LOG_ACTIONS, Resource, allow, document, get_att, reference, sub};
+use super::limits::AwsProblem;
+use crate::model::{Job, Kind, Step};
+use crate::syntax::suggest;
+use crate::targets::instances::{self, Instance};
+
+/// What definitions call the queue's ARN.
+pub const QUEUE_ARN: &str = "JobQueueArn";
+/// The queue.
+pub const QUEUE: &str = "JobQueue";
+const MACHINES: &str = "JobMachines";
+const LOGS: &str = "JobLogs";
+/// What a container may do.
+pub const ROLE: &str = "JobRole";
+/// What starts a container.
+const STARTER: &str = "JobStarterRole";
+/// Logical ids that no step's resource may have.
+pub const TAKEN: [&str; 5] = [QUEUE, MACHINES, LOGS, ROLE, STARTER];
+
+/// Types of the resources, those that have tags in a mapping.
+pub const TYPES: [&str; 3] = [
+    "AWS::Batch::JobQueue",
+    "AWS::Batch::ComputeEnvironment",
+    "AWS::Batch::JobDefinition",
+];
+
+const SUBNETS: &str = "JobSubnets";
+const GROUPS: &str = "JobSecurityGroups";
+const PUBLIC: &str = "JobPublicIp";
+/// Most vCPUs of all containers of the pipeline at once.
+const MOST_CPUS: u32 = 256;
+
+/// A step that is a container.
+#[derive(Debug)]
+pub struct Container<'a> {
+    /// Its pipeline's place among them.
+    pub member: usize,
+    /// The step.
+    pub step: &'a Step,
+    /// What runs.
+    pub job: &'a Job,
+    /// Of its job definition.
+    pub logical: String,
+}
+
+impl Container<'_> {
+    /// What definitions call it.
+    pub fn placeholder(&self) -> String {
+        format!("{}Arn", self.logical)
+    }
+}
+
+/// What it runs on.
+pub fn machine(step: &Step, job: &Job) -> Result<&'static Instance, AwsProblem> {
+    let table = &instances::AWS.batch_fargate;
+    let refused = |detail: String| AwsProblem::NoMachine {
+        step: step.path.clone(),
+        detail,
+        span: Some(step.span),
+    };
+    match &job.machines.named.aws {
+        Some(name) => instances::by_name(table, name).ok_or_else(|| {
+            let known = suggest::help(name, table.names(), "instances");
+            refused(format!("{} has no `{name}`; {known}", table.service))
+        }),
+        None => instances::pick(table, &job.machines.compute).map_err(|error| refused(error.to_string())),
+    }
+}
+
+/// The job of a step.
+pub fn of(step: &Step) -> Option<&Job> {
+    match &step.kind {
+        Kind::Job(job) => Some(job),
+        _ => None,
+    }
+}
+
+/// What the stack is asked for: where containers run.
+pub fn parameters() -> IndexMap<String, Value> {
+    let parameter = |kind: &str, text: &str| json!({ "Type": kind, "Description": text });
+    IndexMap::from([
+        (
+            SUBNETS.to_owned(),
+            parameter("List<AWS::EC2::Subnet::Id>", "Subnets that containers run in"),
+        ),
+        (
+            GROUPS.to_owned(),
+            parameter(
+                "List<AWS::EC2::SecurityGroup::Id>",
+                "Security groups of containers: they need HTTPS to the outside",
+            ),
+        ),
+        (
+            PUBLIC.to_owned(),
+            json!({
+                "Type": "String",
+                "AllowedValues": ["ENABLED", "DISABLED"],
+                "Default": "DISABLED",
+                "Description": "ENABLED in subnets that reach the outside by an internet gateway only",
+            }),
+        ),
+    ])
+}
+
+/// What all jobs share. `buckets` are the statements on what the pipeline's buckets allow.
+pub fn shared(containers: &[Container<'_>], buckets: Vec<Value>) -> IndexMap<String, Resource> {
+    let trust = json!({
+        "Effect": "Allow",
+        "Principal": { "Service": ["ecs-tasks.amazonaws.com"] },
+        "Action": ["sts:AssumeRole"],
+        "Condition": { "StringEquals": { "aws:SourceAccount": reference("AWS::AccountId") } },
+    });
+    let role = |policies: Vec<Value>| {
+        let mut properties = json!({ "AssumeRolePolicyDocument": document(vec![trust.clone()]) });
+        if !policies.is_empty() {
+            properties["Policies"] = Value::Array(policies);
+        }
+        Resource::of("AWS::IAM::Role", properties)
+    };
+    let policy =
+        |name: &str, statements: Vec<Value>| json!({ "PolicyName": name, "PolicyDocument": document(statements) });
+    let mut starts = vec![policy("Logs", vec![allow(&LOG_ACTIONS, vec![get_att(LOGS, "Arn")])])];
+    let repositories: Vec<Value> = repositories(containers);
+    if !repositories.is_empty() {
+        let pull = [
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:BatchGetImage",
+            "ecr:GetDownloadUrlForLayer",
+        ];
+        // The token is the account's: it has no resource to name.
+        let token = allow(&["ecr:GetAuthorizationToken"], vec![Value::from("*")]);
+        starts.push(policy("Images", vec![allow(&pull, repositories), token]));
+    }
+    let reads = (!buckets.is_empty()).then(|| policy("Buckets", buckets));
+    IndexMap::from([
+        (
+            QUEUE.to_owned(),
+            Resource::of(
+                TYPES[0],
+                json!({
+                    "Priority": 1,
+                    "ComputeEnvironmentOrder": [{ "Order": 1, "ComputeEnvironment": reference(MACHINES) }],
+                }),
+            ),
+        ),
+        (
+            MACHINES.to_owned(),
+            Resource::of(
+                TYPES[1],
+                json!({
+                    "Type": "MANAGED",
+                    "ComputeResources": {
+                        "Type": "FARGATE",
+                        "MaxvCpus": MOST_CPUS,
+                        "Subnets": reference(SUBNETS),
+                        "SecurityGroupIds": reference(GROUPS),
+                    },
+                }),
+            ),
+        ),
+        (
+            LOGS.to_owned(),
+            Resource::of("AWS::Logs::LogGroup", json!({ "RetentionInDays": 30 })).kept("Delete"),
+        ),
+        (ROLE.to_owned(), role(reads.into_iter().collect())),
+        (STARTER.to_owned(), role(starts)),
+    ])
+}
+
+/// The job definition of a step.
+pub fn definition(container: &Container<'_>) -> Resource {
+    let machine = machine(container.step, container.job).ok();
+    let (cpu, memory) = machine.map_or((0.0, 0), |machine| (machine.cpu, machine.memory_mib()));
+    let need = |kind: &str, value: String| json!({ "Type": kind, "Value": value });
+    Resource::of(
+        TYPES[2],
+        json!({
+            "Type": "container",
+            "PlatformCapabilities": ["FARGATE"],
+            "ContainerProperties": {
+                "Image": container.job.image.aws,
+                "ResourceRequirements": [need("VCPU", cpu.to_string()), need("MEMORY", memory.to_string())],
+                "JobRoleArn": get_att(ROLE, "Arn"),
+                "ExecutionRoleArn": get_att(STARTER, "Arn"),
+                "NetworkConfiguration": { "AssignPublicIp": reference(PUBLIC) },
+                "LogConfiguration": { "LogDriver": "awslogs", "Options": { "awslogs-group": reference(LOGS) } },
+            },
+        }),
+    )
+}
+
+/// ARNs of the repositories in ECR: `<account>.dkr.ecr.<region>.<domain>/<repository>`.
+fn repositories(containers: &[Container<'_>]) -> Vec<Value> {
+    let mut found = Vec::new();
+    for container in containers {
+        let image = container.job.image.aws.as_deref().unwrap_or_default();
+        let Some((host, rest)) = image.split_once('/') else {
+            continue;
+        };
+        let mut parts = host.split('.');
+        let (Some(account), Some("dkr"), Some("ecr"), Some(region)) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        let repository = rest.split(['@', ':']).next().unwrap_or(rest);
+        let arn = sub(&format!(
+            "arn:${{AWS::Partition}}:ecr:{region}:{account}:repository/{repository}"
+        ));
+        if !found.contains(&arn) {
+            found.push(arn);
+        }
+    }
+    found
+}
+
+/// What submitting jobs and waiting for their ends takes (Step Functions Developer Guide, "Integrate with AWS Batch").
+pub fn submission(definitions: &[&str]) -> Value {
+    let place = "${AWS::Region}:${AWS::AccountId}";
+    let mut submit: Vec<Value> = definitions.iter().map(|logical| reference(logical)).collect();
+    submit.push(reference(QUEUE));
+    document(vec![
+        allow(&["batch:SubmitJob"], submit),
+        allow(
+            &["batch:TerminateJob"],
+            vec![sub(&format!("arn:${{AWS::Partition}}:batch:{place}:job/*"))],
+        ),
+        // It has no resource to name.
+        allow(&["batch:DescribeJobs"], vec![Value::from("*")]),
+        allow(
+            &["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+            vec![sub(&format!(
+                "arn:${{AWS::Partition}}:events:{place}:rule/StepFunctionsGetEventsForBatchJobsRule"
+            ))],
+        ),
+    ])
+}
