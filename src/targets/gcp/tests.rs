@@ -618,3 +618,44 @@ fn writes_small_workflows() {
         std::fs::write(path, bytes).unwrap();
     }
 }
+
+#[test]
+fn a_message_carries_its_origin_and_a_handler_drops_what_fails() {
+    let text = "topics: { alerts: {} }\nsteps:\n  tell: { notify: { topic: alerts, message: done } }\non_failure: { retry: { attempts: 3 }, notify: { topic: alerts, message: \"${{ error.message }}\" } }\n";
+    let workflow = workflow(text);
+    let main = &workflow["main"]["steps"];
+    // The run's id is known, though no function is there that would need it.
+    let id = main[0]["init"]["assign"][0]["run_id"].as_str().unwrap();
+    assert!(id.contains("GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID"), "{id}");
+    let pipeline = &main[1]["pipeline"];
+    let tell = &pipeline["try"]["steps"][0]["tell"];
+    assert_eq!(tell["call"], "publish_text");
+    assert_eq!(tell["args"]["topic"], "churn-alerts");
+    assert_eq!(tell["args"]["message"], "done");
+    assert_eq!(tell["args"]["attributes"]["step"], "tell");
+    assert_eq!(tell["args"]["attributes"]["pipeline"], "churn");
+    // Retried as the handler says; whatever it raises is dropped, and the pipeline's own error raised.
+    let handler = &pipeline["except"]["steps"];
+    let told = &handler[0]["on_failure_2"];
+    assert!(told["except"]["steps"][0]["keep_error"].is_object(), "{handler:#}");
+    assert!(told.to_string().contains("\"max_retries\":2"), "{told:#}");
+    assert_eq!(handler[1]["fail"]["raise"], "${error}");
+    let readme = file(&artifacts(text), "README.md");
+    assert!(
+        readme.contains("## Messages") && !readme.contains("## Approve"),
+        "{readme}"
+    );
+}
+
+#[test]
+fn a_long_message_takes_no_name_of_a_subworkflow() {
+    let long = "long ".repeat(90);
+    for kind in ["approval", "notify"] {
+        let text = format!(
+            "topics: {{ t: {{}} }}\nsteps:\n  a: {{ {kind}: {{ topic: t, message: \"${{{{ {{'n': -9, 's': '{long}'}}.s }}}}\" }} }}\n"
+        );
+        let workflow = workflow(&text);
+        assert!(workflow.get("a_message_text").is_some(), "{workflow:#}");
+        assert!(workflow.get("a_message").is_none(), "{workflow:#}");
+    }
+}

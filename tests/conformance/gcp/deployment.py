@@ -41,7 +41,7 @@ class OtherWorkflow:
 class Deployment:
     """What main.tf.json declares, as far as an execution depends on it.
 
-    `topics` are those to which the workflows may publish.
+    `topics` are those to which the workflows may publish, with their ids in pipeline.yaml.
     """
 
     workflow_name: str
@@ -49,7 +49,7 @@ class Deployment:
     environment: dict[str, str]
     region: str
     others: list[OtherWorkflow]
-    topics: set[str]
+    topics: dict[str, str]
     functions: list[FunctionSpec]
     bucket_names: dict[str, str]
 
@@ -124,7 +124,7 @@ def _read(module: Module, pipeline: Path, buckets: list[str]) -> Deployment:
             for name, workflow in workflows.items()
             if name != key
         ],
-        _topics(module, _account(pipeline_workflow)),
+        _topics(module, _account(pipeline_workflow), _declared(pipeline)),
         [
             _function(module, name, body)
             for name, body in module.resources("google_cloudfunctions2_function").items()
@@ -150,14 +150,25 @@ def _child(workflow: dict[str, Any]) -> str | None:
     return found[1] if found else None
 
 
-def _topics(module: Module, account: str) -> set[str]:
+def _declared(pipeline: Path) -> dict[str, str]:
+    """The ids of topics, of the pipeline and of those beside it, by the keys of their resources."""
+    ids: list[str] = []
+    for path in sorted({pipeline, *pipeline.parent.rglob("*.yaml")}):
+        try:
+            ids += yaml.safe_load(path.read_text()).get("topics") or {}
+        except (OSError, AttributeError, yaml.YAMLError):
+            continue
+    return {id.replace("-", "_"): id for id in ids}
+
+
+def _topics(module: Module, account: str, declared: dict[str, str]) -> dict[str, str]:
     topics = module.resources("google_pubsub_topic")
-    granted = set()
+    granted = {}
     for body in module.resources("google_pubsub_topic_iam_member").values():
         _, topic = _referenced(body["topic"], "topic of google_pubsub_topic_iam_member")
         _, member = _referenced(body["member"], "member of google_pubsub_topic_iam_member")
         if body.get("role") == "roles/pubsub.publisher" and member == account:
-            granted.add(module.value(topics[topic]["name"]))
+            granted[module.value(topics[topic]["name"])] = declared.get(topic, topic)
     return granted
 
 

@@ -334,9 +334,11 @@ impl Writer<'_> {
     /// Declares what steps of conditions and branches assign.
     fn init(&mut self) -> Vec<Step> {
         let mut assign = Vec::new();
-        let asks = |step: &crate::model::Step| matches!(step.kind, Kind::Approval(_));
+        let tells = |step: &crate::model::Step| matches!(step.kind, Kind::Approval(_) | Kind::Notify(_));
+        let handler = self.pipeline.on_failure.as_ref().map(|handler| &handler.action);
         if !self.pipeline.functions().is_empty()
-            || self.pipeline.steps.iter().any(asks)
+            || self.pipeline.steps.iter().any(tells)
+            || matches!(handler, Some(HandlerAction::Notify(_)))
             || reads_run(self.pipeline, RunField::Id)
         {
             let id = expression("sys.get_env(\"GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID\")");
@@ -825,10 +827,25 @@ impl Writer<'_> {
 
     /// Runs the handler, whose own failure is dropped, and fails with the error.
     fn on_failure(&mut self, handler: &Handler) -> Vec<Step> {
-        let HandlerAction::Function { input: given, .. } = &handler.action else {
-            // Refused before.
-            return Vec::new();
+        let comment = handler.description.as_deref().map(one_line).unwrap_or_default();
+        let mut steps = match &handler.action {
+            HandlerAction::Notify(notify) => {
+                let steps = self.notify_of_failure(handler, notify);
+                let action = Action::Try {
+                    body: Body::Steps(steps),
+                    retry: None,
+                    except: Some(("e".to_owned(), vec![self.keep_error()])),
+                };
+                vec![Step::new(self.steps.name(ON_FAILURE), action).with_comment(comment)]
+            }
+            HandlerAction::Function { input, .. } => self.handler_function(handler, input, &comment),
         };
+        steps.push(self.end_failed());
+        steps
+    }
+
+    /// The call of a handler's function.
+    fn handler_function(&mut self, handler: &Handler, given: &Template, comment: &str) -> Vec<Step> {
         let input = self.printer().template(given, "on_failure_input");
         let function = Invocation {
             step: ON_FAILURE,
@@ -840,13 +857,9 @@ impl Writer<'_> {
         };
         let mut steps = Vec::new();
         self.function(function, &mut steps);
-        let keep = Step::new(
-            self.steps.name("keep_error"),
-            Action::Assign(vec![("e".to_owned(), Value::Null)]),
-        )
-        .with_comment("The pipeline fails with its own error, whatever the handler did.");
+        let keep = self.keep_error();
         for step in &mut steps {
-            step.comment = handler.description.as_deref().map(one_line).unwrap_or_default();
+            comment.clone_into(&mut step.comment);
             if let Action::Try { except, .. } = &mut step.action {
                 *except = Some(("e".to_owned(), vec![keep.clone()]));
             } else if let Action::Call(call) = &step.action {
@@ -857,8 +870,16 @@ impl Writer<'_> {
                 };
             }
         }
-        steps.push(self.end_failed());
         steps
+    }
+
+    /// Drops the error of a handler.
+    fn keep_error(&mut self) -> Step {
+        Step::new(
+            self.steps.name("keep_error"),
+            Action::Assign(vec![("e".to_owned(), Value::Null)]),
+        )
+        .with_comment("The pipeline fails with its own error, whatever the handler did.")
     }
 
     /// Ends the execution with `error`.

@@ -149,7 +149,7 @@ class World:
     workflows: dict[str, Deployed] = field(default_factory=dict)
     topics: set[str] = field(default_factory=set)
     answer: Callable[[Any], Any] = lambda message: None
-    messages: list[Any] = field(default_factory=list)
+    messages: list[tuple[str, connectors.Message]] = field(default_factory=list)
     executions: dict[str, Execution] = field(default_factory=dict)
 
 
@@ -583,7 +583,7 @@ class Execution:
         topic, messages = connectors.published(arguments, project)
         if topic not in self._world.topics:
             raise connectors.not_found(f"the topic {topic}")
-        self._world.messages += messages
+        self._world.messages += [(topic, message) for message in messages]
         return {"messageIds": [str(uuid.uuid4().int % 10**16) for _ in messages]}
 
     def _callback(self, method: Any) -> dict[str, Any]:
@@ -600,8 +600,8 @@ class Execution:
         url, seconds = arguments["callback"]["url"], arguments.get("timeout", 43_200.0)
         if not is_number(seconds) or seconds <= 0:
             raise value_error(f"await_callback: a timeout of {seconds!r}")
-        texts = [message for message in self._world.messages if url in encode_json(message)]
-        body = self._world.answer(texts[-1]) if texts else None
+        texts = [message.data for _, message in self._world.messages if url.encode() in message.data]
+        body = self._world.answer(decode_json(texts[-1])) if texts else None
         if body is None:
             late = runtime_error("TimeoutError", f"no callback in {seconds} s")
             return (yield Bounded(_never(), float(seconds), late))
