@@ -14,8 +14,8 @@ use crate::syntax::span::Span;
 /// Constructs that some targets leave out, with those targets.
 const BEHIND: [(&str, &[Target]); 5] = [
     ("notify", &[Target::Aws, Target::Azure]),
-    ("topic trigger", &[Target::Aws, Target::Gcp, Target::Azure]),
-    ("http trigger", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("topic trigger", &[Target::Aws, Target::Azure]),
+    ("http trigger", &[Target::Aws, Target::Azure]),
     ("job", &[Target::Aws, Target::Gcp, Target::Azure]),
     ("train", &[Target::Aws, Target::Gcp, Target::Azure]),
 ];

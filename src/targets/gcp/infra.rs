@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::family::{self, Family, Member, Service};
-use super::inputs::FINALIZED;
+use super::inputs::{FINALIZED, PUBLISHED};
 use super::names::{SERVICE, Taken, resource};
 use super::workflow::{PartText, Workflows};
 use crate::expr::Template;
@@ -62,13 +62,20 @@ pub fn terraform(family: &Family<'_>, workflows: &[Workflows]) -> Terraform {
     if family.members.len() > 1 || workflows.iter().any(|workflows| !workflows.parts.is_empty()) {
         project_role("workflow_workflows", "roles/workflows.invoker", WORKFLOW, &mut document);
     }
-    if !pipeline.triggers.is_empty() {
+    if has_events(pipeline) {
         project_role("trigger_workflows", "roles/workflows.invoker", TRIGGER, &mut document);
     }
     object_triggers(pipeline, &mut document);
+    topic_triggers(pipeline, &mut document);
     schedules(pipeline, &mut document);
     outputs(pipeline, &mut document);
     document
+}
+
+/// True where something else than a caller starts executions. A caller of the executions' API has an identity of its own.
+fn has_events(pipeline: &Pipeline) -> bool {
+    let mut kinds = pipeline.triggers.iter().map(|trigger| &trigger.kind);
+    kinds.any(|kind| !matches!(kind, TriggerKind::Http))
 }
 
 impl Terraform {
@@ -152,7 +159,7 @@ fn accounts(family: &Family<'_>, document: &mut Terraform) {
     if family.has_functions() {
         accounts.push(("functions", "runs the functions"));
     }
-    if !pipeline.triggers.is_empty() {
+    if has_events(pipeline) {
         accounts.push(("trigger", "starts executions"));
     }
     for (account, purpose) in accounts {
@@ -520,6 +527,35 @@ fn object_triggers(pipeline: &Pipeline, document: &mut Terraform) {
                     "google_project_iam_member.trigger_events",
                     "google_project_iam_member.trigger_workflows",
                 ],
+            }),
+        );
+    }
+}
+
+/// One Eventarc trigger a topic, which delivers through a subscription that it makes itself.
+fn topic_triggers(pipeline: &Pipeline, document: &mut Terraform) {
+    let mut watched: Vec<&str> = Vec::new();
+    for trigger in &pipeline.triggers {
+        if let TriggerKind::Topic { topic } = &trigger.kind
+            && !watched.contains(&topic.as_str())
+        {
+            watched.push(topic);
+        }
+    }
+    for topic in watched {
+        let id = identifier(topic);
+        document.resource(
+            "google_eventarc_trigger",
+            // A bucket may have the same id.
+            format!("topic_{id}"),
+            json!({
+                "name": resource(&[&pipeline.name, "topic", topic], SERVICE),
+                "location": "${var.region}",
+                "matching_criteria": [{ "attribute": "type", "value": PUBLISHED }],
+                "transport": { "pubsub": { "topic": format!("${{google_pubsub_topic.{id}.id}}") } },
+                "destination": { "workflow": "${google_workflows_workflow.pipeline.id}" },
+                "service_account": "${google_service_account.trigger.email}",
+                "depends_on": ["google_project_iam_member.trigger_workflows"],
             }),
         );
     }

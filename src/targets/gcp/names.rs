@@ -48,7 +48,7 @@ const BUILTINS: [&str; 33] = [
 ];
 
 /// Variables and subworkflows that mlpipe makes.
-const OURS: [&str; 15] = [
+const OURS: [&str; 16] = [
     "args",
     "params",
     "failure",
@@ -62,6 +62,7 @@ const OURS: [&str; 15] = [
     "call_function",
     "call_with_retry",
     "object_params",
+    "message_params",
     "x",
     "found",
 ];

@@ -17,11 +17,12 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
     let triggers: Vec<String> = pipeline
         .triggers
         .iter()
+        .filter(|trigger| !matches!(trigger.kind, TriggerKind::Http))
         .map(|trigger| match &trigger.kind {
             TriggerKind::ObjectCreated { bucket, prefix, suffix } => {
                 format!("an object `{prefix}*{suffix}` written to the bucket `{bucket}`")
             }
-            TriggerKind::Topic { topic } => format!("a message on the topic `{topic}`"),
+            TriggerKind::Topic { topic } => format!("a message on the topic `{}`", family::topic(pipeline, topic)),
             TriggerKind::Http => "a request to the executions of the workflow".to_owned(),
             TriggerKind::Schedule { cron, timezone } => {
                 format!(
@@ -43,6 +44,7 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
         "notified": telling.iter().map(|topic| family::topic(pipeline, topic)).collect::<Vec<_>>(),
         "secrets": pipeline.secrets,
         "triggers": triggers,
+        "http": pipeline.triggers.iter().any(|trigger| matches!(trigger.kind, TriggerKind::Http)),
         "lists": pipeline.steps.iter().any(|step| step.for_each.is_some()),
         "bounded": pipeline.steps.iter().any(|step| matches!(step.kind, Kind::Group(_)) && step.timeout.is_some()),
         "example": example_input(pipeline),

@@ -659,3 +659,44 @@ fn a_long_message_takes_no_name_of_a_subworkflow() {
         assert!(workflow.get("a_message").is_none(), "{workflow:#}");
     }
 }
+
+#[test]
+fn a_message_on_a_topic_starts_the_workflow() {
+    let text = "params: { text: { type: string }, from: { type: string, default: '' } }\ntopics: { in-box: {}, other: {} }\ntriggers:\n  - { topic: { name: in-box }, params: { text: \"${{ trigger.message }}\" } }\n  - { topic: { name: other }, params: { text: \"<${{ trigger.message }}>\", from: other } }\nsteps: { a: { wait: { duration: 1s } } }\n";
+    let workflow = workflow(text);
+    let event = &workflow["main"]["steps"][0]["event"]["switch"][0];
+    assert_eq!(
+        event["condition"],
+        "${map.get(args, \"type\") == \"google.cloud.pubsub.topic.v1.messagePublished\"}"
+    );
+    let params = &event["steps"][0]["message_params"]["assign"][0]["args"];
+    let decoded = "text.decode(base64.decode(default(map.get(args, [\"data\", \"message\", \"data\"]), \"\")))";
+    assert_eq!(params, &format!("${{message_params(args.source, {decoded})}}"));
+    let cases = &workflow["message_params"]["steps"][0]["by_trigger"]["switch"];
+    assert_eq!(cases[0]["condition"], "${ends_with(source, \"/topics/churn-in-box\")}");
+    assert_eq!(cases[0]["return"]["text"], "${message}");
+    assert_eq!(cases[1]["return"]["text"], "${\"<\" + message + \">\"}");
+    let terraform = terraform(text);
+    let trigger = &terraform["resource"]["google_eventarc_trigger"]["topic_in_box"];
+    assert_eq!(
+        trigger["transport"]["pubsub"]["topic"],
+        "${google_pubsub_topic.in_box.id}"
+    );
+    assert_eq!(trigger["service_account"], "${google_service_account.trigger.email}");
+    // The receiver of events of other kinds is not needed.
+    assert!(
+        terraform["resource"]["google_project_iam_member"]
+            .get("trigger_events")
+            .is_none()
+    );
+}
+
+#[test]
+fn a_request_starts_the_workflow_by_the_api_that_is_there() {
+    let text = "triggers: [{ http: { auth: iam } }]\nsteps: { a: { wait: { duration: 1s } } }\n";
+    let terraform = terraform(text);
+    assert!(terraform["resource"]["google_service_account"].get("trigger").is_none());
+    assert!(terraform["resource"].get("google_project_iam_member").is_none());
+    let readme = file(&artifacts(text), "README.md");
+    assert!(readme.contains("/executions\" \\\n"), "{readme}");
+}

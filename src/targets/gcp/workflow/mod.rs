@@ -146,7 +146,7 @@ fn written(
     let mut main = writer.main(&tree);
     let mut routines = Vec::new();
     if !writer.child {
-        routines.extend(inputs::trigger_routine(
+        routines.extend(inputs::trigger_routines(
             pipeline,
             environment,
             &names,
