@@ -16,7 +16,7 @@ const BEHIND: [(&str, &[Target]); 5] = [
     ("notify", &[Target::Aws, Target::Azure]),
     ("topic trigger", &[Target::Aws, Target::Azure]),
     ("http trigger", &[Target::Aws, Target::Azure]),
-    ("job", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("job", &[Target::Aws, Target::Azure]),
     ("train", &[Target::Aws, Target::Gcp, Target::Azure]),
 ];
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::family::{self, Family, Member, Service};
 use super::inputs::{FINALIZED, PUBLISHED};
+use super::jobs;
 use super::names::{SERVICE, Taken, resource};
 use super::workflow::{PartText, Workflows};
 use crate::expr::Template;
@@ -56,6 +57,9 @@ pub fn terraform(family: &Family<'_>, workflows: &[Workflows]) -> Terraform {
     topics(pipeline, &mut document);
     secrets(family, &mut document);
     functions(family, &mut document);
+    for member in &family.members {
+        jobs::resources(member, &mut document);
+    }
     for (member, workflows) in family.members.iter().zip(workflows) {
         workflows_of(pipeline, member, workflows, &mut document);
     }
@@ -79,7 +83,8 @@ fn has_events(pipeline: &Pipeline) -> bool {
 }
 
 impl Terraform {
-    fn resource(&mut self, kind: &'static str, name: impl Into<String>, body: Value) {
+    /// Adds a resource.
+    pub fn resource(&mut self, kind: &'static str, name: impl Into<String>, body: Value) {
         self.resource.entry(kind).or_default().insert(name.into(), body);
     }
 
@@ -159,6 +164,9 @@ fn accounts(family: &Family<'_>, document: &mut Terraform) {
     if family.has_functions() {
         accounts.push(("functions", "runs the functions"));
     }
+    if family.has_jobs() {
+        accounts.push(("jobs", "runs the containers"));
+    }
     if has_events(pipeline) {
         accounts.push(("trigger", "starts executions"));
     }
@@ -183,16 +191,18 @@ fn buckets(family: &Family<'_>, document: &mut Terraform) {
             Some(name) => document.data("google_storage_bucket", &id, json!({ "name": escaped(name) })),
             None => document.resource("google_storage_bucket", &id, new_bucket(pipeline, bucket)),
         }
-        if family.has_functions() {
-            document.resource(
-                "google_storage_bucket_iam_member",
-                format!("functions_{id}"),
-                json!({
-                    "bucket": format!("${{{}.name}}", bucket_address(bucket)),
-                    "role": "roles/storage.objectUser",
-                    "member": "${google_service_account.functions.member}",
-                }),
-            );
+        for (account, uses) in [("functions", family.has_functions()), ("jobs", family.has_jobs())] {
+            if uses {
+                document.resource(
+                    "google_storage_bucket_iam_member",
+                    format!("{account}_{id}"),
+                    json!({
+                        "bucket": format!("${{{}.name}}", bucket_address(bucket)),
+                        "role": "roles/storage.objectUser",
+                        "member": format!("${{google_service_account.{account}.member}}"),
+                    }),
+                );
+            }
         }
     }
 }
@@ -475,7 +485,8 @@ fn workflows_of(root: &Pipeline, member: &Member<'_>, workflows: &Workflows, doc
     }
 }
 
-const WORKFLOW: &str = "${google_service_account.workflow.member}";
+/// The account of the workflows.
+pub const WORKFLOW: &str = "${google_service_account.workflow.member}";
 const TRIGGER: &str = "${google_service_account.trigger.member}";
 
 fn project_role(name: &str, role: &str, member: &str, document: &mut Terraform) {
@@ -641,7 +652,7 @@ fn hcl(value: &Value) -> String {
 }
 
 /// A text that Terraform takes as it is.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace("${", "$${").replace("%{", "%%{")
 }
 

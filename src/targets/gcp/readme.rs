@@ -45,6 +45,7 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
         "secrets": pipeline.secrets,
         "triggers": triggers,
         "http": pipeline.triggers.iter().any(|trigger| matches!(trigger.kind, TriggerKind::Http)),
+        "containers": family.has_jobs(),
         "lists": pipeline.steps.iter().any(|step| step.for_each.is_some()),
         "bounded": pipeline.steps.iter().any(|step| matches!(step.kind, Kind::Group(_)) && step.timeout.is_some()),
         "example": example_input(pipeline),

@@ -700,3 +700,52 @@ fn a_request_starts_the_workflow_by_the_api_that_is_there() {
     let readme = file(&artifacts(text), "README.md");
     assert!(readme.contains("/executions\" \\\n"), "{readme}");
 }
+
+#[test]
+fn a_container_is_a_job_with_its_own_account() {
+    let text = "buckets: { raw: {} }\nparams: { n: integer }\nsteps:\n  a-b: { job: { image: acme/x, command: [python, -m, score, \"${{ string(params.n) }}\"], env: { N: \"${{ string(params.n) }}\" }, compute: { cpu: 4, memory: 8GB } } }\n  any: { job: { image: { gcp: acme/y }, command: [\"${{ string(params.n) }}\"], max_duration: 30m } }\n  gpu: { job: { image: acme/z, compute: { gpu: { type: l4, count: 1 } } } }\n";
+    let terraform = terraform(text);
+    let jobs = &terraform["resource"]["google_cloud_run_v2_job"];
+    let task = &jobs["a_b"]["template"]["template"];
+    assert_eq!(jobs["a_b"]["name"], "churn-a-b");
+    assert_eq!(jobs["a_b"]["annotations"]["mlpipe/step"], "a-b");
+    assert_eq!(task["containers"][0]["image"], "acme/x");
+    // The program stands in the job: a run overrides what follows it.
+    assert_eq!(task["containers"][0]["command"], serde_json::json!(["python"]));
+    let limits = serde_json::json!({ "cpu": "4", "memory": "8192Mi" });
+    assert_eq!(task["containers"][0]["resources"]["limits"], limits);
+    // Cloud Run ends it only where the workflow has not: a minute after the hour.
+    assert_eq!((&task["timeout"], &task["max_retries"]), (&"3660s".into(), &0.into()));
+    assert_eq!(task["service_account"], "${google_service_account.jobs.email}");
+    let any = &jobs["any"]["template"]["template"]["containers"][0];
+    assert_eq!(any["command"], serde_json::json!(["env"]));
+    let gpu = &jobs["gpu"]["template"]["template"];
+    assert_eq!(gpu["node_selector"]["accelerator"], "nvidia-l4");
+    assert_eq!(gpu["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], "1");
+    assert!(gpu["containers"][0].get("command").is_none());
+    // The workflow may run these jobs and no others, the containers may use the buckets, and there are no functions.
+    let run = &terraform["resource"]["google_cloud_run_v2_job_iam_member"]["run_a_b"];
+    assert_eq!(run["name"], "${google_cloud_run_v2_job.a_b.name}");
+    assert_eq!(run["member"], "${google_service_account.workflow.member}");
+    let buckets = &terraform["resource"]["google_storage_bucket_iam_member"];
+    assert_eq!(buckets["jobs_raw"]["member"], "${google_service_account.jobs.member}");
+    assert!(buckets.get("functions_raw").is_none());
+    assert!(terraform["resource"].get("google_project_iam_member").is_none());
+    let main = &workflow(text)["main"]["steps"];
+    let written = main.to_string();
+    assert!(written.contains("\"job\":\"churn-a-b\""), "{written}");
+    assert!(written.contains("[\"-m\",\"score\","), "{written}");
+}
+
+#[test]
+fn containers_that_do_not_fit_are_refused() {
+    let job = |text: &str| codes(&format!("steps: {{ a: {{ job: {{ {text} }} }} }}\n"));
+    assert_eq!(job("image: { aws: x }"), ["MLP0728"]);
+    assert_eq!(job("image: x, instance: { gcp: 3cpu-1gb }"), ["MLP0729"]);
+    assert_eq!(job("image: x, compute: { cpu: 64 }"), ["MLP0729"]);
+    assert_eq!(job("image: x, max_duration: 10d"), ["MLP0730"]);
+    let gpu = "image: x, compute: { gpu: { type: l4, count: 1 } }";
+    assert_eq!(job(&format!("{gpu}, max_duration: 2h")), ["MLP0730"]);
+    assert!(job(gpu).is_empty());
+    assert!(job("image: x, max_duration: 7d").is_empty());
+}

@@ -14,6 +14,7 @@ import yaml
 from functions import FunctionSpec
 from terraform import Module, TerraformError, Unknown
 from terraform.expressions import Reference, parse_template
+from workflows.jobs import JobSpec
 
 PROJECT, NUMBER, REGION = "test", "100000000001", "us-central1"
 
@@ -50,6 +51,7 @@ class Deployment:
     region: str
     others: list[OtherWorkflow]
     topics: dict[str, str]
+    jobs: dict[str, JobSpec]
     functions: list[FunctionSpec]
     bucket_names: dict[str, str]
 
@@ -125,6 +127,7 @@ def _read(module: Module, pipeline: Path, buckets: list[str]) -> Deployment:
             if name != key
         ],
         _topics(module, _account(pipeline_workflow), _declared(pipeline)),
+        _jobs(module, _account(pipeline_workflow), module.value(pipeline_workflow["name"]), pipeline.parent),
         [
             _function(module, name, body)
             for name, body in module.resources("google_cloudfunctions2_function").items()
@@ -170,6 +173,31 @@ def _topics(module: Module, account: str, declared: dict[str, str]) -> dict[str,
         if body.get("role") == "roles/pubsub.publisher" and member == account:
             granted[module.value(topics[topic]["name"])] = declared.get(topic, topic)
     return granted
+
+
+def _jobs(module: Module, account: str, root: str, folder: Path) -> dict[str, JobSpec]:
+    """The jobs that the workflows may run with overrides and look at, by full name."""
+    roles: dict[str, set[str]] = {}
+    for body in module.resources("google_cloud_run_v2_job_iam_member").values():
+        _, job = _referenced(body["name"], "name of google_cloud_run_v2_job_iam_member")
+        _, member = _referenced(body["member"], "member of google_cloud_run_v2_job_iam_member")
+        if member == account:
+            roles.setdefault(job, set()).add(body["role"])
+    jobs = {}
+    for key, body in module.resources("google_cloud_run_v2_job").items():
+        if roles.get(key, set()) < {"roles/run.jobsExecutorWithOverrides", "roles/run.viewer"}:
+            continue
+        body = module.value({name: value for name, value in body.items() if name not in ("depends_on", "template")}) | {
+            "template": body["template"]
+        }
+        (container,) = body["template"]["template"]["containers"]
+        if not container.get("image"):
+            raise ArtifactsError(f"google_cloud_run_v2_job.{key} has no image")
+        pipeline, step = (body["annotations"][f"mlpipe/{what}"] for what in ("pipeline", "step"))
+        path = step if pipeline == root else f"{pipeline}/{step}"
+        name = f"projects/{PROJECT}/locations/{body['location']}/jobs/{body['name']}"
+        jobs[name] = JobSpec(path, module.value(container.get("command", [])), folder)
+    return jobs
 
 
 def _invokers(module: Module) -> set[str]:

@@ -26,6 +26,7 @@ from api import ApiRunner  # noqa: E402
 from deployment import NUMBER, PROJECT, ArtifactsError, Deployment, OtherWorkflow  # noqa: E402
 from server import Server  # noqa: E402
 from workflows.connectors import Message  # noqa: E402
+from workflows.jobs import Jobs  # noqa: E402
 from workflows import Deployed, DeployError, Execution, Fault, Outcome, World, load  # noqa: E402
 
 
@@ -52,6 +53,7 @@ class Run:
     entered: list[str] | None = None
     children: dict[str, str] = field(default_factory=dict)
     published: list[dict[str, str]] | None = None
+    started: Counter[str] = field(default_factory=Counter)
 
 
 class Interpreter:
@@ -71,6 +73,7 @@ class Interpreter:
             if other.startable
         }
         world = World(workflows, set(deployment.topics), _answers(request.get("approvals") or {}))
+        world.jobs = Jobs(deployment.jobs)
         outcome = Execution(load(deployment.source), environment, world).run(request.get("params"))
         run = Run(
             outcome.result,
@@ -79,6 +82,7 @@ class Interpreter:
             outcome.waits,
             [],
         )
+        run.started = world.jobs.started
         run.published = [_published(deployment, *sent) for sent in world.messages if sent[1].attributes]
         _see(outcome, {other.name: other for other in deployment.others}, True, run)
         return run
@@ -145,6 +149,7 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
         if seen != run_id and seen not in run.children:
             problems.append(f"the functions saw the run_id {seen}, not {run_id}")
         attempts[step if seen == run_id else f"{run.children.get(seen)}/{step}"] += count
+    attempts.update(run.started)
     if problems:
         return {"engine_error": "; ".join(problems)}
     failure = None if run.error is None else _failure(run.error)

@@ -1,5 +1,6 @@
 //! `workflow.yaml`: the plan as Workflows steps, named after the pipeline's.
 
+mod managed;
 mod others;
 mod units;
 
@@ -126,6 +127,7 @@ fn written(
     let ids = pipeline.steps.iter().map(|step| step_name(&step.path));
     let mut writer = Writer {
         family,
+        member,
         pipeline,
         child: !member.folder.is_empty(),
         names: &names,
@@ -250,6 +252,7 @@ impl Failure {
 
 struct Writer<'a> {
     family: &'a Family<'a>,
+    member: &'a Member<'a>,
     pipeline: &'a Pipeline,
     /// True where another pipeline runs it: it gives its failure as a value.
     child: bool,

@@ -574,7 +574,8 @@ impl Writer<'_> {
             // `attempts` calls these.
             Kind::Function(_) => {}
             // Refused before.
-            Kind::Job(_) | Kind::Train(_) => {}
+            Kind::Train(_) => {}
+            Kind::Job(job) => self.job(step, job, result, out),
             Kind::Notify(notify) => self.notify(step, notify, result, out),
             Kind::Approval(approval) => self.approval(step, approval, result, out),
             Kind::Pipeline(call) => self.child(step, call, params.unwrap_or("null"), result, out),

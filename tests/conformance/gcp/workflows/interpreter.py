@@ -42,9 +42,11 @@ from .errors import (
     value_error,
 )
 from .expressions import Access, Binary, Constant, Invocation, ListLiteral, Node, Unary, Variable
+from .jobs import Jobs
 from .library import (
     EXECUTIONS,
     FUNCTIONS,
+    JOBS,
     POLICIES,
     POLICY_BACKOFF,
     POLICY_RETRIES,
@@ -151,6 +153,7 @@ class World:
     answer: Callable[[Any], Any] = lambda message: None
     messages: list[tuple[str, connectors.Message]] = field(default_factory=list)
     executions: dict[str, Execution] = field(default_factory=dict)
+    jobs: Jobs = field(default_factory=Jobs)
 
 
 class Execution:
@@ -505,6 +508,12 @@ class Execution:
             return self._cancel_execution(arguments)
         if function == PUBLISH:
             return self._publish(arguments)
+        if function == f"{JOBS}.run":
+            return (yield Blocking(lambda: self._world.jobs.run(arguments)))
+        if function == f"{JOBS}.executions.get":
+            return (yield Blocking(lambda: self._world.jobs.get(arguments)))
+        if function == f"{JOBS}.executions.cancel":
+            return (yield Blocking(lambda: self._world.jobs.cancel(arguments)))
         if function == "events.create_callback_endpoint":
             return self._callback(arguments["http_callback_method"])
         if function == "events.await_callback":
