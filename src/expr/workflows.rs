@@ -324,9 +324,12 @@ impl<'a> Printer<'a> {
                 )
             }
             ExprKind::Trigger(field) => {
-                let event = self.variable("object");
+                let event = self.variable(match field {
+                    TriggerField::Message => "message",
+                    TriggerField::Key | TriggerField::Bucket | TriggerField::Uri => "object",
+                });
                 match field {
-                    TriggerField::Message => self.variable("message"),
+                    TriggerField::Message => event,
                     TriggerField::Key => access(event, "name"),
                     TriggerField::Bucket => access(event, "bucket"),
                     TriggerField::Uri => {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 
+use super::jobs;
 use super::names::{self, Environment, SERVICE, Taken, resource};
 use crate::model::{FunctionUse, Pipeline, identifier};
 use crate::plan::{self, Plan};
@@ -32,11 +33,13 @@ pub struct Member<'a> {
     pub folder: String,
     /// Its functions, by step.
     pub services: IndexMap<String, Service>,
+    /// Its containers, by step.
+    pub jobs: IndexMap<String, Service>,
     /// The variables of its workflow.
     pub environment: Environment,
 }
 
-/// A function's names.
+/// The names of a function or a container's job.
 #[derive(Clone, Debug)]
 pub struct Service {
     /// The key among the resources.
@@ -50,6 +53,8 @@ impl<'a> Family<'a> {
     pub fn new(root: &'a Pipeline, plan: &'a Plan) -> Self {
         let mut keys = Taken::default();
         let mut services = BTreeSet::new();
+        let mut job_keys = Taken::default();
+        let mut job_names = BTreeSet::new();
         let mut workflows = BTreeSet::new();
         let members = plan::family(root, plan)
             .into_iter()
@@ -80,7 +85,18 @@ impl<'a> Family<'a> {
                         (function.step.to_owned(), service)
                     })
                     .collect();
+                let jobs = jobs::jobs(pipeline)
+                    .map(|(step, _)| {
+                        let parts: Vec<&str> = parts.iter().copied().chain([step.path.as_str()]).collect();
+                        let service = Service {
+                            key: job_keys.name(&format!("{prefix}{}", identifier(&step.path))),
+                            name: distinct(&parts, &mut job_names),
+                        };
+                        (step.path.clone(), service)
+                    })
+                    .collect();
                 Member {
+                    jobs,
                     pipeline,
                     plan,
                     key,
@@ -97,6 +113,11 @@ impl<'a> Family<'a> {
     /// True where any of them runs functions.
     pub fn has_functions(&self) -> bool {
         self.members.iter().any(|member| !member.services.is_empty())
+    }
+
+    /// True where any of them runs containers.
+    pub fn has_jobs(&self) -> bool {
+        self.members.iter().any(|member| !member.jobs.is_empty())
     }
 
     /// The workflow's name of one of them.

@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::family::{self, Family, Member, Service};
-use super::inputs::FINALIZED;
+use super::inputs::{FINALIZED, PUBLISHED};
+use super::jobs;
 use super::names::{SERVICE, Taken, resource};
 use super::workflow::{PartText, Workflows};
 use crate::expr::Template;
@@ -56,23 +57,34 @@ pub fn terraform(family: &Family<'_>, workflows: &[Workflows]) -> Terraform {
     topics(pipeline, &mut document);
     secrets(family, &mut document);
     functions(family, &mut document);
+    for member in &family.members {
+        jobs::resources(member, &mut document);
+    }
     for (member, workflows) in family.members.iter().zip(workflows) {
         workflows_of(pipeline, member, workflows, &mut document);
     }
     if family.members.len() > 1 || workflows.iter().any(|workflows| !workflows.parts.is_empty()) {
         project_role("workflow_workflows", "roles/workflows.invoker", WORKFLOW, &mut document);
     }
-    if !pipeline.triggers.is_empty() {
+    if has_events(pipeline) {
         project_role("trigger_workflows", "roles/workflows.invoker", TRIGGER, &mut document);
     }
     object_triggers(pipeline, &mut document);
+    topic_triggers(pipeline, &mut document);
     schedules(pipeline, &mut document);
     outputs(pipeline, &mut document);
     document
 }
 
+/// True where something else than a caller starts executions. A caller of the executions' API has an identity of its own.
+fn has_events(pipeline: &Pipeline) -> bool {
+    let mut kinds = pipeline.triggers.iter().map(|trigger| &trigger.kind);
+    kinds.any(|kind| !matches!(kind, TriggerKind::Http))
+}
+
 impl Terraform {
-    fn resource(&mut self, kind: &'static str, name: impl Into<String>, body: Value) {
+    /// Adds a resource.
+    pub fn resource(&mut self, kind: &'static str, name: impl Into<String>, body: Value) {
         self.resource.entry(kind).or_default().insert(name.into(), body);
     }
 
@@ -152,7 +164,10 @@ fn accounts(family: &Family<'_>, document: &mut Terraform) {
     if family.has_functions() {
         accounts.push(("functions", "runs the functions"));
     }
-    if !pipeline.triggers.is_empty() {
+    if family.has_jobs() {
+        accounts.push(("jobs", "runs the containers"));
+    }
+    if has_events(pipeline) {
         accounts.push(("trigger", "starts executions"));
     }
     for (account, purpose) in accounts {
@@ -176,16 +191,18 @@ fn buckets(family: &Family<'_>, document: &mut Terraform) {
             Some(name) => document.data("google_storage_bucket", &id, json!({ "name": escaped(name) })),
             None => document.resource("google_storage_bucket", &id, new_bucket(pipeline, bucket)),
         }
-        if family.has_functions() {
-            document.resource(
-                "google_storage_bucket_iam_member",
-                format!("functions_{id}"),
-                json!({
-                    "bucket": format!("${{{}.name}}", bucket_address(bucket)),
-                    "role": "roles/storage.objectUser",
-                    "member": "${google_service_account.functions.member}",
-                }),
-            );
+        for (account, uses) in [("functions", family.has_functions()), ("jobs", family.has_jobs())] {
+            if uses {
+                document.resource(
+                    "google_storage_bucket_iam_member",
+                    format!("{account}_{id}"),
+                    json!({
+                        "bucket": format!("${{{}.name}}", bucket_address(bucket)),
+                        "role": "roles/storage.objectUser",
+                        "member": format!("${{google_service_account.{account}.member}}"),
+                    }),
+                );
+            }
         }
     }
 }
@@ -468,7 +485,8 @@ fn workflows_of(root: &Pipeline, member: &Member<'_>, workflows: &Workflows, doc
     }
 }
 
-const WORKFLOW: &str = "${google_service_account.workflow.member}";
+/// The account of the workflows.
+pub const WORKFLOW: &str = "${google_service_account.workflow.member}";
 const TRIGGER: &str = "${google_service_account.trigger.member}";
 
 fn project_role(name: &str, role: &str, member: &str, document: &mut Terraform) {
@@ -520,6 +538,35 @@ fn object_triggers(pipeline: &Pipeline, document: &mut Terraform) {
                     "google_project_iam_member.trigger_events",
                     "google_project_iam_member.trigger_workflows",
                 ],
+            }),
+        );
+    }
+}
+
+/// One Eventarc trigger a topic, which delivers through a subscription that it makes itself.
+fn topic_triggers(pipeline: &Pipeline, document: &mut Terraform) {
+    let mut watched: Vec<&str> = Vec::new();
+    for trigger in &pipeline.triggers {
+        if let TriggerKind::Topic { topic } = &trigger.kind
+            && !watched.contains(&topic.as_str())
+        {
+            watched.push(topic);
+        }
+    }
+    for topic in watched {
+        let id = identifier(topic);
+        document.resource(
+            "google_eventarc_trigger",
+            // A bucket may have the same id.
+            format!("topic_{id}"),
+            json!({
+                "name": resource(&[&pipeline.name, "topic", topic], SERVICE),
+                "location": "${var.region}",
+                "matching_criteria": [{ "attribute": "type", "value": PUBLISHED }],
+                "transport": { "pubsub": { "topic": format!("${{google_pubsub_topic.{id}.id}}") } },
+                "destination": { "workflow": "${google_workflows_workflow.pipeline.id}" },
+                "service_account": "${google_service_account.trigger.email}",
+                "depends_on": ["google_project_iam_member.trigger_workflows"],
             }),
         );
     }
@@ -605,7 +652,7 @@ fn hcl(value: &Value) -> String {
 }
 
 /// A text that Terraform takes as it is.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace("${", "$${").replace("%{", "%%{")
 }
 

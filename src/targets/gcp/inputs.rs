@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::family;
 use super::names::{Environment, Taken};
 use super::steps::{Action, Case, Items, Routine, Step, Then, expression};
 use super::workflow::CONDITIONS;
@@ -18,30 +19,45 @@ pub const FINALIZED: &str = "google.cloud.storage.object.v1.finalized";
 /// Characters of a list that stands in an expression.
 const LISTED: usize = 300;
 
+/// The type of event that a message to a topic is.
+pub const PUBLISHED: &str = "google.cloud.pubsub.topic.v1.messagePublished";
+
 /// Turns an event into params, and ends the execution where no trigger is meant.
 pub fn trigger_steps(pipeline: &Pipeline, names: &mut Taken) -> Vec<Step> {
-    if !has_object_trigger(pipeline) {
+    let mut cases = Vec::new();
+    let mut comment = "";
+    if has_object_trigger(pipeline) {
+        comment = "Eventarc cannot filter by prefix: an object that no trigger means ends the execution here.";
+        cases.push(event_case(FINALIZED, "object_params(args.data)", "event", names));
+    }
+    if has_topic_trigger(pipeline) {
+        // A message may be without data.
+        let text = "text.decode(base64.decode(default(map.get(args, [\"data\", \"message\", \"data\"]), \"\")))";
+        let params = format!("message_params(args.source, {text})");
+        cases.push(event_case(PUBLISHED, &params, "message", names));
+    }
+    if cases.is_empty() {
         return Vec::new();
     }
+    vec![Step::new(names.name("event"), Action::Switch(cases)).with_comment(comment)]
+}
+
+/// What happens where the execution was started by an event of a type.
+fn event_case(kind: &str, params: &str, name: &str, names: &mut Taken) -> Case {
     let ignored = Case {
         condition: "args == null".to_owned(),
         then: Then::Return(json!("ignored")),
     };
-    let steps = vec![
-        Step::new(
-            names.name("event_params"),
-            Action::Assign(vec![("args".to_owned(), expression("object_params(args.data)"))]),
-        ),
-        Step::new(names.name("event_ignored"), Action::Switch(vec![ignored])),
-    ];
-    let event = Case {
-        condition: format!("map.get(args, \"type\") == \"{FINALIZED}\""),
-        then: Then::Steps(steps),
-    };
-    vec![
-        Step::new(names.name("event"), Action::Switch(vec![event]))
-            .with_comment("Eventarc cannot filter by prefix: an object that no trigger means ends the execution here."),
-    ]
+    Case {
+        condition: format!("map.get(args, \"type\") == \"{kind}\""),
+        then: Then::Steps(vec![
+            Step::new(
+                names.name(&format!("{name}_params")),
+                Action::Assign(vec![("args".to_owned(), expression(params))]),
+            ),
+            Step::new(names.name(&format!("{name}_ignored")), Action::Switch(vec![ignored])),
+        ]),
+    }
 }
 
 fn has_object_trigger(pipeline: &Pipeline) -> bool {
@@ -51,29 +67,42 @@ fn has_object_trigger(pipeline: &Pipeline) -> bool {
         .any(|trigger| matches!(trigger.kind, TriggerKind::ObjectCreated { .. }))
 }
 
-/// The subworkflow that reads an event.
-pub fn trigger_routine(
+fn has_topic_trigger(pipeline: &Pipeline) -> bool {
+    pipeline
+        .triggers
+        .iter()
+        .any(|trigger| matches!(trigger.kind, TriggerKind::Topic { .. }))
+}
+
+/// The subworkflows that read events.
+pub fn trigger_routines(
     pipeline: &Pipeline,
     environment: &Environment,
     names: &Names,
     library: &mut Library,
-) -> Option<Routine> {
-    if !has_object_trigger(pipeline) {
-        return None;
-    }
-    let mut cases = Vec::new();
+) -> Vec<Routine> {
+    let mut objects = Vec::new();
+    let mut messages = Vec::new();
     for trigger in &pipeline.triggers {
-        let TriggerKind::ObjectCreated { bucket, prefix, suffix } = &trigger.kind else {
-            continue;
-        };
-        let variable = environment.buckets.get(bucket).map_or("", String::as_str);
-        let mut condition = format!("object.bucket == sys.get_env(\"{variable}\")");
-        for (helper, text) in [("starts_with", prefix), ("ends_with", suffix)] {
-            if !text.is_empty() {
-                library.helpers.insert(helper);
-                condition.push_str(&format!(" and {helper}(object.name, {})", quote(text)));
+        let (cases, condition) = match &trigger.kind {
+            TriggerKind::ObjectCreated { bucket, prefix, suffix } => {
+                let variable = environment.buckets.get(bucket).map_or("", String::as_str);
+                let mut condition = format!("object.bucket == sys.get_env(\"{variable}\")");
+                for (helper, text) in [("starts_with", prefix), ("ends_with", suffix)] {
+                    if !text.is_empty() {
+                        library.helpers.insert(helper);
+                        condition.push_str(&format!(" and {helper}(object.name, {})", quote(text)));
+                    }
+                }
+                (&mut objects, condition)
             }
-        }
+            TriggerKind::Topic { topic } => {
+                library.helpers.insert("ends_with");
+                let end = format!("/topics/{}", family::topic(pipeline, topic));
+                (&mut messages, format!("ends_with(source, {})", quote(&end)))
+            }
+            TriggerKind::Schedule { .. } | TriggerKind::Http => continue,
+        };
         let mut printer = Printer::new(names, library);
         let params: Map<String, Value> = trigger
             .params
@@ -85,14 +114,26 @@ pub fn trigger_routine(
             then: Then::Return(params.into()),
         });
     }
-    let mut steps = switches("by_trigger", cases, &mut Taken::default());
-    steps.push(Step::new("none", Action::Return(Value::Null)));
-    Some(Routine {
-        name: "object_params".to_owned(),
-        comment: "The params that a new object stands for; null where no trigger is meant.".to_owned(),
-        params: vec!["object".to_owned()],
-        steps,
-    })
+    let routine = |name: &str, comment: &str, params: &[&str], cases: Vec<Case>| {
+        let mut steps = switches("by_trigger", cases, &mut Taken::default());
+        steps.push(Step::new("none", Action::Return(Value::Null)));
+        Routine {
+            name: name.to_owned(),
+            comment: comment.to_owned(),
+            params: params.iter().map(|param| (*param).to_owned()).collect(),
+            steps,
+        }
+    };
+    let mut routines = Vec::new();
+    if !objects.is_empty() {
+        let comment = "The params that a new object stands for; null where no trigger is meant.";
+        routines.push(routine("object_params", comment, &["object"], objects));
+    }
+    if !messages.is_empty() {
+        let comment = "The params that a message stands for; null where no trigger is meant.";
+        routines.push(routine("message_params", comment, &["source", "message"], messages));
+    }
+    routines
 }
 
 /// `params`: the defaults, and what the execution was given.

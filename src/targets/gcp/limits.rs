@@ -11,6 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::functions::ENTRY;
+use super::jobs;
 use crate::diagnostics::Problems;
 use crate::expr::ExprKind;
 use crate::model::{FunctionUse, Kind, ON_FAILURE, Pipeline, Step, Wait};
@@ -131,6 +132,49 @@ pub enum GcpProblem {
         span: Span,
     },
 
+    /// A container without an image for this cloud.
+    #[error("`{step}` names no image for Google Cloud")]
+    #[diagnostic(code(MLP0728), help("add `gcp:` to its `image`, or give one image for all clouds"))]
+    Image {
+        /// The step.
+        step: String,
+        /// The step's id.
+        #[label("gcp: image of this container")]
+        span: Span,
+    },
+
+    /// No such machine.
+    #[error("`{step}` finds no instance: {detail}")]
+    #[diagnostic(code(MLP0729), help("{help}"))]
+    Instance {
+        /// The step.
+        step: String,
+        /// What there is.
+        detail: String,
+        /// What to do.
+        help: String,
+        /// The step's id.
+        #[label("gcp: instance of this step")]
+        span: Span,
+    },
+
+    /// Longer than a container may run.
+    #[error("`{step}` may run longer than a Cloud Run job {what}does (at most {most}s): {seconds}s")]
+    #[diagnostic(code(MLP0730), help("set `max_duration: {most}s` or less, or split the step"))]
+    JobTimeout {
+        /// The step.
+        step: String,
+        /// Of which kind.
+        what: &'static str,
+        /// As written.
+        seconds: u64,
+        /// The quota.
+        most: u64,
+        /// The step's id.
+        #[label("gcp: duration of a task")]
+        span: Span,
+    },
+
     /// A bug of ours.
     #[error("the artifacts of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0739), help("report this with the pipeline file: it is a bug in mlpipe"))]
@@ -147,6 +191,8 @@ pub struct Quotas {
     pub workflow: Workflow,
     /// Cloud Run functions.
     pub function: Function,
+    /// Cloud Run jobs.
+    pub job: JobQuotas,
     /// Supported.
     pub runtimes: Vec<String>,
 }
@@ -177,6 +223,15 @@ pub struct Function {
     pub timeout_seconds: u64,
     /// In MiB.
     pub memory_mib: Range,
+}
+
+/// Of jobs.
+#[derive(Debug, Default, Deserialize)]
+pub struct JobQuotas {
+    /// Of a task.
+    pub timeout_seconds: u64,
+    /// Of a task with a GPU.
+    pub gpu_timeout_seconds: u64,
 }
 
 /// Both ends belong to it.
@@ -227,6 +282,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             });
         }
     }
+    jobs::check(pipeline, &mut problems);
     let most = pipeline.steps.iter().map(buckets_of).max().unwrap_or(0);
     check_environment(most, &mut problems);
     problems

@@ -7,6 +7,7 @@ mod functions;
 mod helpers;
 mod infra;
 mod inputs;
+mod jobs;
 mod limits;
 mod names;
 mod parts;

@@ -48,7 +48,7 @@ const BUILTINS: [&str; 33] = [
 ];
 
 /// Variables and subworkflows that mlpipe makes.
-const OURS: [&str; 15] = [
+const OURS: [&str; 16] = [
     "args",
     "params",
     "failure",
@@ -62,6 +62,7 @@ const OURS: [&str; 15] = [
     "call_function",
     "call_with_retry",
     "object_params",
+    "message_params",
     "x",
     "found",
 ];
@@ -151,7 +152,11 @@ pub fn variables(pipeline: &Pipeline, plan: &Plan) -> Variables {
     for (index, step) in pipeline.steps.iter().enumerate() {
         let reads = plan.reads.get(index).copied().unwrap_or_default();
         let id = identifier(&step.path);
-        let gives = !matches!(step.kind, Kind::Wait(_) | Kind::Fail { .. }) || !step.is_plain();
+        let nothing = matches!(
+            step.kind,
+            Kind::Wait(_) | Kind::Fail { .. } | Kind::Notify(_) | Kind::Job(_)
+        );
+        let gives = !nothing || !step.is_plain();
         if reads.output && gives {
             let variable = if taken.all().contains(&id) {
                 fresh(&mut taken, format!("{id}_output"))

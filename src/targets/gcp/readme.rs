@@ -1,11 +1,13 @@
 //! `README.md` of the artifacts.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::family::{self, Family};
 use super::workflow::Workflows;
 use crate::expr::Type;
-use crate::model::{Kind, Pipeline, TriggerKind};
+use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
@@ -15,11 +17,12 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
     let triggers: Vec<String> = pipeline
         .triggers
         .iter()
+        .filter(|trigger| !matches!(trigger.kind, TriggerKind::Http))
         .map(|trigger| match &trigger.kind {
             TriggerKind::ObjectCreated { bucket, prefix, suffix } => {
                 format!("an object `{prefix}*{suffix}` written to the bucket `{bucket}`")
             }
-            TriggerKind::Topic { topic } => format!("a message on the topic `{topic}`"),
+            TriggerKind::Topic { topic } => format!("a message on the topic `{}`", family::topic(pipeline, topic)),
             TriggerKind::Http => "a request to the executions of the workflow".to_owned(),
             TriggerKind::Schedule { cron, timezone } => {
                 format!(
@@ -29,6 +32,7 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
             }
         })
         .collect();
+    let (asking, telling) = published_to(family);
     let context = json!({
         "name": pipeline.name,
         "project": settings.project,
@@ -36,9 +40,12 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
         "functions": family.has_functions(),
         "children": family.members.iter().skip(1).map(|member| &member.pipeline.name).collect::<Vec<_>>(),
         "parts": workflows.iter().any(|workflows| !workflows.parts.is_empty()),
-        "topics": pipeline.topics.iter().map(|topic| family::topic(pipeline, &topic.id)).collect::<Vec<_>>(),
+        "topics": asking.iter().map(|topic| family::topic(pipeline, topic)).collect::<Vec<_>>(),
+        "notified": telling.iter().map(|topic| family::topic(pipeline, topic)).collect::<Vec<_>>(),
         "secrets": pipeline.secrets,
         "triggers": triggers,
+        "http": pipeline.triggers.iter().any(|trigger| matches!(trigger.kind, TriggerKind::Http)),
+        "containers": family.has_jobs(),
         "lists": pipeline.steps.iter().any(|step| step.for_each.is_some()),
         "bounded": pipeline.steps.iter().any(|step| matches!(step.kind, Kind::Group(_)) && step.timeout.is_some()),
         "example": example_input(pipeline),
@@ -47,6 +54,25 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
     env.add_template("readme", include_str!("../../../targets/gcp/README.md.j2"))?;
     env.get_template("readme")?
         .render(minijinja::Value::from(minijinja::value::Serde(&context)))
+}
+
+/// The topics with requests for approvals, and those with messages.
+fn published_to<'a>(family: &Family<'a>) -> (BTreeSet<&'a str>, BTreeSet<&'a str>) {
+    let (mut asking, mut telling) = (BTreeSet::new(), BTreeSet::new());
+    for member in &family.members {
+        for step in &member.pipeline.steps {
+            match &step.kind {
+                Kind::Approval(approval) => asking.insert(approval.topic.as_str()),
+                Kind::Notify(notify) => telling.insert(notify.topic.as_str()),
+                _ => continue,
+            };
+        }
+        let handler = member.pipeline.on_failure.as_ref().map(|handler| &handler.action);
+        if let Some(HandlerAction::Notify(notify)) = handler {
+            telling.insert(&notify.topic);
+        }
+    }
+    (asking, telling)
 }
 
 /// Params with a value for each that has no default.

@@ -627,3 +627,134 @@ fn writes_small_workflows() {
         std::fs::write(path, bytes).unwrap();
     }
 }
+
+#[test]
+fn a_message_carries_its_origin_and_a_handler_drops_what_fails() {
+    let text = "topics: { alerts: {} }\nsteps:\n  tell: { notify: { topic: alerts, message: done } }\non_failure: { retry: { attempts: 3 }, notify: { topic: alerts, message: \"${{ error.message }}\" } }\n";
+    let workflow = workflow(text);
+    let main = &workflow["main"]["steps"];
+    // The run's id is known, though no function is there that would need it.
+    let id = main[0]["init"]["assign"][0]["run_id"].as_str().unwrap();
+    assert!(id.contains("GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID"), "{id}");
+    let pipeline = &main[1]["pipeline"];
+    let tell = &pipeline["try"]["steps"][0]["tell"];
+    assert_eq!(tell["call"], "publish_text");
+    assert_eq!(tell["args"]["topic"], "churn-alerts");
+    assert_eq!(tell["args"]["message"], "done");
+    assert_eq!(tell["args"]["attributes"]["step"], "tell");
+    assert_eq!(tell["args"]["attributes"]["pipeline"], "churn");
+    // Retried as the handler says; whatever it raises is dropped, and the pipeline's own error raised.
+    let handler = &pipeline["except"]["steps"];
+    let told = &handler[0]["on_failure_2"];
+    assert!(told["except"]["steps"][0]["keep_error"].is_object(), "{handler:#}");
+    assert!(told.to_string().contains("\"max_retries\":2"), "{told:#}");
+    assert_eq!(handler[1]["fail"]["raise"], "${error}");
+    let readme = file(&artifacts(text), "README.md");
+    assert!(
+        readme.contains("## Messages") && !readme.contains("## Approve"),
+        "{readme}"
+    );
+}
+
+#[test]
+fn a_long_message_takes_no_name_of_a_subworkflow() {
+    let long = "long ".repeat(90);
+    for kind in ["approval", "notify"] {
+        let text = format!(
+            "topics: {{ t: {{}} }}\nsteps:\n  a: {{ {kind}: {{ topic: t, message: \"${{{{ {{'n': -9, 's': '{long}'}}.s }}}}\" }} }}\n"
+        );
+        let workflow = workflow(&text);
+        assert!(workflow.get("a_message_text").is_some(), "{workflow:#}");
+        assert!(workflow.get("a_message").is_none(), "{workflow:#}");
+    }
+}
+
+#[test]
+fn a_message_on_a_topic_starts_the_workflow() {
+    let text = "params: { text: { type: string }, from: { type: string, default: '' } }\ntopics: { in-box: {}, other: {} }\ntriggers:\n  - { topic: { name: in-box }, params: { text: \"${{ trigger.message }}\" } }\n  - { topic: { name: other }, params: { text: \"<${{ trigger.message }}>\", from: other } }\nsteps: { a: { wait: { duration: 1s } } }\n";
+    let workflow = workflow(text);
+    let event = &workflow["main"]["steps"][0]["event"]["switch"][0];
+    assert_eq!(
+        event["condition"],
+        "${map.get(args, \"type\") == \"google.cloud.pubsub.topic.v1.messagePublished\"}"
+    );
+    let params = &event["steps"][0]["message_params"]["assign"][0]["args"];
+    let decoded = "text.decode(base64.decode(default(map.get(args, [\"data\", \"message\", \"data\"]), \"\")))";
+    assert_eq!(params, &format!("${{message_params(args.source, {decoded})}}"));
+    let cases = &workflow["message_params"]["steps"][0]["by_trigger"]["switch"];
+    assert_eq!(cases[0]["condition"], "${ends_with(source, \"/topics/churn-in-box\")}");
+    assert_eq!(cases[0]["return"]["text"], "${message}");
+    assert_eq!(cases[1]["return"]["text"], "${\"<\" + message + \">\"}");
+    let terraform = terraform(text);
+    let trigger = &terraform["resource"]["google_eventarc_trigger"]["topic_in_box"];
+    assert_eq!(
+        trigger["transport"]["pubsub"]["topic"],
+        "${google_pubsub_topic.in_box.id}"
+    );
+    assert_eq!(trigger["service_account"], "${google_service_account.trigger.email}");
+    // The receiver of events of other kinds is not needed.
+    assert!(
+        terraform["resource"]["google_project_iam_member"]
+            .get("trigger_events")
+            .is_none()
+    );
+}
+
+#[test]
+fn a_request_starts_the_workflow_by_the_api_that_is_there() {
+    let text = "triggers: [{ http: { auth: iam } }]\nsteps: { a: { wait: { duration: 1s } } }\n";
+    let terraform = terraform(text);
+    assert!(terraform["resource"]["google_service_account"].get("trigger").is_none());
+    assert!(terraform["resource"].get("google_project_iam_member").is_none());
+    let readme = file(&artifacts(text), "README.md");
+    assert!(readme.contains("/executions\" \\\n"), "{readme}");
+}
+
+#[test]
+fn a_container_is_a_job_with_its_own_account() {
+    let text = "buckets: { raw: {} }\nparams: { n: integer }\nsteps:\n  a-b: { job: { image: acme/x, command: [python, -m, score, \"${{ string(params.n) }}\"], env: { N: \"${{ string(params.n) }}\" }, compute: { cpu: 4, memory: 8GB } } }\n  any: { job: { image: { gcp: acme/y }, command: [\"${{ string(params.n) }}\"], max_duration: 30m } }\n  gpu: { job: { image: acme/z, compute: { gpu: { type: l4, count: 1 } } } }\n";
+    let terraform = terraform(text);
+    let jobs = &terraform["resource"]["google_cloud_run_v2_job"];
+    let task = &jobs["a_b"]["template"]["template"];
+    assert_eq!(jobs["a_b"]["name"], "churn-a-b");
+    assert_eq!(jobs["a_b"]["annotations"]["mlpipe/step"], "a-b");
+    assert_eq!(task["containers"][0]["image"], "acme/x");
+    // The program stands in the job: a run overrides what follows it.
+    assert_eq!(task["containers"][0]["command"], serde_json::json!(["python"]));
+    let limits = serde_json::json!({ "cpu": "4", "memory": "8192Mi" });
+    assert_eq!(task["containers"][0]["resources"]["limits"], limits);
+    // Cloud Run ends it only where the workflow has not: a minute after the hour.
+    assert_eq!((&task["timeout"], &task["max_retries"]), (&"3660s".into(), &0.into()));
+    assert_eq!(task["service_account"], "${google_service_account.jobs.email}");
+    let any = &jobs["any"]["template"]["template"]["containers"][0];
+    assert_eq!(any["command"], serde_json::json!(["env"]));
+    let gpu = &jobs["gpu"]["template"]["template"];
+    assert_eq!(gpu["node_selector"]["accelerator"], "nvidia-l4");
+    assert_eq!(gpu["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], "1");
+    assert!(gpu["containers"][0].get("command").is_none());
+    // The workflow may run these jobs and no others, the containers may use the buckets, and there are no functions.
+    let run = &terraform["resource"]["google_cloud_run_v2_job_iam_member"]["run_a_b"];
+    assert_eq!(run["name"], "${google_cloud_run_v2_job.a_b.name}");
+    assert_eq!(run["member"], "${google_service_account.workflow.member}");
+    let buckets = &terraform["resource"]["google_storage_bucket_iam_member"];
+    assert_eq!(buckets["jobs_raw"]["member"], "${google_service_account.jobs.member}");
+    assert!(buckets.get("functions_raw").is_none());
+    assert!(terraform["resource"].get("google_project_iam_member").is_none());
+    let main = &workflow(text)["main"]["steps"];
+    let written = main.to_string();
+    assert!(written.contains("\"job\":\"churn-a-b\""), "{written}");
+    assert!(written.contains("[\"-m\",\"score\","), "{written}");
+}
+
+#[test]
+fn containers_that_do_not_fit_are_refused() {
+    let job = |text: &str| codes(&format!("steps: {{ a: {{ job: {{ {text} }} }} }}\n"));
+    assert_eq!(job("image: { aws: x }"), ["MLP0728"]);
+    assert_eq!(job("image: x, instance: { gcp: 3cpu-1gb }"), ["MLP0729"]);
+    assert_eq!(job("image: x, compute: { cpu: 64 }"), ["MLP0729"]);
+    assert_eq!(job("image: x, max_duration: 10d"), ["MLP0730"]);
+    let gpu = "image: x, compute: { gpu: { type: l4, count: 1 } }";
+    assert_eq!(job(&format!("{gpu}, max_duration: 2h")), ["MLP0730"]);
+    assert!(job(gpu).is_empty());
+    assert!(job("image: x, max_duration: 7d").is_empty());
+}

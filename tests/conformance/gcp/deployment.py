@@ -14,6 +14,7 @@ import yaml
 from functions import FunctionSpec
 from terraform import Module, TerraformError, Unknown
 from terraform.expressions import Reference, parse_template
+from workflows.jobs import JobSpec
 
 PROJECT, NUMBER, REGION = "test", "100000000001", "us-central1"
 
@@ -41,7 +42,7 @@ class OtherWorkflow:
 class Deployment:
     """What main.tf.json declares, as far as an execution depends on it.
 
-    `topics` are those to which the workflows may publish.
+    `topics` are those to which the workflows may publish, with their ids in pipeline.yaml.
     """
 
     workflow_name: str
@@ -49,7 +50,8 @@ class Deployment:
     environment: dict[str, str]
     region: str
     others: list[OtherWorkflow]
-    topics: set[str]
+    topics: dict[str, str]
+    jobs: dict[str, JobSpec]
     functions: list[FunctionSpec]
     bucket_names: dict[str, str]
 
@@ -124,7 +126,8 @@ def _read(module: Module, pipeline: Path, buckets: list[str]) -> Deployment:
             for name, workflow in workflows.items()
             if name != key
         ],
-        _topics(module, _account(pipeline_workflow)),
+        _topics(module, _account(pipeline_workflow), _declared(pipeline)),
+        _jobs(module, _account(pipeline_workflow), module.value(pipeline_workflow["name"]), pipeline.parent),
         [
             _function(module, name, body)
             for name, body in module.resources("google_cloudfunctions2_function").items()
@@ -150,15 +153,51 @@ def _child(workflow: dict[str, Any]) -> str | None:
     return found[1] if found else None
 
 
-def _topics(module: Module, account: str) -> set[str]:
+def _declared(pipeline: Path) -> dict[str, str]:
+    """The ids of topics, of the pipeline and of those beside it, by the keys of their resources."""
+    ids: list[str] = []
+    for path in sorted({pipeline, *pipeline.parent.rglob("*.yaml")}):
+        try:
+            ids += yaml.safe_load(path.read_text()).get("topics") or {}
+        except (OSError, AttributeError, yaml.YAMLError):
+            continue
+    return {id.replace("-", "_"): id for id in ids}
+
+
+def _topics(module: Module, account: str, declared: dict[str, str]) -> dict[str, str]:
     topics = module.resources("google_pubsub_topic")
-    granted = set()
+    granted = {}
     for body in module.resources("google_pubsub_topic_iam_member").values():
         _, topic = _referenced(body["topic"], "topic of google_pubsub_topic_iam_member")
         _, member = _referenced(body["member"], "member of google_pubsub_topic_iam_member")
         if body.get("role") == "roles/pubsub.publisher" and member == account:
-            granted.add(module.value(topics[topic]["name"]))
+            granted[module.value(topics[topic]["name"])] = declared.get(topic, topic)
     return granted
+
+
+def _jobs(module: Module, account: str, root: str, folder: Path) -> dict[str, JobSpec]:
+    """The jobs that the workflows may run with overrides and look at, by full name."""
+    roles: dict[str, set[str]] = {}
+    for body in module.resources("google_cloud_run_v2_job_iam_member").values():
+        _, job = _referenced(body["name"], "name of google_cloud_run_v2_job_iam_member")
+        _, member = _referenced(body["member"], "member of google_cloud_run_v2_job_iam_member")
+        if member == account:
+            roles.setdefault(job, set()).add(body["role"])
+    jobs = {}
+    for key, body in module.resources("google_cloud_run_v2_job").items():
+        if roles.get(key, set()) < {"roles/run.jobsExecutorWithOverrides", "roles/run.viewer"}:
+            continue
+        body = module.value({name: value for name, value in body.items() if name not in ("depends_on", "template")}) | {
+            "template": body["template"]
+        }
+        (container,) = body["template"]["template"]["containers"]
+        if not container.get("image"):
+            raise ArtifactsError(f"google_cloud_run_v2_job.{key} has no image")
+        pipeline, step = (body["annotations"][f"mlpipe/{what}"] for what in ("pipeline", "step"))
+        path = step if pipeline == root else f"{pipeline}/{step}"
+        name = f"projects/{PROJECT}/locations/{body['location']}/jobs/{body['name']}"
+        jobs[name] = JobSpec(path, module.value(container.get("command", [])), folder)
+    return jobs
 
 
 def _invokers(module: Module) -> set[str]:

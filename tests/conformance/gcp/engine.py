@@ -25,6 +25,8 @@ import costs  # noqa: E402
 from api import ApiRunner  # noqa: E402
 from deployment import NUMBER, PROJECT, ArtifactsError, Deployment, OtherWorkflow  # noqa: E402
 from server import Server  # noqa: E402
+from workflows.connectors import Message  # noqa: E402
+from workflows.jobs import Jobs  # noqa: E402
 from workflows import Deployed, DeployError, Execution, Fault, Outcome, World, load  # noqa: E402
 
 
@@ -40,7 +42,8 @@ class Runner(Protocol):
 class Run:
     """How an execution ended; what the runner cannot see is None.
 
-    `children` are the pipelines that other executions ran, by run id.
+    `children` are the pipelines that other executions ran, by run id; `published` are the messages
+    to topics but for requests for approvals, which have no attributes.
     """
 
     result: Any
@@ -49,6 +52,8 @@ class Run:
     waits: list[float] | None = None
     entered: list[str] | None = None
     children: dict[str, str] = field(default_factory=dict)
+    published: list[dict[str, str]] | None = None
+    started: Counter[str] = field(default_factory=Counter)
 
 
 class Interpreter:
@@ -67,7 +72,8 @@ class Interpreter:
             for other in deployment.others
             if other.startable
         }
-        world = World(workflows, deployment.topics, _answers(request.get("approvals") or {}))
+        world = World(workflows, set(deployment.topics), _answers(request.get("approvals") or {}))
+        world.jobs = Jobs(deployment.jobs)
         outcome = Execution(load(deployment.source), environment, world).run(request.get("params"))
         run = Run(
             outcome.result,
@@ -76,6 +82,8 @@ class Interpreter:
             outcome.waits,
             [],
         )
+        run.started = world.jobs.started
+        run.published = [_published(deployment, *sent) for sent in world.messages if sent[1].attributes]
         _see(outcome, {other.name: other for other in deployment.others}, True, run)
         return run
 
@@ -90,6 +98,12 @@ def _see(outcome: Outcome, others: dict[str, OtherWorkflow], own: bool, run: Run
         if other.child is not None:
             run.children[child.run_id] = other.child
         _see(child.outcome, others, own and other.part, run)
+
+
+def _published(deployment: Deployment, topic: str, message: Message) -> dict[str, str]:
+    if set(message.attributes) != {"pipeline", "run", "step"}:
+        raise Fault(f"not the attributes of a notification: {message.attributes!r}")
+    return {"topic": deployment.topics[topic], "message": message.data.decode()}
 
 
 def _answers(approvals: dict[str, Any]) -> Callable[[Any], Any]:
@@ -135,6 +149,7 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
         if seen != run_id and seen not in run.children:
             problems.append(f"the functions saw the run_id {seen}, not {run_id}")
         attempts[step if seen == run_id else f"{run.children.get(seen)}/{step}"] += count
+    attempts.update(run.started)
     if problems:
         return {"engine_error": "; ".join(problems)}
     failure = None if run.error is None else _failure(run.error)
@@ -153,6 +168,7 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
         "attempts": dict(attempts),
         "waits": run.waits,
         "skipped": skipped,
+        "published": run.published,
         "buckets": {key: {"uri": f"gs://{name}", "name": name} for key, name in names.items()},
         "run_id": run_id,
         "costs": costs.counted(),

@@ -124,3 +124,16 @@ def test_callbacks() -> None:
     nobody = _run(_ask(), World(topics={"asks"}))
     assert nobody.error["tags"] == ["TimeoutError"] and nobody.waits == []
     assert _run(_ask(), World(topics={"others"})).error["code"] == 404
+
+
+def test_messages() -> None:
+    world = World(topics={"tells"})
+    told = {"data": "${base64.encode(text.encode(\"hi \u00fc\"))}", "attributes": {"run": "1"}}
+    publish = "googleapis.pubsub.v1.projects.topics.publish"
+    step = _call(publish, "p", topic="projects/test/topics/tells", body={"messages": [told]})
+    assert not _run([step], world).failed
+    ((topic, message),) = world.messages
+    assert (topic, message.data.decode(), message.attributes) == ("tells", "hi \u00fc", {"run": "1"})
+    for wrong in ({"data": "hi", "attributes": {"run": "1"}}, {"attributes": {"run": 1}}, {"data": ""}):
+        step = _call(publish, "p", topic="projects/test/topics/tells", body={"messages": [wrong]})
+        assert _run([step], world).failed

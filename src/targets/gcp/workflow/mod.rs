@@ -1,5 +1,6 @@
 //! `workflow.yaml`: the plan as Workflows steps, named after the pipeline's.
 
+mod managed;
 mod others;
 mod units;
 
@@ -126,6 +127,7 @@ fn written(
     let ids = pipeline.steps.iter().map(|step| step_name(&step.path));
     let mut writer = Writer {
         family,
+        member,
         pipeline,
         child: !member.folder.is_empty(),
         names: &names,
@@ -146,7 +148,7 @@ fn written(
     let mut main = writer.main(&tree);
     let mut routines = Vec::new();
     if !writer.child {
-        routines.extend(inputs::trigger_routine(
+        routines.extend(inputs::trigger_routines(
             pipeline,
             environment,
             &names,
@@ -250,6 +252,7 @@ impl Failure {
 
 struct Writer<'a> {
     family: &'a Family<'a>,
+    member: &'a Member<'a>,
     pipeline: &'a Pipeline,
     /// True where another pipeline runs it: it gives its failure as a value.
     child: bool,
@@ -334,9 +337,11 @@ impl Writer<'_> {
     /// Declares what steps of conditions and branches assign.
     fn init(&mut self) -> Vec<Step> {
         let mut assign = Vec::new();
-        let asks = |step: &crate::model::Step| matches!(step.kind, Kind::Approval(_));
+        let tells = |step: &crate::model::Step| matches!(step.kind, Kind::Approval(_) | Kind::Notify(_));
+        let handler = self.pipeline.on_failure.as_ref().map(|handler| &handler.action);
         if !self.pipeline.functions().is_empty()
-            || self.pipeline.steps.iter().any(asks)
+            || self.pipeline.steps.iter().any(tells)
+            || matches!(handler, Some(HandlerAction::Notify(_)))
             || reads_run(self.pipeline, RunField::Id)
         {
             let id = expression("sys.get_env(\"GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID\")");
@@ -826,10 +831,25 @@ impl Writer<'_> {
 
     /// Runs the handler, whose own failure is dropped, and fails with the error.
     fn on_failure(&mut self, handler: &Handler) -> Vec<Step> {
-        let HandlerAction::Function { input: given, .. } = &handler.action else {
-            // Refused before.
-            return Vec::new();
+        let comment = handler.description.as_deref().map(one_line).unwrap_or_default();
+        let mut steps = match &handler.action {
+            HandlerAction::Notify(notify) => {
+                let steps = self.notify_of_failure(handler, notify);
+                let action = Action::Try {
+                    body: Body::Steps(steps),
+                    retry: None,
+                    except: Some(("e".to_owned(), vec![self.keep_error()])),
+                };
+                vec![Step::new(self.steps.name(ON_FAILURE), action).with_comment(comment)]
+            }
+            HandlerAction::Function { input, .. } => self.handler_function(handler, input, &comment),
         };
+        steps.push(self.end_failed());
+        steps
+    }
+
+    /// The call of a handler's function.
+    fn handler_function(&mut self, handler: &Handler, given: &Template, comment: &str) -> Vec<Step> {
         let input = self.printer().template(given, "on_failure_input");
         let function = Invocation {
             step: ON_FAILURE,
@@ -841,13 +861,9 @@ impl Writer<'_> {
         };
         let mut steps = Vec::new();
         self.function(function, &mut steps);
-        let keep = Step::new(
-            self.steps.name("keep_error"),
-            Action::Assign(vec![("e".to_owned(), Value::Null)]),
-        )
-        .with_comment("The pipeline fails with its own error, whatever the handler did.");
+        let keep = self.keep_error();
         for step in &mut steps {
-            step.comment = handler.description.as_deref().map(one_line).unwrap_or_default();
+            comment.clone_into(&mut step.comment);
             if let Action::Try { except, .. } = &mut step.action {
                 *except = Some(("e".to_owned(), vec![keep.clone()]));
             } else if let Action::Call(call) = &step.action {
@@ -858,8 +874,16 @@ impl Writer<'_> {
                 };
             }
         }
-        steps.push(self.end_failed());
         steps
+    }
+
+    /// Drops the error of a handler.
+    fn keep_error(&mut self) -> Step {
+        Step::new(
+            self.steps.name("keep_error"),
+            Action::Assign(vec![("e".to_owned(), Value::Null)]),
+        )
+        .with_comment("The pipeline fails with its own error, whatever the handler did.")
     }
 
     /// Ends the execution with `error`.

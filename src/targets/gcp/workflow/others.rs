@@ -1,10 +1,10 @@
 //! What a step has others do: a person who approves, another pipeline.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Writer;
-use crate::model::{Approval, ChildCall, Step as Source, identifier};
-use crate::targets::gcp::calls;
+use crate::model::{Approval, ChildCall, Handler, Notify, ON_FAILURE, Step as Source, identifier};
+use crate::targets::gcp::calls::{self, Of};
 use crate::targets::gcp::family;
 use crate::targets::gcp::names::step_name;
 use crate::targets::gcp::steps::{Action, Body, Call, Step, expression};
@@ -14,6 +14,62 @@ use crate::targets::size;
 const YEAR: u64 = 31_536_000;
 
 impl Writer<'_> {
+    /// Publishes a message, and gives null.
+    pub(super) fn notify(&mut self, step: &Source, notify: &Notify, result: Option<&str>, out: &mut Vec<Step>) {
+        let name = step_name(&step.path);
+        let publish = self.publish(&step.path, notify, out);
+        // What is told of a step that is entered is its name: an evaluation before it has it already.
+        let named = if notify.message.is_text() {
+            name.clone()
+        } else {
+            self.steps.name(&format!("{name}_publish"))
+        };
+        out.push(Step::new(named, Action::Call(publish)));
+        self.give(&name, result, Value::Null, out);
+    }
+
+    /// The call that publishes; what must be evaluated before goes to `out`.
+    fn publish(&mut self, path: &str, notify: &Notify, out: &mut Vec<Step>) -> Call {
+        let id = identifier(path);
+        let mut message = self
+            .printer()
+            .string_template(&notify.message, &format!("{id}_message_text"));
+        if !notify.message.is_text() {
+            let variable = self.variables.taken.name(&format!("{id}_message"));
+            let assign = Action::Assign(vec![(variable.clone(), message)]);
+            let inner = Step::new(self.steps.name(&format!("evaluate_{id}_message")), assign);
+            let action = self.attempt(path, "notify", Body::Steps(vec![inner]));
+            out.push(Step::new(step_name(path), action));
+            message = expression(variable);
+        }
+        self.library.helpers.insert("publish_text");
+        let topic = family::topic(self.family.root, &notify.topic);
+        let attributes = json!({ "pipeline": self.pipeline.name, "run": expression("run_id"), "step": path });
+        let args = [
+            ("topic", json!(topic)),
+            ("message", message),
+            ("attributes", attributes),
+        ];
+        Call::new("publish_text", args)
+    }
+
+    /// The steps of a failure handler that publishes. What they raise is for the caller to drop.
+    pub(super) fn notify_of_failure(&mut self, handler: &Handler, notify: &Notify) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let publish = self.publish(ON_FAILURE, notify, &mut steps);
+        let name = self.steps.name(&format!("{ON_FAILURE}_publish"));
+        let action = match self.calls.retry(&handler.retry, Of::Step) {
+            None => Action::Call(publish),
+            retry => Action::Try {
+                body: Body::Call(publish),
+                retry,
+                except: None,
+            },
+        };
+        steps.push(Step::new(name, action));
+        steps
+    }
+
     /// Asks through the topic, and waits for the answer.
     pub(super) fn approval(&mut self, step: &Source, approval: &Approval, result: Option<&str>, out: &mut Vec<Step>) {
         let path = step.path.as_str();
@@ -78,7 +134,7 @@ impl Writer<'_> {
     /// The params of another pipeline, evaluated once for all attempts; gives the variable with them.
     pub(super) fn params(&mut self, path: &str, call: &ChildCall, out: &mut Vec<Step>) -> String {
         let id = identifier(path);
-        let value = self.printer().template(&call.params, &format!("{id}_params"));
+        let value = self.printer().template(&call.params, &format!("{id}_params_value"));
         let params = self.variables.taken.name(&format!("{id}_params"));
         let assign = Action::Assign(vec![(params.clone(), value)]);
         if call.params.is_safe() {

@@ -584,7 +584,9 @@ impl Writer<'_> {
             // `attempts` calls these.
             Kind::Function(_) => {}
             // Refused before.
-            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => {}
+            Kind::Train(_) => {}
+            Kind::Job(job) => self.job(step, job, result, out),
+            Kind::Notify(notify) => self.notify(step, notify, result, out),
             Kind::Approval(approval) => self.approval(step, approval, result, out),
             Kind::Pipeline(call) => self.child(step, call, params.unwrap_or("null"), result, out),
             Kind::Wait(Wait::Duration(seconds)) => {
@@ -607,7 +609,7 @@ impl Writer<'_> {
     }
 
     /// Puts a value into the result, where something reads it.
-    fn give(&mut self, name: &str, result: Option<&str>, value: Value, out: &mut Vec<Step>) {
+    pub(super) fn give(&mut self, name: &str, result: Option<&str>, value: Value, out: &mut Vec<Step>) {
         let assign: Vec<(String, Value)> = result
             .map(|variable| (variable.to_owned(), value))
             .into_iter()
@@ -843,8 +845,8 @@ fn timeout(path: &str) -> Value {
 fn step_type(step: &Source) -> Type {
     match &step.kind {
         Kind::Function(_) => step.output.clone().unwrap_or(Type::Any),
-        Kind::Wait(_) | Kind::Fail { .. } => Type::Null,
-        Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => Type::Any,
+        Kind::Wait(_) | Kind::Fail { .. } | Kind::Notify(_) | Kind::Job(_) => Type::Null,
+        Kind::Train(_) => Type::Any,
         Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => Type::Any,
     }
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -69,8 +68,16 @@ def argument(arguments: dict[str, Any]) -> Any:
     raise value_error(f"not an execution with an argument: {arguments['body']!r}")
 
 
-def published(arguments: dict[str, Any], project: str) -> tuple[str, list[Any]]:
-    """Workflows docs, topics.publish: the topic's id, and the data of the messages."""
+@dataclass(frozen=True)
+class Message:
+    """Pub/Sub docs, PubsubMessage: its data, and its attributes."""
+
+    data: bytes
+    attributes: dict[str, str]
+
+
+def published(arguments: dict[str, Any], project: str) -> tuple[str, list[Message]]:
+    """Workflows docs, topics.publish: the topic's id, and the messages."""
     topic = arguments["topic"]
     prefix = f"projects/{project}/topics/"
     if not isinstance(topic, str) or not topic.startswith(prefix):
@@ -78,16 +85,24 @@ def published(arguments: dict[str, Any], project: str) -> tuple[str, list[Any]]:
     body = arguments.get("body")
     match body:
         case {"messages": [_, *_] as messages} if set(body) == {"messages"}:
-            return topic.removeprefix(prefix), [_data(message) for message in messages]
+            return topic.removeprefix(prefix), [_message(message) for message in messages]
     raise value_error(f"not what publish takes: {body!r}")
 
 
-def _data(message: Any) -> Any:
-    """Pub/Sub docs, PubsubMessage: `data` is base64; here it is JSON."""
+def _message(message: Any) -> Message:
+    """Pub/Sub docs, PubsubMessage: `data` is base64, attributes are strings; one of them is there."""
+    if not isinstance(message, dict) or not message or set(message) - {"data", "attributes"}:
+        raise value_error(f"not a message: {message!r}")
+    attributes = message.get("attributes", {})
+    if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
+        raise value_error(f"attributes are strings: {attributes!r}")
     try:
-        return json.loads(base64.b64decode(message["data"], validate=True))
-    except (KeyError, TypeError, ValueError) as error:
+        data = base64.b64decode(message.get("data", ""), validate=True)
+    except (TypeError, ValueError) as error:
         raise value_error(f"not a message: {message!r}: {error}") from None
+    if not data and not attributes:
+        raise value_error("a message has data or attributes")
+    return Message(data, attributes)
 
 
 def not_found(what: str) -> WorkflowError:

@@ -42,9 +42,11 @@ from .errors import (
     value_error,
 )
 from .expressions import Access, Binary, Constant, Invocation, ListLiteral, Node, Unary, Variable
+from .jobs import Jobs
 from .library import (
     EXECUTIONS,
     FUNCTIONS,
+    JOBS,
     POLICIES,
     POLICY_BACKOFF,
     POLICY_RETRIES,
@@ -149,8 +151,9 @@ class World:
     workflows: dict[str, Deployed] = field(default_factory=dict)
     topics: set[str] = field(default_factory=set)
     answer: Callable[[Any], Any] = lambda message: None
-    messages: list[Any] = field(default_factory=list)
+    messages: list[tuple[str, connectors.Message]] = field(default_factory=list)
     executions: dict[str, Execution] = field(default_factory=dict)
+    jobs: Jobs = field(default_factory=Jobs)
 
 
 class Execution:
@@ -505,6 +508,12 @@ class Execution:
             return self._cancel_execution(arguments)
         if function == PUBLISH:
             return self._publish(arguments)
+        if function == f"{JOBS}.run":
+            return (yield Blocking(lambda: self._world.jobs.run(arguments)))
+        if function == f"{JOBS}.executions.get":
+            return (yield Blocking(lambda: self._world.jobs.get(arguments)))
+        if function == f"{JOBS}.executions.cancel":
+            return (yield Blocking(lambda: self._world.jobs.cancel(arguments)))
         if function == "events.create_callback_endpoint":
             return self._callback(arguments["http_callback_method"])
         if function == "events.await_callback":
@@ -583,7 +592,7 @@ class Execution:
         topic, messages = connectors.published(arguments, project)
         if topic not in self._world.topics:
             raise connectors.not_found(f"the topic {topic}")
-        self._world.messages += messages
+        self._world.messages += [(topic, message) for message in messages]
         return {"messageIds": [str(uuid.uuid4().int % 10**16) for _ in messages]}
 
     def _callback(self, method: Any) -> dict[str, Any]:
@@ -600,8 +609,8 @@ class Execution:
         url, seconds = arguments["callback"]["url"], arguments.get("timeout", 43_200.0)
         if not is_number(seconds) or seconds <= 0:
             raise value_error(f"await_callback: a timeout of {seconds!r}")
-        texts = [message for message in self._world.messages if url in encode_json(message)]
-        body = self._world.answer(texts[-1]) if texts else None
+        texts = [message.data for _, message in self._world.messages if url.encode() in message.data]
+        body = self._world.answer(decode_json(texts[-1])) if texts else None
         if body is None:
             late = runtime_error("TimeoutError", f"no callback in {seconds} s")
             return (yield Bounded(_never(), float(seconds), late))

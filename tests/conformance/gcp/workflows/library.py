@@ -410,6 +410,7 @@ def _upper(source: Any) -> str:
 
 
 PUBLISH = "googleapis.pubsub.v1.projects.topics.publish"
+JOBS = "googleapis.run.v2.projects.locations.jobs"
 EXECUTIONS = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions"
 
 _REQUEST = ("headers", "query", "auth", "private_service_name", "ca_certificate")
@@ -475,6 +476,10 @@ FUNCTIONS: dict[str, Function] = {
     f"{EXECUTIONS}.create": Function(("parent", "body"), ("connector_params",), blocking=True),
     f"{EXECUTIONS}.get": Function(("name",), ("view", "connector_params"), blocking=True),
     f"{EXECUTIONS}.cancel": Function(("name",), ("connector_params",), blocking=True),
+    # Workflows docs, Connectors reference: run v2.
+    f"{JOBS}.run": Function(("name",), ("body", "connector_params"), blocking=True),
+    f"{JOBS}.executions.get": Function(("name",), ("connector_params",), blocking=True),
+    f"{JOBS}.executions.cancel": Function(("name",), ("body", "connector_params"), blocking=True),
     PUBLISH: Function(("topic",), ("body", "connector_params"), blocking=True),
     # Workflows docs, Wait using callbacks.
     "events.create_callback_endpoint": Function(("http_callback_method",), blocking=True),
