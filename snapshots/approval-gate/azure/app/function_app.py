@@ -33,7 +33,7 @@ async def stop(instance: str, client):
     await mlpipe_sub.stop(client, instance)
 
 
-# Asks for an approval.
+# Publishes to a topic.
 @app.activity_trigger(input_name="request", activity="mlpipe-publish")
 def publish(request):
     mlpipe_topic.publish(request)

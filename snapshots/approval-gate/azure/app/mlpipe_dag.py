@@ -109,6 +109,14 @@ class Fail(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Notify(Step):
+    """A step that publishes a text to a topic."""
+
+    topic: object
+    message: object
+
+
+@dataclass(frozen=True, kw_only=True)
 class Approval(Step):
     """A step that asks a person, through a topic."""
 
@@ -138,7 +146,7 @@ class Pipeline:
 
     steps: list
     outputs: object = field(default_factory=dict)
-    on_failure: Function | None = None
+    on_failure: Function | Notify | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from itertools import islice
 from types import SimpleNamespace
 
 import mlpipe_sub
-from mlpipe_dag import Approval, Child, Fail, Function, Group, Wait, matches
+from mlpipe_dag import Approval, Child, Fail, Function, Group, Notify, Wait, matches
 from mlpipe_fibers import Fibers, StepFailed
 from mlpipe_params import check
 from mlpipe_progress import Progress
@@ -342,6 +342,8 @@ class Runner:
                 return (yield from self.bounded(step, self.block(step, step.path, scope)))
             case Child():
                 return (yield from self.bounded(step, self.child(step, value)))
+            case Notify():
+                return (yield from self.bounded(step, self.notify(step, scope, *error)))
             case Approval():
                 return (yield from self.approval(step, scope, *error))
             case Wait():
@@ -400,17 +402,34 @@ class Runner:
             raise too_large(step.path, "output")
         return answer["outputs"]
 
+    def notify(self, step, scope, *error):
+        """Publishes a message."""
+        message = self.message("notify", step, scope, *error)
+        data = {"pipeline": self.run.name, "run": self.run.id, "step": step.path, "message": message}
+        request = self.publishing(step, "mlpipe.notify", data)
+        yield request
+        if isinstance(request.result, Exception):
+            raise StepFailed(step.path, "ServiceUnavailable", "the service could not be reached")
+
+    def message(self, what, step, scope, *error):
+        message = self.evaluate(what, step.path, step.message, scope, *error)
+        if not isinstance(message, str):
+            raise cannot_evaluate(what, step.path)
+        return message
+
+    def publishing(self, step, kind, data):
+        request = {"endpoint": step.topic.endpoint, "type": kind, "data": data}
+        return self.context.call_activity(mlpipe_sub.PUBLISH_ACTIVITY, request)
+
     def approval(self, step, scope, *error):
         """Asks a person, who answers with an event of this orchestration."""
         context = self.context
-        message = self.evaluate("approval", step.path, step.message, scope, *error)
-        if not isinstance(message, str):
-            raise cannot_evaluate("approval", step.path)
+        message = self.message("approval", step, scope, *error)
         number = self.asked[step.path] = self.asked.get(step.path, 0) + 1
         event = step.path if number == 1 else f"{step.path}-{number}"  # several items may wait at once
         data = {"pipeline": self.run.name, "run": context.instance_id, "step": step.path, "message": message, "event": event}
         answer = context.wait_for_external_event(event)
-        request = context.call_activity(mlpipe_sub.PUBLISH_ACTIVITY, {"endpoint": step.topic.endpoint, "data": data})
+        request = self.publishing(step, "mlpipe.approval", data)
         until = context.current_utc_datetime + timedelta(seconds=step.timeout)
         timer = context.create_timer(min(until, context.current_utc_datetime + LONGEST_TIMER))
         marker = []

@@ -9,7 +9,7 @@ def publish(request):
 
     data = request["data"]
     subject = f"{data['pipeline']}/{data['step']}"
-    client(request["endpoint"]).send(EventGridEvent(subject=subject, event_type="mlpipe.approval", data=data, data_version="1"))
+    client(request["endpoint"]).send(EventGridEvent(subject=subject, event_type=request["type"], data=data, data_version="1"))
 
 
 @functools.cache
