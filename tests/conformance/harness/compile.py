@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +36,23 @@ def compile_all(mlpipe: Path, jobs: list[tuple[Path, Path]], targets: list[str])
 
 
 def compile_one(mlpipe: Path, pipeline: Path, out: Path, targets: list[str]) -> str | None:
+    """Compiles for the targets but those that leave out a kind of step that the pipeline has: they get no folder."""
+    complaint = compile_for(mlpipe, pipeline, out, targets)
+    if complaint and "MLP0709" in complaint:
+        whole = [target for target in targets if target not in behind(mlpipe, pipeline)]
+        return compile_for(mlpipe, pipeline, out, whole) if len(whole) < len(targets) else complaint
+    return complaint
+
+
+def behind(mlpipe: Path, pipeline: Path) -> set[str]:
+    """The targets that say of a pipeline, or of one that it runs, that they do not run a kind of step yet."""
+    command = [str(mlpipe), "validate", str(pipeline), "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    problems = json.loads(done.stdout)["problems"]
+    return {problem["message"].split()[0] for problem in problems if problem["code"] == "MLP0709"}
+
+
+def compile_for(mlpipe: Path, pipeline: Path, out: Path, targets: list[str]) -> str | None:
     if not targets:
         return None
     command = [str(mlpipe), "compile", str(pipeline), "-o", str(out)]

@@ -25,7 +25,7 @@ class Report:
 
     def case(self, label: str, marks: dict[str, bool], notes: list[str]) -> None:
         """One case: for each engine whether it did as it should, and each thing that differs."""
-        cells = "  ".join(("✓" if marks[e] else "✗").center(len(e)) for e in self.engines if e in marks)
+        cells = "  ".join(("–" if e not in marks else "✓" if marks[e] else "✗").center(len(e)) for e in self.engines)
         if notes or not self.quiet:
             self.say(f"{label.ljust(self.width)}  {cells}")
         self.count(not notes, [f"{label}, {note}" for note in notes])

@@ -15,6 +15,13 @@ from typing import Any
 from .service import FunctionSpec, Instance, Instances
 
 
+class Server(ThreadingHTTPServer):
+    """One that takes the calls of a long list all at once."""
+
+    request_queue_size = 1024
+    daemon_threads = True
+
+
 class Proxy:
     """Serves every function under `/NAME` of one loopback address."""
 
@@ -25,8 +32,7 @@ class Proxy:
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._tries: Counter[tuple[str, str, Any]] = Counter()
         self._problems: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def url(self, function: str) -> str:

@@ -50,7 +50,7 @@ def serve(request: dict[str, Any], listener: socket.socket) -> None:
 
 def start(request: dict[str, Any]) -> dict[str, int]:
     """Forks an instance that listens already."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     port = listener.getsockname()[1]
     pid = os.fork()
     if pid == 0:
