@@ -352,12 +352,12 @@ class EntryPoints(Folder):
                 render(TARGETS / "adapter/core.py.j2", [step("handler", module="work", name=f"in-{source}")])
             )
         activity = app / "mlpipe_activity.py"
-        activity.write_text(render(TARGETS / "azure/activity.py.j2", [{"name": f"in-{s}", "source": s} for s in ("one", "two")]))
+        activity.write_text((TARGETS / "azure/mlpipe_activity.py").read_text())
         path, modules = list(sys.path), set(sys.modules)
         try:
             run_step = load(activity, "mlpipe_activity").run_step
             for source in ("one", "two", "one"):
-                self.assertEqual(run_step(envelope(f"in-{source}")), {"output": source})
+                self.assertEqual(run_step(source, envelope(f"in-{source}")), {"output": source})
         finally:
             sys.path[:] = path
             for name in set(sys.modules) - modules:
