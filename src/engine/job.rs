@@ -15,6 +15,9 @@ use super::run::{self, Shared, Stop};
 use super::scope::Scope;
 use super::worker::OnLine;
 
+/// What Docker and Podman exit with where the container did not run at all.
+const NOT_RUN: i32 = 125;
+
 /// One attempt.
 pub async fn once(
     shared: &Shared<'_, '_>,
@@ -93,7 +96,12 @@ pub async fn once(
             });
             Ok(Value::Null)
         }
-        Ended::Badly => Err(Stop::failed(
+        Ended::Badly(Some(NOT_RUN)) if how != Containers::Process => Err(Stop::Host(format!(
+            "{} could not run the container of `{}`; `targets: {{ local: {{ containers: process }} }}` runs its command without one",
+            how.name(),
+            step.path
+        ))),
+        Ended::Badly(_) => Err(Stop::failed(
             "JobFailed",
             "the container ended with an error",
             &step.path,

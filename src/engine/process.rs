@@ -15,8 +15,8 @@ const POLL: Duration = Duration::from_millis(20);
 pub enum Ended {
     /// All of them well.
     Well,
-    /// One of them badly; the others were ended.
-    Badly,
+    /// One of them badly, with this exit code where it was not a signal; the others were ended.
+    Badly(Option<i32>),
     /// They ran too long and were ended.
     Late,
 }
@@ -57,7 +57,7 @@ fn wait(running: &mut Running, limit: Duration) -> Result<Ended, String> {
             match child.try_wait().map_err(|error| error.to_string())? {
                 None => open += 1,
                 Some(status) if status.success() => {}
-                Some(_) => return Ok(Ended::Badly),
+                Some(status) => return Ok(Ended::Badly(status.code())),
             }
         }
         if open == 0 {

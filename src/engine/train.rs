@@ -173,8 +173,8 @@ impl Job {
         Ok(match (ended, outcome) {
             (Ended::Late, _) => None,
             (Ended::Well, Some(outcome)) => Some(outcome),
-            (Ended::Badly, Some(outcome)) if outcome.error.is_some() => Some(outcome),
-            (Ended::Well | Ended::Badly, _) => Some(Outcome {
+            (Ended::Badly(_), Some(outcome)) if outcome.error.is_some() => Some(outcome),
+            (Ended::Well | Ended::Badly(_), _) => Some(Outcome {
                 metrics: Value::Null,
                 error: Some(Problem {
                     name: "WorkerCrashed".to_owned(),
