@@ -153,7 +153,9 @@ class Shim:
             races = node.kind == ActionType.ANY and child["actionType"] == ActionType.TIMER
             asks = any(other["actionType"] == ActionType.EXTERNAL_EVENT and other["externalEventName"] != STOP for other in children)
             self.build(child, node, before if races else None, races and (asks or (before is not None and len(children) == 2)))
-            before = self.sequence - 1 if child["actionType"] in (ActionType.ACTIVITY, ActionType.SUB) else None
+            # At the top stand the tasks of steps side by side: another orchestration there has no bound of its own.
+            bounded = child["actionType"] == ActionType.ACTIVITY or (child["actionType"] == ActionType.SUB and parent is not None)
+            before = self.sequence - 1 if bounded else None
         if not node.done and node.remaining == 0:
             self.finish(node)
         return node
