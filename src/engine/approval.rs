@@ -66,10 +66,7 @@ pub(super) async fn ask(
     approval: &Approval,
     scope: &Scope<'_>,
 ) -> Result<Value, Stop> {
-    let message = match run::value(&approval.message, "approval", &step.path, scope)? {
-        Value::String(message) => message,
-        _ => return Err(Stop::expression("approval", "it is not a string", &step.path)),
-    };
+    let message = run::text(&approval.message, "approval", &step.path, scope)?;
     let label = scope.label(&step.path);
     let approvals = &shared.host.options.approvals;
     let given = approvals.given.get(&shared.path(&step.path));

@@ -11,7 +11,7 @@ use crate::model::{FunctionCall, Retry};
 use super::Event;
 use super::run::{self, Failed, Shared, Stop};
 use super::scope::Scope;
-use super::worker::{Answer, OnLine};
+use super::worker::Answer;
 
 /// A function of a step.
 pub struct Call<'a> {
@@ -72,11 +72,7 @@ async fn once(
     let permit = shared.host.room.acquire().await;
     shared.count(call.name);
     shared.tell(Event::Started { step: label, attempt });
-    let log = shared.host.log.clone();
-    let of = label.to_owned();
-    let on_line: OnLine = Arc::new(move |line: &str| {
-        let _ = log.send((of.clone(), line.to_owned()));
-    });
+    let on_line = shared.host.lines_of(label);
     let envelope = json!({
         "run_id": shared.execution.id, "step": call.name, "attempt": attempt, "input": input,
     });

@@ -1,7 +1,6 @@
 //! Containers: by Docker or Podman, or their command as a plain process where `targets.local.containers` says so.
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,7 +12,6 @@ use super::Event;
 use super::process::{self, Ended};
 use super::run::{self, Shared, Stop};
 use super::scope::Scope;
-use super::worker::OnLine;
 
 /// What Docker and Podman exit with where the container did not run at all.
 const NOT_RUN: i32 = 125;
@@ -26,12 +24,10 @@ pub async fn once(
     attempt: u32,
     scope: &Scope<'_>,
 ) -> Result<Value, Stop> {
-    let words: Vec<Result<String, Stop>> = job.command.iter().map(|word| text(word, &step.path, scope)).collect();
-    let words: Vec<String> = words.into_iter().collect::<Result<_, _>>()?;
-    let mut env = Vec::new();
-    for (name, value) in &job.env {
-        env.push((name.clone(), text(value, &step.path, scope)?));
-    }
+    let text = |template: &Template| run::text(template, "job", &step.path, scope);
+    let words: Vec<String> = job.command.iter().map(text).collect::<Result<_, _>>()?;
+    let env = job.env.iter().map(|(name, value)| Ok((name, text(value)?)));
+    let env: Vec<(&String, String)> = env.collect::<Result<_, Stop>>()?;
     let label = scope.label(&step.path);
     shared.count(&step.path);
     shared.tell(Event::Started { step: &label, attempt });
@@ -64,11 +60,7 @@ pub async fn once(
             command
         }
     };
-    let log = host.log.clone();
-    let of = label.clone();
-    let on_line: OnLine = Arc::new(move |line: &str| {
-        let _ = log.send((of.clone(), line.to_owned()));
-    });
+    let on_line = host.lines_of(&label);
     let limit = Duration::from_secs(step.attempt_timeout());
     let began = Instant::now();
     let ended = tokio::task::spawn_blocking(move || {
@@ -114,12 +106,4 @@ pub async fn once(
 fn image(images: &PerCloud) -> Option<&str> {
     let all = [&images.aws, &images.gcp, &images.azure];
     all.into_iter().find_map(|image| image.as_deref())
-}
-
-/// The text of a template of type string.
-fn text(template: &Template, step: &str, scope: &Scope<'_>) -> Result<String, Stop> {
-    match run::value(template, "job", step, scope)? {
-        Value::String(text) => Ok(text),
-        _ => Err(Stop::expression("job", "it is not a string", step)),
-    }
 }

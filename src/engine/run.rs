@@ -15,7 +15,7 @@ use crate::targets::package;
 
 use super::call::{self, Call};
 use super::scope::{Execution, Layer, Scope, World};
-use super::worker::Pool;
+use super::worker::{OnLine, Pool};
 use super::{Event, Failure, Message, Options, Outcome, RunStatus, block, interpreter, params, step};
 
 /// 256 KiB, less 4 KiB for the envelope that a cloud puts round it.
@@ -168,7 +168,7 @@ pub struct Host<'e> {
     pub pools: IndexMap<String, Arc<Pool>>,
     on_event: RefCell<&'e mut dyn FnMut(Event<'_>)>,
     /// Lines that functions print, with the step's label.
-    pub log: UnboundedSender<(String, String)>,
+    log: UnboundedSender<(String, String)>,
     logged: RefCell<UnboundedReceiver<(String, String)>>,
     /// A permit for each function that runs.
     pub room: Semaphore,
@@ -191,6 +191,15 @@ pub struct Shared<'a, 'e> {
 }
 
 impl Host<'_> {
+    /// What takes the lines of a step's process to the log, from whichever thread.
+    pub fn lines_of(&self, label: &str) -> OnLine {
+        let log = self.log.clone();
+        let of = label.to_owned();
+        Arc::new(move |line: &str| {
+            let _ = log.send((of.clone(), line.to_owned()));
+        })
+    }
+
     /// The number of the next execution of another pipeline, from 1.
     pub fn next_child(&self) -> u32 {
         self.children.set(self.children.get() + 1);
@@ -338,6 +347,14 @@ impl Stop {
 pub fn value(template: &crate::expr::Template, place: &str, step: &str, scope: &Scope<'_>) -> Result<Value, Stop> {
     crate::expr::eval_template(template, scope as &dyn Env)
         .map_err(|error| Stop::expression(place, &error.message, step))
+}
+
+/// The text of a template of type string.
+pub fn text(template: &crate::expr::Template, place: &str, step: &str, scope: &Scope<'_>) -> Result<String, Stop> {
+    match value(template, place, step, scope)? {
+        Value::String(text) => Ok(text),
+        _ => Err(Stop::expression(place, "it is not a string", step)),
+    }
 }
 
 /// Refuses what is too large to travel; `what` is `input` or `output`.

@@ -162,8 +162,8 @@ async fn once(shared: &Shared<'_, '_>, step: &Step, attempt: u32, scope: &Scope<
             succeeded(shared, &label)
         }
         Kind::Fail { error, message } => {
-            let name = text(error, &step.path, scope)?;
-            let message = text(message, &step.path, scope)?;
+            let name = run::text(error, "fail", &step.path, scope)?;
+            let message = run::text(message, "fail", &step.path, scope)?;
             Err(Stop::failed(&name, &message, &step.path))
         }
         Kind::Job(job) => job::once(shared, step, job, attempt, scope).await,
@@ -189,10 +189,7 @@ pub fn notify(
     label: &str,
     scope: &Scope<'_>,
 ) -> Result<(), Stop> {
-    let message = match run::value(&notify.message, "notify", step, scope)? {
-        Value::String(message) => message,
-        _ => return Err(Stop::expression("notify", "it is not a string", step)),
-    };
+    let message = run::text(&notify.message, "notify", step, scope)?;
     shared.tell(Event::Notified {
         step: label,
         topic: &notify.topic,
@@ -231,13 +228,6 @@ fn seconds_until(time: &Value) -> Result<f64, &'static str> {
             .map(|time| time - now)
             .ok_or("it is not a time like 2030-01-31T08:00:00Z"),
         _ => Err("it is neither a time nor a number"),
-    }
-}
-
-fn text(template: &crate::expr::Template, step: &str, scope: &Scope<'_>) -> Result<String, Stop> {
-    match run::value(template, "fail", step, scope)? {
-        Value::String(text) => Ok(text),
-        _ => Err(Stop::expression("fail", "it is not a string", step)),
     }
 }
 

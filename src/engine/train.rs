@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -51,7 +50,7 @@ pub async fn once(
     }
     let mut channels = Vec::new();
     for (channel, uri) in &train.data {
-        let uri = text(uri, &step.path, scope)?;
+        let uri = run::text(uri, "train", &step.path, scope)?;
         let folder = uri
             .strip_prefix("file://")
             .map(PathBuf::from)
@@ -80,11 +79,7 @@ pub async fn once(
         workers: train.machines.compute.count,
         limit: Duration::from_secs(step.attempt_timeout()),
     };
-    let log = host.log.clone();
-    let of = label.clone();
-    let on_line: OnLine = Arc::new(move |line: &str| {
-        let _ = log.send((of.clone(), line.to_owned()));
-    });
+    let on_line = host.lines_of(&label);
     let began = Instant::now();
     let outcome = tokio::task::spawn_blocking(move || job.run(&on_line))
         .await
@@ -198,14 +193,6 @@ fn channel_folder(path: &Path, staged: &Path, channel: &str) -> std::io::Result<
 
 fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
-}
-
-/// The text of a template of type string.
-fn text(template: &Template, step: &str, scope: &Scope<'_>) -> Result<String, Stop> {
-    match run::value(template, "train", step, scope)? {
-        Value::String(text) => Ok(text),
-        _ => Err(Stop::expression("train", "it is not a string", step)),
-    }
 }
 
 /// A scalar as a command line carries it: as `string()` writes it.
