@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-
 use crate::diagnostics::Problems;
 use crate::expr::check::{Scope, object_template};
 use crate::expr::parse::Syntax;
@@ -19,7 +17,7 @@ use crate::syntax::{self, suggest};
 use super::handlers::Files;
 use super::problems::CheckProblem;
 use super::templates::{Parsed, Source};
-use super::{Input, steps};
+use super::{Input, steps, written};
 
 /// How many problems of a child's file are listed.
 const LISTED: usize = 5;
@@ -114,10 +112,11 @@ pub fn read(document: &Document, origin: &Origin<'_>, problems: &mut Problems) -
         .names
         .entry(document.name.value.clone())
         .or_insert_with(|| origin.chain.last().cloned().unwrap_or_default());
-    let mut calls = Vec::new();
-    each_call(&document.steps, &mut calls);
     let mut seen = BTreeSet::new();
-    for call in calls {
+    for call in written::all(&document.steps)
+        .into_iter()
+        .filter_map(|step| step.pipeline)
+    {
         let file = joined(&origin.folder, &call.file.value);
         if !seen.insert(file.clone()) {
             continue;
@@ -136,18 +135,6 @@ pub fn read(document: &Document, origin: &Origin<'_>, problems: &mut Problems) -
 /// Two spellings of one file are one child.
 fn call_key(file: &str) -> String {
     joined("", file)
-}
-
-fn each_call<'d>(
-    written: &'d IndexMap<Spanned<String>, Spanned<document::Step>>,
-    found: &mut Vec<&'d document::Child>,
-) {
-    for step in written.values() {
-        found.extend(&step.pipeline);
-        step.steps.iter().for_each(|inner| each_call(inner, found));
-        let fallbacks = step.catch.iter().filter_map(|catch| catch.fallback.as_ref());
-        found.extend(fallbacks.filter_map(|fallback| fallback.pipeline.as_ref()));
-    }
 }
 
 fn folder_of(file: &str) -> &str {

@@ -14,6 +14,7 @@ pub mod steps;
 pub mod templates;
 pub mod triggers;
 pub mod typed;
+pub mod written;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,8 +162,7 @@ impl Checker<'_> {
             .iter()
             .map(|(name, node)| (name.value.clone(), self.source.parse(node, self.problems)))
             .collect();
-        self.functions(&document.steps);
-        self.scripts(&document.steps);
+        self.code();
         self.event_loops();
 
         let graph = self.graph(&blocks);
@@ -256,31 +256,19 @@ impl Checker<'_> {
             .collect()
     }
 
-    /// Checks that the handlers are there: of the steps, of those in them, and of `on_failure`.
-    fn functions(&mut self, written: &IndexMap<Spanned<String>, Spanned<document::Step>>) {
-        let mut functions = Vec::new();
-        each_function(written, &mut functions);
-        functions.extend(
-            self.document
-                .on_failure
-                .iter()
-                .filter_map(|handler| handler.function.as_ref()),
-        );
-        for function in functions {
+    /// Checks that the handlers are there, and the scripts of trainings.
+    fn code(&mut self) {
+        let written = written::all(&self.document.steps);
+        let of_steps = written.iter().filter_map(|step| step.function);
+        let handler = self.document.on_failure.iter();
+        for function in of_steps.chain(handler.filter_map(|handler| handler.function.as_ref())) {
             let call = steps::function_call(self.document, function);
             let at = steps::source_span(self.document, function);
             self.handlers.check(&call.source, at, &function.handler, self.problems);
         }
-    }
-
-    /// Checks that the scripts of trainings are there.
-    fn scripts(&mut self, written: &IndexMap<Spanned<String>, Spanned<document::Step>>) {
-        for step in written.values() {
-            if let Some(train) = &step.train {
-                self.handlers
-                    .check_script(&train.source, &train.entrypoint, self.problems);
-            }
-            step.steps.iter().for_each(|inner| self.scripts(inner));
+        for train in written.iter().filter_map(|step| step.train) {
+            self.handlers
+                .check_script(&train.source, &train.entrypoint, self.problems);
         }
     }
 
@@ -433,7 +421,11 @@ impl Checker<'_> {
             return;
         }
         let mut publishers = Vec::new();
-        publishing(&document.steps, &mut publishers);
+        for step in written::all(&document.steps) {
+            let notified = step.notify.map(|notify| &notify.topic);
+            let asked = step.approval.and_then(|approval| approval.topic.as_ref());
+            publishers.extend(notified.into_iter().chain(asked).map(|topic| (step.id, topic)));
+        }
         if let Some(notify) = document.on_failure.as_ref().and_then(|handler| handler.notify.as_ref()) {
             publishers.push((ON_FAILURE, &notify.topic));
         }
@@ -541,37 +533,6 @@ impl Checker<'_> {
                     Some(document::Containers::Process) => Containers::Process,
                 },
             },
-        }
-    }
-}
-
-/// Every function of these steps and of those in them, in file order.
-fn each_function<'d>(
-    written: &'d IndexMap<Spanned<String>, Spanned<document::Step>>,
-    found: &mut Vec<&'d document::Function>,
-) {
-    for step in written.values() {
-        found.extend(&step.function);
-        step.steps.iter().for_each(|inner| each_function(inner, found));
-        let fallbacks = step.catch.iter().filter_map(|catch| catch.fallback.as_ref());
-        found.extend(fallbacks.filter_map(|fallback| fallback.function.as_ref()));
-    }
-}
-
-/// Every step of these and of those in them that publishes, with its topic.
-fn publishing<'d>(
-    written: &'d IndexMap<Spanned<String>, Spanned<document::Step>>,
-    found: &mut Vec<(&'d str, &'d Spanned<String>)>,
-) {
-    for (id, step) in written {
-        let topics = |notify: &'d Option<document::Notify>, approval: &'d Option<document::Approval>| {
-            let notify = notify.iter().map(|notify| &notify.topic);
-            notify.chain(approval.iter().filter_map(|approval| approval.topic.as_ref()))
-        };
-        found.extend(topics(&step.notify, &step.approval).map(|topic| (id.value.as_str(), topic)));
-        step.steps.iter().for_each(|inner| publishing(inner, found));
-        for fallback in step.catch.iter().filter_map(|catch| catch.fallback.as_ref()) {
-            found.extend(topics(&fallback.notify, &fallback.approval).map(|topic| (id.value.as_str(), topic)));
         }
     }
 }
