@@ -273,6 +273,37 @@ impl Expr {
         }
     }
 
+    /// The same, to change them.
+    pub fn children_mut(&mut self) -> Vec<&mut Expr> {
+        match &mut self.kind {
+            ExprKind::Literal(_)
+            | ExprKind::Param(_)
+            | ExprKind::StepOutput(_)
+            | ExprKind::StepStatus(_)
+            | ExprKind::StepError(_)
+            | ExprKind::Local(..)
+            | ExprKind::BucketUri(_)
+            | ExprKind::BucketName(_)
+            | ExprKind::TopicName(_)
+            | ExprKind::Run(_)
+            | ExprKind::Error(_)
+            | ExprKind::Trigger(_)
+            | ExprKind::Variable(_) => Vec::new(),
+            ExprKind::Macro(call) => std::iter::once(&mut call.items)
+                .chain(&mut call.filter)
+                .chain([&mut call.body])
+                .collect(),
+            ExprKind::Field(base, _) => vec![base],
+            ExprKind::Index(base, index) => vec![base, index],
+            ExprKind::List(items) => items.iter_mut().collect(),
+            ExprKind::Object(fields) => fields.iter_mut().map(|(_, value)| value).collect(),
+            ExprKind::Unary(_, operand) => vec![operand],
+            ExprKind::Binary(_, left, right) => vec![left, right],
+            ExprKind::Ternary(condition, yes, no) => vec![condition, yes, no],
+            ExprKind::Call(_, arguments) => arguments.iter_mut().collect(),
+        }
+    }
+
     /// Calls `visit` for this expression and all below it, without recursion (`a + b + …` is deep on the left).
     pub fn walk<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         let mut stack = vec![self];

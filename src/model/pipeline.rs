@@ -594,22 +594,30 @@ pub struct FunctionUse<'a> {
 }
 
 impl Step {
-    /// Bound of one attempt in seconds: the lesser of the step's timeout and the function's or approval's own.
+    /// Bound of one attempt in seconds: the lesser of the step's timeout and its kind's own.
     pub fn attempt_timeout(&self) -> u64 {
+        let own = match &self.kind {
+            Kind::Function(call) => call.timeout,
+            Kind::Job(job) => job.max_duration,
+            Kind::Train(train) => train.max_duration,
+            Kind::Approval(approval) => approval.timeout,
+            Kind::Wait(_) | Kind::Fail { .. } | Kind::Notify(_) | Kind::Pipeline(_) | Kind::Group(_) => u64::MAX,
+        };
+        self.timeout.map_or(own, |timeout| timeout.min(own))
+    }
+
+    /// The block of a group.
+    pub fn block(&self) -> Option<&Block> {
         match &self.kind {
-            Kind::Function(call) => self.timeout.map_or(call.timeout, |timeout| timeout.min(call.timeout)),
-            Kind::Job(job) => self
-                .timeout
-                .map_or(job.max_duration, |timeout| timeout.min(job.max_duration)),
-            Kind::Train(train) => self
-                .timeout
-                .map_or(train.max_duration, |timeout| timeout.min(train.max_duration)),
-            Kind::Approval(approval) => self
-                .timeout
-                .map_or(approval.timeout, |timeout| timeout.min(approval.timeout)),
-            Kind::Wait(_) | Kind::Fail { .. } | Kind::Notify(_) | Kind::Pipeline(_) | Kind::Group(_) => {
-                self.timeout.unwrap_or(u64::MAX)
-            }
+            Kind::Group(block) => Some(block),
+            Kind::Function(_)
+            | Kind::Wait(_)
+            | Kind::Fail { .. }
+            | Kind::Job(_)
+            | Kind::Train(_)
+            | Kind::Notify(_)
+            | Kind::Approval(_)
+            | Kind::Pipeline(_) => None,
         }
     }
 

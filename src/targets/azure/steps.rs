@@ -255,18 +255,8 @@ impl Outside {
 
 /// The steps right below a step: in its group and in its `catch`.
 fn within(step: &Step) -> impl Iterator<Item = StepIx> {
-    let group: &[StepIx] = match &step.kind {
-        Kind::Group(block) => &block.steps,
-        Kind::Function(_)
-        | Kind::Wait(_)
-        | Kind::Fail { .. }
-        | Kind::Job(_)
-        | Kind::Train(_)
-        | Kind::Notify(_)
-        | Kind::Approval(_)
-        | Kind::Pipeline(_) => &[],
-    };
-    group.iter().copied().chain(step.fallbacks())
+    let group = step.block().into_iter().flat_map(|block| &block.steps);
+    group.copied().chain(step.fallbacks())
 }
 
 fn catch(pipeline: &Pipeline, catch: &Catch, retries: &Retries<'_>) -> Py {

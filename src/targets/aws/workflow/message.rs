@@ -3,7 +3,6 @@
 //! The pipe's own templates would read a text that is JSON as what it says; without one the text arrives as it is, in a
 //! list of one message of the queue.
 
-use super::untyped::operands;
 use super::{Scope, Writer, params};
 use crate::expr::ast::{TextPart, TriggerField};
 use crate::expr::jsonata::{self, braced};
@@ -81,7 +80,7 @@ fn expr_of_record(expr: &Expr) -> Expr {
         if matches!(part.kind, ExprKind::Trigger(TriggerField::Message)) {
             part.kind = ExprKind::Param(Some("body".to_owned()));
         }
-        stack.extend(operands(part));
+        stack.extend(part.children_mut());
     }
     expr
 }

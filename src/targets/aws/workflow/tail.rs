@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{NOT_CAUGHT, Scope, Tail, Writer, finish};
 use crate::expr::Template;
 use crate::expr::jsonata::{self, braced};
-use crate::model::{Kind, StepIx};
+use crate::model::StepIx;
 use crate::targets::aws::failure;
 use crate::targets::aws::states::{Catcher, Parallel, State, Succeed};
 use crate::targets::aws::variables::Carried;
@@ -52,19 +52,9 @@ impl<'a> Writer<'a> {
 
     pub(super) fn outputs_of(&self, group: Option<StepIx>) -> &'a [(String, Template)] {
         let pipeline = self.pipeline;
-        match group.map(|ix| &pipeline.step(ix).kind) {
+        match group {
             None => &pipeline.root.outputs,
-            Some(Kind::Group(block)) => &block.outputs,
-            Some(
-                Kind::Function(_)
-                | Kind::Wait(_)
-                | Kind::Fail { .. }
-                | Kind::Job(_)
-                | Kind::Train(_)
-                | Kind::Notify(_)
-                | Kind::Approval(_)
-                | Kind::Pipeline(_),
-            ) => &[],
+            Some(ix) => pipeline.step(ix).block().map_or(&[], |block| &block.outputs),
         }
     }
 

@@ -35,38 +35,7 @@ fn untyped_expr(expr: &Expr) -> Expr {
             part.ty = Type::Any;
             part.safe = false;
         }
-        stack.extend(operands(part));
+        stack.extend(part.children_mut());
     }
     expr
-}
-
-/// The direct operands.
-pub(super) fn operands(expr: &mut Expr) -> Vec<&mut Expr> {
-    match &mut expr.kind {
-        ExprKind::Literal(_)
-        | ExprKind::Param(_)
-        | ExprKind::StepOutput(_)
-        | ExprKind::StepStatus(_)
-        | ExprKind::StepError(_)
-        | ExprKind::Local(..)
-        | ExprKind::BucketUri(_)
-        | ExprKind::BucketName(_)
-        | ExprKind::TopicName(_)
-        | ExprKind::Run(_)
-        | ExprKind::Error(_)
-        | ExprKind::Trigger(_)
-        | ExprKind::Variable(_) => Vec::new(),
-        ExprKind::Macro(call) => std::iter::once(&mut call.items)
-            .chain(&mut call.filter)
-            .chain([&mut call.body])
-            .collect(),
-        ExprKind::Field(base, _) => vec![base],
-        ExprKind::Index(base, index) => vec![base, index],
-        ExprKind::List(items) => items.iter_mut().collect(),
-        ExprKind::Object(fields) => fields.iter_mut().map(|(_, value)| value).collect(),
-        ExprKind::Unary(_, operand) => vec![operand],
-        ExprKind::Binary(_, left, right) => vec![left, right],
-        ExprKind::Ternary(condition, yes, no) => vec![condition, yes, no],
-        ExprKind::Call(_, arguments) => arguments.iter_mut().collect(),
-    }
 }
