@@ -70,6 +70,16 @@ pub fn expression_catcher(what: &str, step: &str, next: &str) -> Catcher {
     }
 }
 
+/// Where an attempt runs too long.
+pub fn timeout_catcher(step: &str, next: &str) -> Catcher {
+    Catcher {
+        error_equals: vec!["States.Timeout".to_owned()],
+        output: Some(timeout(step)),
+        next: next.to_owned(),
+        ..Catcher::default()
+    }
+}
+
 /// Where what a step gives is larger than Step Functions carries.
 pub fn size_catcher(step: &str, next: &str) -> Catcher {
     Catcher {

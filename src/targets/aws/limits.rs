@@ -265,8 +265,13 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         match &step.kind {
             Kind::Function(call) => check_function(&step.path, call, span, &mut problems),
             Kind::Job(job) => check_job(step, job, &mut problems),
-            Kind::Train(_) | Kind::Notify(_) => {}
-            Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => {}
+            Kind::Wait(_)
+            | Kind::Fail { .. }
+            | Kind::Train(_)
+            | Kind::Notify(_)
+            | Kind::Approval(_)
+            | Kind::Pipeline(_)
+            | Kind::Group(_) => {}
         }
         check_retry(&step.path, &step.retry, span, &mut problems);
         let duration = match &step.kind {
@@ -283,10 +288,8 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             | Kind::Group(_) => 0,
         };
         let bound = match &step.kind {
-            Kind::Group(_) | Kind::Pipeline(_) => step.timeout,
-            Kind::Approval(_) => Some(step.attempt_timeout()),
-            Kind::Notify(_) => step.timeout,
-            Kind::Job(_) => Some(step.attempt_timeout()),
+            Kind::Group(_) | Kind::Pipeline(_) | Kind::Notify(_) => step.timeout,
+            Kind::Approval(_) | Kind::Job(_) => Some(step.attempt_timeout()),
             Kind::Train(_) => None,
             Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => None,
         };

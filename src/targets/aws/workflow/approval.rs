@@ -48,12 +48,7 @@ impl Writer<'_> {
             done.assign.insert(answer, Value::String(braced(FITTING)));
         }
         let mut catch = vec![
-            Catcher {
-                error_equals: vec!["States.Timeout".to_owned()],
-                output: Some(failure::timeout(path)),
-                next: failed.clone(),
-                ..Catcher::default()
-            },
+            failure::timeout_catcher(path, &failed),
             Catcher {
                 error_equals: vec![failure::QUERY_ERROR.to_owned()],
                 output: Some(failure::known(

@@ -14,7 +14,7 @@ use crate::expr::jsonata::{self, braced};
 use crate::model::{Kind, Step, StepIx};
 use crate::targets::aws::failure;
 use crate::targets::aws::layout::Node;
-use crate::targets::aws::states::{Catcher, Choice, Definition, Pass, Rule, State, States, Succeed, Task};
+use crate::targets::aws::states::{Choice, Definition, Pass, Rule, State, States, Succeed, Task};
 
 /// The variable of what an execution of a group knows of the execution that started it.
 const PARENT: &str = "parentExecution";
@@ -44,12 +44,7 @@ impl Writer<'_> {
         let failed = scope.catch();
         let judge = self.name(&format!("Result of {path}"));
         let late = jsonata::constant_code(&failure::timeout(&path));
-        let mut catch = vec![Catcher {
-            error_equals: vec!["States.Timeout".to_owned()],
-            output: Some(failure::timeout(&path)),
-            next: failed.clone(),
-            ..Catcher::default()
-        }];
+        let mut catch = vec![failure::timeout_catcher(&path, &failed)];
         catch.extend(failure::catchers(&path, &failed));
         if let Some(all) = catch.last_mut() {
             // The execution has the same bound, and may be the first to end. What else fails here is the service.

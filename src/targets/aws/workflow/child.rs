@@ -84,12 +84,7 @@ impl Writer<'_> {
             timeout_seconds: step.timeout,
             retry: Vec::new(),
             catch: vec![
-                Catcher {
-                    error_equals: vec!["States.Timeout".to_owned()],
-                    output: Some(failure::timeout(path)),
-                    next: failed.clone(),
-                    ..Catcher::default()
-                },
+                failure::timeout_catcher(path, &failed),
                 large,
                 Catcher {
                     error_equals: vec!["States.ALL".to_owned()],

@@ -8,7 +8,7 @@ use crate::expr::jsonata::{self, braced, constant_code};
 use crate::model::{Job, StepIx, identifier};
 use crate::targets::aws::failure;
 use crate::targets::aws::jobs::QUEUE_ARN;
-use crate::targets::aws::states::{Catcher, State, Task};
+use crate::targets::aws::states::{State, Task};
 
 /// The call that submits a job and waits for its end.
 const SUBMIT: &str = "arn:aws:states:::batch:submitJob.sync";
@@ -25,12 +25,7 @@ impl Writer<'_> {
         let failed = scope.catch();
         let mut catch = vec![
             failure::expression_catcher("job", path, &failed),
-            Catcher {
-                error_equals: vec!["States.Timeout".to_owned()],
-                output: Some(failure::timeout(path)),
-                next: failed.clone(),
-                ..Catcher::default()
-            },
+            failure::timeout_catcher(path, &failed),
         ];
         catch.extend(failure::catchers(path, &failed));
         if let Some(all) = catch.last_mut() {

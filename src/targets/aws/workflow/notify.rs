@@ -9,7 +9,7 @@ use crate::expr::Template;
 use crate::expr::jsonata::{self, braced};
 use crate::model::{Handler, Notify, ON_FAILURE, StepIx};
 use crate::targets::aws::failure;
-use crate::targets::aws::states::{Catcher, State, Task};
+use crate::targets::aws::states::{State, Task};
 use crate::targets::aws::workflow::retry;
 
 /// The call that publishes.
@@ -33,12 +33,7 @@ impl Writer<'_> {
             catch.push(failure::expression_catcher("notify", path, &failed));
         }
         if step.timeout.is_some() {
-            catch.push(Catcher {
-                error_equals: vec!["States.Timeout".to_owned()],
-                output: Some(failure::timeout(path)),
-                next: failed.clone(),
-                ..Catcher::default()
-            });
+            catch.push(failure::timeout_catcher(path, &failed));
         }
         catch.extend(failure::catchers(path, &failed));
         if let Some(all) = catch.last_mut() {
