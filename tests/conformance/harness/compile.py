@@ -39,7 +39,8 @@ def compile_one(mlpipe: Path, pipeline: Path, out: Path, targets: list[str]) -> 
     """Compiles for the targets but those that leave out a kind of step that the pipeline has: they get no folder."""
     complaint = compile_for(mlpipe, pipeline, out, targets)
     if complaint and "MLP0709" in complaint:
-        whole = [target for target in targets if target not in behind(mlpipe, pipeline)]
+        left_out = behind(mlpipe, pipeline)
+        whole = [target for target in targets if target not in left_out]
         return compile_for(mlpipe, pipeline, out, whole) if len(whole) < len(targets) else complaint
     return complaint
 
