@@ -10,6 +10,7 @@ pub mod managed;
 pub mod modifiers;
 pub mod names;
 pub mod problems;
+pub mod serving;
 pub mod steps;
 pub mod templates;
 pub mod triggers;

@@ -266,6 +266,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             Kind::Function(call) => check_function(&step.path, call, span, &mut problems),
             Kind::Job(job) => check_job(step, job, &mut problems),
             Kind::Wait(_)
+            | Kind::Endpoint(_)
+            | Kind::BatchPredict(_)
+            | Kind::Monitor(_)
             | Kind::Fail { .. }
             | Kind::Train(_)
             | Kind::Notify(_)
@@ -278,6 +281,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             // What lies beyond its timeout is not waited for.
             Kind::Wait(model::Wait::Duration(seconds)) => (*seconds).min(step.timeout.unwrap_or(u64::MAX)),
             Kind::Function(_)
+            | Kind::Endpoint(_)
+            | Kind::BatchPredict(_)
+            | Kind::Monitor(_)
             | Kind::Wait(model::Wait::Until(_))
             | Kind::Fail { .. }
             | Kind::Job(_)
@@ -288,6 +294,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             | Kind::Group(_) => 0,
         };
         let bound = match &step.kind {
+            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => None,
             Kind::Group(_) | Kind::Pipeline(_) | Kind::Notify(_) => step.timeout,
             Kind::Approval(_) | Kind::Job(_) => Some(step.attempt_timeout()),
             Kind::Train(_) => None,
