@@ -154,7 +154,9 @@ pub fn python(pipeline_folder: &Path, wanted: &Wanted, say: &mut dyn FnMut(&str)
     if wanted.is_met_by(&base) {
         return Ok(base);
     }
-    let folder = pipeline_folder
+    // Whoever starts it may do so from another folder.
+    let folder = std::path::absolute(pipeline_folder)
+        .map_err(|error| format!("cannot make a Python environment: {error}"))?
         .join(WORK_FOLDER)
         .join("python")
         .join(fingerprint(wanted, &base));
