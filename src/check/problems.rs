@@ -670,6 +670,27 @@ pub enum CheckProblem {
         trigger: Span,
     },
 
+    /// A pipeline whose own files would start it again and again.
+    #[error("`{step}` writes to the bucket `{bucket}` where a trigger of this pipeline looks")]
+    #[diagnostic(
+        code(MLP0506),
+        help(
+            "write below another prefix, or give the trigger a `prefix` or a `suffix` of its own: this would never end"
+        )
+    )]
+    BucketLoop {
+        /// The step.
+        step: String,
+        /// The bucket.
+        bucket: String,
+        /// Where the step stands.
+        #[label("each of its files starts the pipeline")]
+        span: Span,
+        /// The trigger.
+        #[label("looks there")]
+        trigger: Span,
+    },
+
     /// A source folder that is not there.
     #[error("the source folder `{source_folder}` does not exist")]
     #[diagnostic(

@@ -26,6 +26,9 @@ pub const PREDICTING_MODULE: &str = "mlpipe_predicting.py";
 /// Its text, the same on every target.
 pub const PREDICTING: &str = include_str!("../../targets/adapter/predicting.py");
 
+/// How the names of the files that it writes end.
+pub const PREDICTIONS: &str = ".predictions.jsonl";
+
 /// A source folder and the functions that live in it.
 #[derive(Clone, Debug)]
 pub struct Package<'a> {
