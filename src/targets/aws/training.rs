@@ -14,15 +14,13 @@ use crate::targets::package::{TRAINING, TRAINING_MODULE};
 use crate::targets::{Artifacts, Sources};
 
 /// The bucket of code and results.
-pub const BUCKET: &str = "ArtifactsBucket";
+pub const BUCKET: &str = "TrainingArtifacts";
 /// What definitions call it.
-pub const BUCKET_NAME: &str = "ArtifactsBucketName";
+pub const BUCKET_NAME: &str = "TrainingArtifactsName";
 /// What a training may do.
 pub const ROLE: &str = "TrainingRole";
 /// What definitions call its ARN.
 pub const ROLE_ARN: &str = "TrainingRoleArn";
-/// Logical ids that no step's resource may have.
-pub const TAKEN: [&str; 2] = [BUCKET, ROLE];
 /// The template's table of accounts.
 const ACCOUNTS: &str = "TrainingImages";
 /// File name of what SageMaker starts.
