@@ -432,7 +432,8 @@ fn check_retry(step: &str, retry: &Retry, span: Option<Span>, problems: &mut Pro
     }
 }
 
-fn is_bucket_name(name: &str) -> bool {
+/// True where S3 takes the name.
+pub fn is_bucket_name(name: &str) -> bool {
     (3..=63).contains(&name.len())
         && name
             .bytes()

@@ -573,7 +573,11 @@ steps:
       max_duration: 2h
   own:
     needs: [fit]
-    train: { source: training, entrypoint: fit.py, image: { aws: '123456789012.dkr.ecr.eu-west-1.amazonaws.com/ml/score:1' } }
+    train:
+      source: training
+      entrypoint: fit.py
+      data: { given: 's3://company-data/rows/${{ run.id }}/', same: 's3://company-data/labels.csv', unknown: '${{ run.id }}' }
+      image: { aws: '123456789012.dkr.ecr.eu-west-1.amazonaws.com/ml/score:1' }
 ",
     );
     let template = template(&artifacts);
@@ -608,6 +612,18 @@ steps:
         "arn:${AWS::Partition}:ecr:eu-west-1:123456789012:repository/ml/score"
     );
     assert_eq!(policies[3]["PolicyName"], "Buckets");
+    let data = &policies[4]["PolicyDocument"]["Statement"];
+    assert_eq!(
+        data[0]["Resource"],
+        serde_json::json!([{ "Fn::Sub": "arn:${AWS::Partition}:s3:::company-data" }])
+    );
+    assert_eq!(
+        data[1]["Resource"],
+        serde_json::json!([
+            { "Fn::Sub": "arn:${AWS::Partition}:s3:::company-data/rows/*" },
+            { "Fn::Sub": "arn:${AWS::Partition}:s3:::company-data/labels.csv*" },
+        ])
+    );
 
     let definition: Value = serde_json::from_str(&file(&artifacts, crate::targets::aws::DEFINITION)).unwrap();
     let arguments = &definition["States"]["fit"]["Arguments"];
