@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::infra::{For, Names};
 use super::lists;
 use super::member::Member;
+use super::training;
 use crate::expr::Type;
 use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::targets::package::environment;
@@ -78,7 +79,7 @@ pub fn text(
         "description": pipeline.description.as_deref().map(str::trim),
         "functions": members.iter().map(|member| member.pipeline.functions().len()).sum::<usize>(),
         "buckets": names.own_buckets().next().is_some(),
-        "kept": names.own_buckets().next().is_some(),
+        "kept": names.own_buckets().next().is_some() || !names.packages().is_empty(),
         "region": pipeline.targets.aws.region,
         "secrets": secrets,
         "existing": existing,
@@ -92,6 +93,8 @@ pub fn text(
             "dead": format!("{}Url", messages.dead),
         })).collect::<Value>(),
         "jobs": names.has_jobs(),
+        "trainings": names.packages(),
+        "prefix": training::prefix(&pipeline.name, ""),
         "http": names.has_api(),
         "notifies": notifies,
         "approvals": approvals.count() > 0,

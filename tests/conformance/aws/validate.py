@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import arguments
 import asl
 from query import HERE, NODE_MODULES, Jsonata
 from template import FUNCTION, PLACEHOLDER, REGION, STATE_MACHINE, Template, TemplateError
@@ -22,7 +23,7 @@ from template import FUNCTION, PLACEHOLDER, REGION, STATE_MACHINE, Template, Tem
 # Actions that AWS allows on `*` only.
 UNSCOPED = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets", "logs:DescribeLogGroups"}
 UNSCOPED |= {f"logs:{verb}LogDelivery" for verb in ("Create", "Get", "Update", "Delete")}
-UNSCOPED |= {"batch:DescribeJobs", "ecr:GetAuthorizationToken"}
+UNSCOPED |= {"batch:DescribeJobs", "cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"}
 UNSCOPED |= {"logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:DescribeResourcePolicies"}
 
 
@@ -164,6 +165,7 @@ def validate(folder: Path, jsonata: Jsonata) -> list[str]:
         found = asl.check(definition, jsonata)
         if not any("is not JSON:" in problem for problem in found):
             found += asl_validator(definition)
+            found += arguments.check(definition)
         problems += [f"{file}: {problem}" for problem in found]
     return problems
 

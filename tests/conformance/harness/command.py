@@ -179,13 +179,16 @@ def request(name: str, run: Run, folder: Path) -> dict[str, object]:
         "artifacts": str(run.artifacts / name),
         "params": run.case.params,
         "approvals": run.case.approvals,
+        "service_faults": run.case.service_faults,
         "buckets": buckets.seed(run.pipeline, folder),
         "steps": run.pipeline.steps,
     }
 
 
 def left_out(run: Run, engine: str) -> bool:
-    """The target does not run a kind of step of the pipeline yet."""
+    """The target does not run a kind of step of the pipeline yet, or has no service that could fail as the case wants."""
+    if run.case.service_faults and engine not in compile.TARGETS:
+        return True
     return engine in compile.TARGETS and not (run.artifacts / engine).is_dir()
 
 

@@ -11,7 +11,8 @@ from typing import Any, Iterator
 import yaml
 
 REFERENCE = re.compile(r"""\bsteps\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_]*)|\[\s*(?:'([^']*)'|"([^"]*)")\s*\])""")
-FIELDS = {"name", "params", "approvals", "status", "outputs", "error", "attempts", "waits", "skipped", "published"}
+FAULTS = {"capacity", "throttled", "vanished"}
+FIELDS = {"name", "params", "approvals", "service_faults", "status", "outputs", "error", "attempts", "waits", "skipped", "published"}
 
 
 class CaseError(Exception):
@@ -27,6 +28,9 @@ class Case:
     expected: dict[str, Any]
     approvals: dict[str, Any] = field(default_factory=dict)
     """What a person answers, by the approval's path; null or missing: nobody does."""
+    service_faults: dict[str, list[str]] = field(default_factory=dict)
+    """How a managed service fails, by the step's path, one word a creation: `capacity`, the machines are not to be had; `throttled`, it refuses
+    the call; `vanished`, what runs ends without a result. The local engine has no service that could."""
 
 
 @dataclass
@@ -148,8 +152,12 @@ def as_case(index: int, entry: Any) -> Case:
         raise CaseError(f"cases.json: case {index} has an unknown key `{unknown[0]}`")
     if entry.get("status") not in ("succeeded", "failed"):
         raise CaseError(f"cases.json: case {index} needs a status, succeeded or failed")
-    expected = {key: value for key, value in entry.items() if key not in ("name", "params", "approvals")}
-    return Case(str(entry.get("name") or index), entry.get("params") or {}, expected, entry.get("approvals") or {})
+    faults = entry.get("service_faults") or {}
+    strange = sorted({word for words in faults.values() for word in words} - FAULTS)
+    if strange:
+        raise CaseError(f"cases.json: case {index} has an unknown fault `{strange[0]}`")
+    expected = {key: value for key, value in entry.items() if key not in ("name", "params", "approvals", "service_faults")}
+    return Case(str(entry.get("name") or index), entry.get("params") or {}, expected, entry.get("approvals") or {}, faults)
 
 
 def depends_on(body: Any, steps: dict[str, Any]) -> set[str]:
