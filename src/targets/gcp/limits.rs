@@ -176,7 +176,7 @@ pub enum GcpProblem {
     },
 
     /// No prebuilt image.
-    #[error("Vertex AI has no image of {framework} {version} for `{step}`")]
+    #[error("`{step}` asks for an image that Vertex AI does not have: {framework} {version}")]
     #[diagnostic(code(MLP0731), help("use one of {known}, or an `image` of your own"))]
     Framework {
         /// The step.
