@@ -585,8 +585,7 @@ impl Writer<'_> {
             Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => {}
             // `attempts` calls these.
             Kind::Function(_) => {}
-            // Refused before.
-            Kind::Train(_) => {}
+            Kind::Train(train) => self.train(step, train, result, out),
             Kind::Job(job) => self.job(step, job, result, out),
             Kind::Notify(notify) => self.notify(step, notify, result, out),
             Kind::Approval(approval) => self.approval(step, approval, result, out),
