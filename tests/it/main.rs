@@ -12,7 +12,7 @@ mod expressions;
 mod graphs;
 mod instances;
 mod labels;
-
+mod permissions;
 mod planning;
 mod robustness;
 mod schema;
