@@ -16,6 +16,7 @@ mod permissions;
 mod planning;
 mod robustness;
 mod schema;
+mod security;
 mod snapshots;
 mod stages;
 mod support;
