@@ -12,10 +12,11 @@ mod expressions;
 mod graphs;
 mod instances;
 mod labels;
-
+mod permissions;
 mod planning;
 mod robustness;
 mod schema;
+mod security;
 mod serve;
 mod snapshots;
 mod stages;

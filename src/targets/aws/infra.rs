@@ -145,6 +145,8 @@ pub struct Bucketed<'a> {
     pub bucket: &'a Bucket,
     /// `RawBucket`.
     pub logical: String,
+    /// `RawBucketPolicy`.
+    policy: String,
 }
 
 impl Bucketed<'_> {
@@ -310,6 +312,7 @@ impl<'a> Names<'a> {
         self.buckets.extend(buckets.map(|bucket| Bucketed {
             bucket,
             logical: logical.name(&bucket.id, "Bucket"),
+            policy: logical.name(&bucket.id, "BucketPolicy"),
         }));
         let topics = pipeline.topics.iter().map(|topic| topic.id.as_str());
         self.topics
@@ -473,6 +476,7 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
     }
     for bucket in names.buckets.iter().filter(|bucket| bucket.existing().is_none()) {
         resources.insert(bucket.logical.clone(), of_bucket(bucket, pipeline));
+        resources.insert(bucket.policy.clone(), encrypted_transport(bucket));
     }
     for (_, logical) in &names.topics {
         // Encrypted, by the key that AWS has for it.
@@ -870,6 +874,21 @@ fn of_bucket(bucket: &Bucketed<'_>, pipeline: &Pipeline) -> Resource {
         });
     }
     Resource::of("AWS::S3::Bucket", properties).kept("Retain")
+}
+
+/// Nobody reaches a bucket without TLS (Amazon S3 User Guide, "Security best practices": "Enforce encryption of data in transit").
+fn encrypted_transport(bucket: &Bucketed<'_>) -> Resource {
+    let statement = json!({
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": ["s3:*"],
+        "Resource": [bucket.arn(), bucket.objects()],
+        "Condition": { "Bool": { "aws:SecureTransport": "false" } },
+    });
+    Resource::of(
+        "AWS::S3::BucketPolicy",
+        json!({ "Bucket": reference(&bucket.logical), "PolicyDocument": document(vec![statement]) }),
+    )
 }
 
 fn outputs(names: &Names<'_>) -> IndexMap<String, Output> {

@@ -441,7 +441,7 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
             "properties": {
                 "serverFarmId": format!("[{plan}]"),
                 "httpsOnly": true,
-                "siteConfig": {"minTlsVersion": "1.2", "appSettings": settings},
+                "siteConfig": {"minTlsVersion": "1.2", "http20Enabled": true, "appSettings": settings},
                 "functionAppConfig": {
                     "deployment": {
                         "storage": {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::family::{self, Family, Member, Service};
 use super::inputs::{FINALIZED, PUBLISHED};
 use super::names::{ACCOUNT, BUCKET, SERVICE, Taken, resource};
+use super::readme::published_to;
 use super::workflow::{PartText, Workflows};
 use super::{jobs, training};
 use crate::expr::Template;
@@ -50,7 +51,7 @@ pub fn terraform(family: &Family<'_>, workflows: &[Workflows]) -> Terraform {
     services(family, &mut document);
     accounts(family, &mut document);
     buckets(family, &mut document);
-    topics(pipeline, &mut document);
+    topics(family, &mut document);
     secrets(family, &mut document);
     functions(family, &mut document);
     for member in &family.members {
@@ -238,8 +239,10 @@ pub fn bucket_address(bucket: &Bucket) -> String {
     format!("{prefix}google_storage_bucket.{}", identifier(&bucket.id))
 }
 
-/// Topics, to which the workflows alone publish.
-fn topics(pipeline: &Pipeline, document: &mut Terraform) {
+/// Topics. The workflows publish to those that a step or a handler names.
+fn topics(family: &Family<'_>, document: &mut Terraform) {
+    let pipeline = family.root;
+    let (asking, telling) = published_to(family);
     for topic in &pipeline.topics {
         let id = identifier(&topic.id);
         document.resource(
@@ -250,6 +253,9 @@ fn topics(pipeline: &Pipeline, document: &mut Terraform) {
                 "depends_on": ["google_project_service.apis"],
             }),
         );
+        if !asking.contains(topic.id.as_str()) && !telling.contains(topic.id.as_str()) {
+            continue;
+        }
         document.resource(
             "google_pubsub_topic_iam_member",
             format!("workflow_{id}"),
@@ -361,6 +367,8 @@ fn one_function(member: &Member<'_>, function: &FunctionUse<'_>, bucket: &str, o
         "available_memory": format!("{}Mi", function.call.memory_mib),
         "timeout_seconds": function.call.timeout,
         "service_account_email": "${google_service_account.functions.email}",
+        // Requests of a workflow in the same project are internal (Cloud Run, "Restrict network ingress").
+        "ingress_settings": "ALLOW_INTERNAL_ONLY",
     });
     let secrets: Map<String, Value> = pipeline
         .secrets

@@ -59,7 +59,7 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
 }
 
 /// The topics with requests for approvals, and those with messages.
-fn published_to<'a>(family: &Family<'a>) -> (BTreeSet<&'a str>, BTreeSet<&'a str>) {
+pub fn published_to<'a>(family: &Family<'a>) -> (BTreeSet<&'a str>, BTreeSet<&'a str>) {
     let (mut asking, mut telling) = (BTreeSet::new(), BTreeSet::new());
     for member in &family.members {
         for step in &member.pipeline.steps {
