@@ -68,6 +68,8 @@ pub struct Resources {
 /// A version for each provider that the template uses.
 #[derive(Debug, Default, Deserialize)]
 pub struct ApiVersions {
+    /// Microsoft.App
+    pub app: String,
     /// Microsoft.Authorization
     pub authorization: String,
     /// Microsoft.Resources/deployments
@@ -91,6 +93,8 @@ pub struct ApiVersions {
 /// Ids of built-in roles.
 #[derive(Debug, Default, Deserialize)]
 pub struct Roles {
+    /// Container Apps Jobs Operator.
+    pub container_apps_jobs_operator: String,
     /// EventGrid Data Sender.
     pub event_grid_data_sender: String,
     /// Key Vault Secrets User

@@ -7,6 +7,7 @@ pub mod cron;
 pub mod facts;
 pub mod functions;
 pub mod infra;
+pub mod jobs;
 pub mod layout;
 pub mod limits;
 pub mod names;
@@ -87,6 +88,7 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
         for_each => steps().any(|step| step.for_each.is_some()),
         group_timeout => steps().any(|step| step.timeout.is_some() && matches!(step.kind, Kind::Group(_))),
         approvals => steps().any(|step| matches!(step.kind, Kind::Approval(_))),
+        jobs => steps().any(|step| matches!(step.kind, Kind::Job(_))),
         children => app.members.len() > 1,
         topics => pipeline.topics.iter().map(|topic| topic.id.clone()).collect::<Vec<_>>(),
         secrets => pipeline.secrets.iter().map(|secret| secret.replace('_', "-")).collect::<Vec<_>>(),

@@ -350,6 +350,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "json": json.loads,
     "last": lambda value: value[-1],
     "length": len,
+    "listkeys": lambda *_: Unknown("<listKeys>"),
     "less": lambda a, b: a < b,
     "max": max,
     "min": min,

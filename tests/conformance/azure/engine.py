@@ -21,6 +21,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from arm import Template  # noqa: E402
 from forks import Forks  # noqa: E402
+from host.services import known  # noqa: E402
 from settings import bucket_addresses, environment, topic_ids  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -105,6 +106,7 @@ class Engine:
                     "steps": request["steps"],
                     "run_id": uuid.uuid4().hex,
                     "one_by_one": request.get("one_by_one", False),
+                    "services": deployed(app.template, pipeline_name(request), request.get("service_faults") or {}),
                     "folders": {addresses[name]["uri"]: folder for name, folder in request["buckets"].items() if name in addresses},
                 }
             )
@@ -128,6 +130,12 @@ class Engine:
         if self.app is not None:
             self.app.stop()
         self.app = None
+
+
+def deployed(template: Template, root: str, faults: dict[str, list[str]]) -> dict[str, Any] | None:
+    """The resources of managed services; None where there are none."""
+    jobs = {template.id(job): known({"tags": job["tags"], "properties": template.evaluate(job["properties"])}) for job in template.of_type("Microsoft.App/jobs")}
+    return {"root": root, "jobs": jobs, "faults": faults} if jobs else None
 
 
 def waits_until(pipeline: Path) -> bool:

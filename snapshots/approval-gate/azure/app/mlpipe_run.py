@@ -15,7 +15,7 @@ from itertools import islice
 from types import SimpleNamespace
 
 import mlpipe_sub
-from mlpipe_dag import Approval, Child, Fail, Function, Group, Notify, Wait, matches
+from mlpipe_dag import Approval, Child, Fail, Function, Group, Job, Notify, Wait, matches
 from mlpipe_fibers import Fibers, StepFailed
 from mlpipe_params import check
 from mlpipe_progress import Progress
@@ -344,6 +344,8 @@ class Runner:
                 return (yield from self.bounded(step, self.child(step, value)))
             case Notify():
                 return (yield from self.bounded(step, self.notify(step, scope, *error)))
+            case Job():
+                return (yield from self.job(step, scope, *error))
             case Approval():
                 return (yield from self.approval(step, scope, *error))
             case Wait():
@@ -420,6 +422,25 @@ class Runner:
     def publishing(self, step, kind, data):
         request = {"endpoint": step.topic.endpoint, "type": kind, "data": data}
         return self.context.call_activity(mlpipe_sub.PUBLISH_ACTIVITY, request)
+
+    def job(self, step, scope, *error):
+        """Runs a container."""
+        command = self.evaluate("job", step.path, step.command, scope, *error)
+        env = self.evaluate("job", step.path, step.env, scope, *error)
+        if not all(isinstance(text, str) for text in [*command, *env.values()]):
+            raise cannot_evaluate("job", step.path)
+        return (yield from self.service(step, "job", {"job": step.job, "command": command, "env": env}))
+
+    def service(self, step, service, request):
+        """One attempt of what a managed service runs."""
+        given = {"service": service, "pipeline": self.run.name, "step": step.path, "timeout": step.timeout, "request": request}
+        answer = yield from self.orchestration(mlpipe_sub.SERVICE, given)
+        if answer is None:
+            raise StepFailed(step.path, "WorkerCrashed", "the service's orchestration ended without an answer")
+        if "error" in answer:
+            raise StepFailed(step.path, **answer["error"])
+        check_size(step.path, answer["output"], "output")
+        return answer["output"]
 
     def approval(self, step, scope, *error):
         """Asks a person, who answers with an event of this orchestration."""
