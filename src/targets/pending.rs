@@ -12,7 +12,7 @@ use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::syntax::span::Span;
 
 /// Constructs that some targets leave out, with those targets.
-const BEHIND: [(&str, &[Target]); 1] = [("train", &[Target::Aws, Target::Gcp, Target::Azure])];
+const BEHIND: [(&str, &[Target]); 0] = [];
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("{target} does not run `{construct}` yet")]

@@ -9,7 +9,7 @@ ACCEPTED = 202
 KEPT = ("image", "name", "resources", "env")  # of the job's container; an execution is given a whole one
 
 
-def start(request):
+def start(request, _):
     """Starts an execution with the words and variables of a step at hand."""
     job = f"{MANAGEMENT}{request['job']}"
     found = call("GET", f"{job}?{API}")["properties"]["template"]["containers"][0]

@@ -42,7 +42,7 @@ class Watch:
 
     def whole(self):
         if "handle" not in self.given:
-            started = self.context.call_activity(START, self.given)
+            started = self.context.call_activity(START, {**self.given, "name": self.context.instance_id.replace(":", "-")})
             yield started
             if not isinstance(started.result, dict):
                 self.log(started.result)
@@ -103,11 +103,11 @@ class Watch:
 
 
 def start(given):
-    """Activity: the handle of what runs now, or the error."""
+    """Activity: the handle of what runs now, or the error. A service that names what it runs is given a name of its own for each attempt."""
     from mlpipe_rest import Refused
 
     try:
-        return module(given).start(given["request"])
+        return module(given).start(given["request"], given["name"])
     except Refused as error:
         logging.warning("%s: %s", given["step"], error)
         return UNAVAILABLE

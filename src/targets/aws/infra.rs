@@ -12,6 +12,7 @@ use super::jobs::{self, Container};
 use super::limits::QUOTAS;
 use super::member::Member;
 use super::messages::{Messages, PIPE, QUEUE};
+use super::training::{self, Training};
 use super::triggers;
 use super::workflow::Placeholders;
 use super::workflow::bounded::is_bounded;
@@ -45,6 +46,8 @@ pub struct Template {
     globals: Option<Value>,
     #[serde(rename = "Parameters", skip_serializing_if = "IndexMap::is_empty")]
     parameters: IndexMap<String, Value>,
+    #[serde(rename = "Mappings", skip_serializing_if = "IndexMap::is_empty")]
+    mappings: IndexMap<String, Value>,
     #[serde(rename = "Resources")]
     resources: IndexMap<String, Resource>,
     #[serde(rename = "Outputs")]
@@ -226,6 +229,7 @@ pub struct Names<'a> {
     secrets: Vec<(&'a str, String)>,
     messages: Vec<Messages<'a>>,
     containers: Vec<Container<'a>>,
+    trainings: Vec<Training<'a>>,
     /// The logical id of the API that HTTP requests come to.
     api: Option<String>,
     /// All state machines but the pipeline's.
@@ -245,7 +249,8 @@ impl<'a> Names<'a> {
     /// Of a pipeline, the first, and those that it runs.
     pub fn new(members: &[Member<'a>]) -> Self {
         let mut logical = Logical::default();
-        for taken in [STATE_MACHINE, LOGS, ROLE].into_iter().chain(jobs::TAKEN) {
+        let taken = [STATE_MACHINE, LOGS, ROLE].into_iter().chain(jobs::TAKEN);
+        for taken in taken.chain(training::TAKEN) {
             logical.taken.insert(taken.to_owned());
         }
         let mut names = Self {
@@ -255,6 +260,7 @@ impl<'a> Names<'a> {
             secrets: Vec::new(),
             messages: Vec::new(),
             containers: Vec::new(),
+            trainings: Vec::new(),
             api: None,
             machines: Vec::new(),
         };
@@ -272,6 +278,17 @@ impl<'a> Names<'a> {
                 step,
                 job,
                 logical: logical.name(&member.qualified(&step.path), "JobDefinition"),
+            }));
+            let trainings = pipeline
+                .steps
+                .iter()
+                .filter_map(|step| Some((step, training::of(step)?)));
+            names.trainings.extend(trainings.map(|(step, train)| Training {
+                member: place,
+                pipeline: &pipeline.name,
+                step,
+                train,
+                logical: logical.name(&member.qualified(&step.path), "Image"),
             }));
             if member.is_root() {
                 names.root(member.pipeline, &mut logical);
@@ -356,6 +373,12 @@ impl<'a> Names<'a> {
                 .filter(|container| container.member == member)
                 .map(|container| (container.step.path.clone(), container.placeholder()))
                 .collect(),
+            images: self
+                .trainings
+                .iter()
+                .filter(|training| training.member == member)
+                .map(|training| (training.step.path.clone(), training.placeholder()))
+                .collect(),
             queues: self.messages.iter().map(Messages::placeholder).collect(),
         }
     }
@@ -373,6 +396,17 @@ impl<'a> Names<'a> {
     /// True where it has containers.
     pub fn has_jobs(&self) -> bool {
         !self.containers.is_empty()
+    }
+
+    /// The packages of trainings, each once.
+    pub fn packages(&self) -> Vec<&str> {
+        let mut found = Vec::new();
+        for training in &self.trainings {
+            if !found.contains(&training.train.package.as_str()) {
+                found.push(training.train.package.as_str());
+            }
+        }
+        found
     }
 
     /// True where HTTP requests start it.
@@ -435,6 +469,9 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
         let definitions = names.containers.iter();
         resources.extend(definitions.map(|container| (container.logical.clone(), jobs::definition(container))));
     }
+    if !names.trainings.is_empty() {
+        resources.extend(training::shared(&names.trainings, access(names)));
+    }
     for bucket in names.buckets.iter().filter(|bucket| bucket.existing().is_none()) {
         resources.insert(bucket.logical.clone(), of_bucket(bucket, pipeline));
     }
@@ -482,6 +519,7 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
             .map(|text| cut(text.trim(), QUOTAS.cloudformation.description_bytes)),
         globals: has_functions.then(|| globals(names, &pipeline.labels)),
         parameters,
+        mappings: training::mappings(&names.trainings),
         resources,
         outputs: outputs(names),
     }
@@ -670,6 +708,12 @@ fn machine(
     if !containers.is_empty() {
         policies.push(jobs::submission(&containers));
     }
+    let trainings = names.trainings.iter();
+    let trainings = trainings.filter(|training| definition.contains(&format!("${{{}}}", training.placeholder())));
+    let trainings: Vec<&Training<'_>> = trainings.collect();
+    if !trainings.is_empty() {
+        policies.push(training::submission(&trainings));
+    }
     if definition.contains(distributed::LOOK_UP) {
         let name = format!("{}RunItems", logical.strip_suffix(STATE_MACHINE).unwrap_or(logical));
         resources.insert(name, Resource::of("AWS::IAM::ManagedPolicy", items(logical)));
@@ -772,6 +816,12 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
     let containers = names.containers.iter();
     let containers = containers.map(|container| (container.placeholder(), reference(&container.logical)));
     let containers = containers.chain([(jobs::QUEUE_ARN.to_owned(), reference(jobs::QUEUE))]);
+    let trainings = names.trainings.iter();
+    let trainings = trainings.map(|training| (training.placeholder(), training.image()));
+    let trainings = trainings.chain([
+        (training::ROLE_ARN.to_owned(), get_att(training::ROLE, "Arn")),
+        (training::BUCKET_NAME.to_owned(), reference(training::BUCKET)),
+    ]);
     let queues = names.messages.iter();
     let queues = queues.map(|messages| (messages.placeholder(), get_att(&messages.queue, "Arn")));
     functions
@@ -780,15 +830,14 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
         .chain(topics)
         .chain(queues)
         .chain(containers)
+        .chain(trainings)
         .filter(|(name, _)| definition.contains(&format!("${{{name}}}")))
         .collect()
 }
 
-fn of_bucket(bucket: &Bucketed<'_>, pipeline: &Pipeline) -> Resource {
-    let triggers = pipeline.triggers.iter().any(
-        |trigger| matches!(&trigger.kind, TriggerKind::ObjectCreated { bucket: id, .. } if *id == bucket.bucket.id),
-    );
-    let mut properties = json!({
+/// The properties of a bucket that is encrypted and nobody else's.
+pub fn private_bucket() -> Value {
+    json!({
         "BucketEncryption": {
             "ServerSideEncryptionConfiguration": [
                 { "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" } },
@@ -800,7 +849,14 @@ fn of_bucket(bucket: &Bucketed<'_>, pipeline: &Pipeline) -> Resource {
             "IgnorePublicAcls": true,
             "RestrictPublicBuckets": true,
         },
-    });
+    })
+}
+
+fn of_bucket(bucket: &Bucketed<'_>, pipeline: &Pipeline) -> Resource {
+    let triggers = pipeline.triggers.iter().any(
+        |trigger| matches!(&trigger.kind, TriggerKind::ObjectCreated { bucket: id, .. } if *id == bucket.bucket.id),
+    );
+    let mut properties = private_bucket();
     if bucket.bucket.versioning {
         properties["VersioningConfiguration"] = json!({ "Status": "Enabled" });
     }
@@ -849,6 +905,15 @@ fn outputs(names: &Names<'_>) -> IndexMap<String, Output> {
                     messages.topic
                 ),
                 value: reference(&messages.dead),
+            },
+        );
+    }
+    if !names.trainings.is_empty() {
+        outputs.insert(
+            training::BUCKET_NAME.to_owned(),
+            Output {
+                description: "The bucket of the code, the models and the results of trainings".to_owned(),
+                value: reference(training::BUCKET),
             },
         );
     }

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::infra::{LOG_ACTIONS, Resource, allow, document, get_att, reference, sub};
 use super::limits::AwsProblem;
-use crate::model::{Job, Kind, Step};
+use crate::model::{Job, Kind, Machines, Step};
 use crate::syntax::suggest;
-use crate::targets::instances::{self, Instance};
+use crate::targets::instances::{self, Instance, Table};
 
 /// What definitions call the queue's ARN.
 pub const QUEUE_ARN: &str = "JobQueueArn";
@@ -57,18 +57,22 @@ impl Container<'_> {
 
 /// What it runs on.
 pub fn machine(step: &Step, job: &Job) -> Result<&'static Instance, AwsProblem> {
-    let table = &instances::AWS.batch_fargate;
+    machine_of(&instances::AWS.batch_fargate, step, &job.machines)
+}
+
+/// What a step runs on, of the table of a service.
+pub fn machine_of<'t>(table: &'t Table, step: &Step, machines: &Machines) -> Result<&'t Instance, AwsProblem> {
     let refused = |detail: String| AwsProblem::NoMachine {
         step: step.path.clone(),
         detail,
         span: Some(step.span),
     };
-    match &job.machines.named.aws {
+    match &machines.named.aws {
         Some(name) => instances::by_name(table, name).ok_or_else(|| {
             let known = suggest::help(name, table.names(), "instances");
             refused(format!("{} has no `{name}`; {known}", table.service))
         }),
-        None => instances::pick(table, &job.machines.compute).map_err(|error| refused(error.to_string())),
+        None => instances::pick(table, &machines.compute).map_err(|error| refused(error.to_string())),
     }
 }
 
@@ -127,14 +131,7 @@ pub fn shared(containers: &[Container<'_>], buckets: Vec<Value>) -> IndexMap<Str
     let mut starts = vec![policy("Logs", vec![allow(&LOG_ACTIONS, vec![get_att(LOGS, "Arn")])])];
     let repositories: Vec<Value> = repositories(containers);
     if !repositories.is_empty() {
-        let pull = [
-            "ecr:BatchCheckLayerAvailability",
-            "ecr:BatchGetImage",
-            "ecr:GetDownloadUrlForLayer",
-        ];
-        // The token is the account's: it has no resource to name.
-        let token = allow(&["ecr:GetAuthorizationToken"], vec![Value::from("*")]);
-        starts.push(policy("Images", vec![allow(&pull, repositories), token]));
+        starts.push(policy("Images", pulls(repositories)));
     }
     let reads = (!buckets.is_empty()).then(|| policy("Buckets", buckets));
     IndexMap::from([
@@ -194,29 +191,45 @@ pub fn definition(container: &Container<'_>) -> Resource {
     )
 }
 
-/// ARNs of the repositories in ECR: `<account>.dkr.ecr.<region>.<domain>/<repository>`.
+/// What pulling images from these repositories takes.
+pub fn pulls(repositories: Vec<Value>) -> Vec<Value> {
+    let pull = [
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:GetDownloadUrlForLayer",
+    ];
+    // The token is the account's: it has no resource to name.
+    let token = allow(&["ecr:GetAuthorizationToken"], vec![Value::from("*")]);
+    vec![allow(&pull, repositories), token]
+}
+
+/// ARNs of the repositories in ECR, each once.
 fn repositories(containers: &[Container<'_>]) -> Vec<Value> {
     let mut found = Vec::new();
-    for container in containers {
-        let image = container.job.image.aws.as_deref().unwrap_or_default();
-        let Some((host, rest)) = image.split_once('/') else {
-            continue;
-        };
-        let mut parts = host.split('.');
-        let (Some(account), Some("dkr"), Some("ecr"), Some(region)) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            continue;
-        };
-        let repository = rest.split(['@', ':']).next().unwrap_or(rest);
-        let arn = sub(&format!(
-            "arn:${{AWS::Partition}}:ecr:{region}:{account}:repository/{repository}"
-        ));
+    let images = containers
+        .iter()
+        .filter_map(|container| container.job.image.aws.as_deref());
+    for arn in images.filter_map(repository) {
         if !found.contains(&arn) {
             found.push(arn);
         }
     }
     found
+}
+
+/// The ARN of an image's repository in ECR: `<account>.dkr.ecr.<region>.<domain>/<repository>`.
+pub fn repository(image: &str) -> Option<Value> {
+    let (host, rest) = image.split_once('/')?;
+    let mut parts = host.split('.');
+    let (Some(account), Some("dkr"), Some("ecr"), Some(region)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    let repository = rest.split(['@', ':']).next().unwrap_or(rest);
+    Some(sub(&format!(
+        "arn:${{AWS::Partition}}:ecr:{region}:{account}:repository/{repository}"
+    )))
 }
 
 /// What submitting jobs and waiting for their ends takes (Step Functions Developer Guide, "Integrate with AWS Batch").

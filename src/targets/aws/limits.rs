@@ -12,8 +12,8 @@ use thiserror::Error;
 use crate::diagnostics::Problems;
 use crate::model::{self, FunctionCall, HandlerAction, Job, Kind, Pipeline, Retry, Step, TriggerKind};
 use crate::syntax::span::Span;
-use crate::targets::aws::jobs;
 use crate::targets::aws::workflow::deployed_bytes;
+use crate::targets::aws::{jobs, training};
 
 /// What AWS does not take.
 #[derive(Debug, Error, Diagnostic)]
@@ -162,6 +162,23 @@ pub enum AwsProblem {
         span: Option<Span>,
     },
 
+    /// A version that there is no image of.
+    #[error("`{step}` wants {framework} {version}, and SageMaker has no image of it")]
+    #[diagnostic(code(MLP0713), help("there is {known}; or name an image: `image: {{ aws: … }}`"))]
+    NoFramework {
+        /// The step.
+        step: String,
+        /// Its name.
+        framework: &'static str,
+        /// As written.
+        version: String,
+        /// All of them.
+        known: String,
+        /// The step's id.
+        #[label("aws: framework of this step")]
+        span: Option<Span>,
+    },
+
     /// A bug of ours.
     #[error("the artifacts of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0719), help("report this with the pipeline file: it is a bug in mlpipe"))]
@@ -184,6 +201,15 @@ pub struct Quotas {
     pub eventbridge: EventBridge,
     /// Amazon S3.
     pub s3: S3,
+    /// Amazon SageMaker.
+    pub sagemaker: SageMaker,
+}
+
+/// Of training jobs.
+#[derive(Debug, Default, Deserialize)]
+pub struct SageMaker {
+    /// Longest run.
+    pub train_seconds: u64,
 }
 
 /// Of functions.
@@ -265,9 +291,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         match &step.kind {
             Kind::Function(call) => check_function(&step.path, call, span, &mut problems),
             Kind::Job(job) => check_job(step, job, &mut problems),
+            Kind::Train(train) => training::check(step, train, &mut problems),
             Kind::Wait(_)
             | Kind::Fail { .. }
-            | Kind::Train(_)
             | Kind::Notify(_)
             | Kind::Approval(_)
             | Kind::Pipeline(_)

@@ -56,6 +56,8 @@ const ITERATION: u64 = 2;
 const STATE: u64 = 2;
 /// Scheduled, started, ended: for each attempt of a call.
 const CALL: u64 = 3;
+/// A job is submitted, too.
+const JOB: u64 = STATE + CALL + 1;
 
 /// The most events that an item writes: with all its attempts and runs, as far as the pipeline tells them.
 fn events_of_item(pipeline: &Pipeline, ix: StepIx) -> u64 {
@@ -70,8 +72,9 @@ fn events_of_runs(pipeline: &Pipeline, step: &Step) -> u64 {
     let attempt = match &step.kind {
         Kind::Function(_) => STATE.saturating_add(CALL.saturating_mul(attempts)),
         Kind::Wait(_) | Kind::Fail { .. } => STATE.saturating_mul(attempts),
-        // A job is submitted, too.
-        Kind::Job(_) | Kind::Train(_) => (STATE + CALL + 1).saturating_mul(attempts),
+        Kind::Job(_) => JOB.saturating_mul(attempts),
+        // Its name before, and reading its result.
+        Kind::Train(_) => (STATE + JOB + STATE + CALL).saturating_mul(attempts),
         Kind::Notify(_) => (STATE + CALL).saturating_mul(attempts),
         Kind::Approval(_) | Kind::Pipeline(_) => (STATE + STATE + CALL).saturating_mul(attempts),
         // It has a history of its own.

@@ -1,6 +1,7 @@
 //! AWS: Step Functions and Lambda, in a SAM template.
 
 pub mod failure;
+pub mod frameworks;
 pub mod functions;
 pub mod infra;
 pub mod jobs;
@@ -12,6 +13,7 @@ pub mod messages;
 pub mod params;
 pub mod readme;
 pub mod states;
+pub mod training;
 pub mod triggers;
 pub mod variables;
 pub mod workflow;
@@ -71,6 +73,7 @@ pub fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, most:
     }
     for member in &members {
         functions::add(member.pipeline, sources, &mut artifacts, &mut problems);
+        training::add(member.pipeline, sources, &mut artifacts);
     }
     match readme::text(&members, &names, &machines) {
         Ok(text) => artifacts.text("README.md", text),

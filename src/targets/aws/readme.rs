@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::infra::{For, Names};
 use super::lists;
 use super::member::Member;
+use super::training;
 use crate::expr::Type;
 use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::targets::package::environment;
@@ -92,6 +93,8 @@ pub fn text(
             "dead": format!("{}Url", messages.dead),
         })).collect::<Value>(),
         "jobs": names.has_jobs(),
+        "trainings": names.packages(),
+        "prefix": training::prefix(&pipeline.name, ""),
         "http": names.has_api(),
         "notifies": notifies,
         "approvals": approvals.count() > 0,

@@ -183,14 +183,17 @@ impl<'a> Variables<'a> {
                 self.template(error, scope);
                 self.template(message, scope);
             }
-            // Refused before.
             Kind::Job(job) => {
                 let variables = job.env.iter().map(|(_, value)| value);
                 for template in job.command.iter().chain(variables) {
                     self.template(template, scope);
                 }
             }
-            Kind::Train(_) => {}
+            Kind::Train(train) => {
+                for (_, template) in train.hyperparameters.iter().chain(&train.data) {
+                    self.template(template, scope);
+                }
+            }
             Kind::Notify(notify) => self.template(&notify.message, scope),
             Kind::Approval(approval) => self.template(&approval.message, scope),
             // Before the first attempt.

@@ -44,7 +44,7 @@ const USED: [&str; 24] = [
 ];
 
 /// The modules that are the same in every app.
-pub const RUNTIME: [(&str, &str); 13] = [
+pub const RUNTIME: [(&str, &str); 14] = [
     (
         "mlpipe_activity.py",
         include_str!("../../../targets/azure/mlpipe_activity.py"),
@@ -78,6 +78,10 @@ pub const RUNTIME: [(&str, &str); 13] = [
     (
         "mlpipe_topic.py",
         include_str!("../../../targets/azure/mlpipe_topic.py"),
+    ),
+    (
+        "mlpipe_train.py",
+        include_str!("../../../targets/azure/mlpipe_train.py"),
     ),
 ];
 
@@ -136,7 +140,12 @@ impl App<'_> {
 
     /// Whether a managed service runs a step.
     fn uses_services(&self) -> bool {
-        self.has_jobs()
+        self.has_jobs() || self.has_trainings()
+    }
+
+    fn has_trainings(&self) -> bool {
+        let mut steps = self.members.iter().flat_map(|member| &member.pipeline.steps);
+        steps.any(|step| matches!(step.kind, Kind::Train(_)))
     }
 
     fn has_jobs(&self) -> bool {
@@ -260,6 +269,7 @@ pub fn write(
             "mlpipe_topic.py" => app.publishes(),
             "mlpipe_rest.py" | "mlpipe_service.py" => app.uses_services(),
             "mlpipe_job.py" => app.has_jobs(),
+            "mlpipe_train.py" => app.has_trainings(),
             _ => true,
         };
         if needed {

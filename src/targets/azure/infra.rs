@@ -9,6 +9,7 @@ use super::jobs;
 use super::limits::{self, AzureProblem};
 use super::names::{self, Place};
 use super::orchestrator::ACCOUNT_SETTING;
+use super::training;
 use crate::diagnostics::Problems;
 use crate::expr::Type;
 use crate::model::{Bucket, Pipeline, Topic, TriggerKind, identifier};
@@ -32,7 +33,8 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     resources.push(identity("variables('app')"));
     resources.extend(host_roles());
     let mut identities = vec![("grant", IDENTITY_ID)];
-    if jobs::all(pipeline).next().is_some() {
+    let trains = training::all(pipeline).next().is_some();
+    if trains || jobs::all(pipeline).next().is_some() {
         resources.push(identity("concat(variables('app'), '-jobs')"));
         identities.push(("grant-jobs", JOBS_IDENTITY_ID));
     }
@@ -51,6 +53,7 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
         resources.extend(custom_topic(pipeline, topic));
     }
     resources.extend(jobs::resources(pipeline));
+    resources.extend(training::resources(pipeline));
     resources.extend(function_app(pipeline, !made.is_empty()));
     resources.extend(event_grid(pipeline, starters));
     if !pipeline.labels.is_empty() {
@@ -162,6 +165,9 @@ fn variables(pipeline: &Pipeline, has_data: bool) -> Value {
     if has_data {
         add(DATA, "[concat('data', variables('suffix'))]".to_owned());
     }
+    if training::all(pipeline).next().is_some() {
+        add(training::STORAGE, "[concat('ml', variables('suffix'))]".to_owned());
+    }
     if !pipeline.secrets.is_empty() {
         add("keyVault", "[concat('kv-', variables('suffix'))]".to_owned());
     }
@@ -197,6 +203,9 @@ fn outputs(pipeline: &Pipeline) -> Value {
             &format!("topic_{}", identifier(&topic.id)),
             format!("[{}]", topic_name(pipeline, topic)),
         );
+    }
+    if training::all(pipeline).next().is_some() {
+        add("trainingStorage", format!("[variables('{}')]", training::STORAGE));
     }
     if !pipeline.secrets.is_empty() {
         add("keyVault", "[variables('keyVault')]".to_owned());
@@ -240,7 +249,8 @@ fn monitoring() -> Vec<Value> {
     ]
 }
 
-fn account_id(variable: &str) -> String {
+/// An account.
+pub fn account_id(variable: &str) -> String {
     format!("resourceId('Microsoft.Storage/storageAccounts', variables('{variable}'))")
 }
 
@@ -248,14 +258,15 @@ fn blob_service_id(variable: &str) -> String {
     format!("resourceId('Microsoft.Storage/storageAccounts/blobServices', variables('{variable}'), 'default')")
 }
 
-fn container_id(variable: &str, container: &str) -> String {
+/// A container of an account.
+pub fn container_id(variable: &str, container: &str) -> String {
     format!(
         "resourceId('Microsoft.Storage/storageAccounts/blobServices/containers', variables('{variable}'), 'default', '{container}')"
     )
 }
 
 /// A storage account that takes no keys, with its blob service.
-fn storage_account(variable: &str, versioned: bool) -> Vec<Value> {
+pub fn storage_account(variable: &str, versioned: bool) -> Vec<Value> {
     let api = &RESOURCES.api_versions.storage;
     vec![
         json!({
@@ -282,7 +293,8 @@ fn storage_account(variable: &str, versioned: bool) -> Vec<Value> {
     ]
 }
 
-fn container(variable: &str, name: &str) -> Value {
+/// A container that nobody else reads.
+pub fn container(variable: &str, name: &str) -> Value {
     json!({
         "type": "Microsoft.Storage/storageAccounts/blobServices/containers",
         "apiVersion": RESOURCES.api_versions.storage,
@@ -417,11 +429,15 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
         ));
         depends_on.push(vault.to_owned());
     }
+    if training::all(pipeline).next().is_some() {
+        depends_on.push(JOBS_IDENTITY_ID.to_owned());
+    }
     let jobs: Vec<(String, String)> = jobs::all(pipeline)
         .map(|(member, step, _)| {
             let id = jobs::id(pipeline, member, step);
             (jobs::setting(member, step), format!("[{id}]"))
         })
+        .chain(training::settings(pipeline))
         .collect();
     settings.extend(jobs.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let topics: Vec<[(String, String); 2]> = pipeline
@@ -494,7 +510,7 @@ pub fn role(scope: &str, id: &str) -> Value {
 }
 
 /// A role of an identity on a resource.
-fn role_of(identity: &str, scope: &str, id: &str) -> Value {
+pub fn role_of(identity: &str, scope: &str, id: &str) -> Value {
     json!({
         "type": "Microsoft.Authorization/roleAssignments",
         "apiVersion": RESOURCES.api_versions.authorization,

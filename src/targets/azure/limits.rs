@@ -10,6 +10,7 @@ use super::facts::LIMITS;
 use super::functions;
 use super::jobs;
 use super::names::{self, Place};
+use super::training;
 use crate::diagnostics::Problems;
 use crate::model::{FunctionUse, Pipeline, identifier};
 use crate::syntax::span::Span;
@@ -162,6 +163,26 @@ pub enum AzureProblem {
         span: Span,
     },
 
+    /// A framework's version that has no curated environment.
+    #[error("Azure Machine Learning has no environment of {framework} {version} for `{step}` (it has {known})")]
+    #[diagnostic(
+        code(MLP0751),
+        help("write one of these versions, or give an image: `image: {{ azure: … }}`")
+    )]
+    Framework {
+        /// The step.
+        step: String,
+        /// Its name.
+        framework: &'static str,
+        /// As written.
+        version: String,
+        /// All versions.
+        known: String,
+        /// The step's id.
+        #[label("azure: framework of this step")]
+        span: Span,
+    },
+
     /// A bug of ours.
     #[error("the app of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0759), help("report this with the pipeline file: it is a bug in mlpipe"))]
@@ -190,6 +211,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     }
     check_runtimes(pipeline, &mut problems);
     jobs::check(pipeline, &mut problems);
+    training::check(pipeline, &mut problems);
     for child in pipeline.family().into_iter().skip(1) {
         for function in child.functions() {
             let name = format!("{}{}", functions::child_prefix(child), identifier(function.step));

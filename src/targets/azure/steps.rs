@@ -6,6 +6,7 @@ use super::jobs;
 use super::layout::Py;
 use super::names;
 use super::orchestrator::{comment, number};
+use super::training;
 use crate::expr::{Expr, ExprKind, Template, python};
 use crate::model::{
     Block, Catch, Fallback, Handler, HandlerAction, Join, Kind, ON_FAILURE, OnError, Pipeline, Retry, Step, StepIx,
@@ -109,8 +110,14 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             fields.extend(retry);
             "Job"
         }
-        // Refused before.
-        Kind::Train(_) => "Refused",
+        Kind::Train(train) => {
+            fields.extend(training::fields(pipeline, step, train));
+            fields.extend(texts("hyperparameters", &train.hyperparameters, parameters));
+            fields.extend(texts("data", &train.data, parameters));
+            fields.push(timeout(step.attempt_timeout()));
+            fields.extend(retry);
+            "Train"
+        }
         Kind::Notify(notify) => {
             fields.extend(message(&notify.topic, &notify.message, parameters));
             fields.extend(bound);

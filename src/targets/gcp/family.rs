@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 
-use super::jobs;
 use super::names::{self, Environment, SERVICE, Taken, resource};
+use super::{jobs, training};
 use crate::model::{FunctionUse, Pipeline, identifier};
 use crate::plan::{self, Plan};
 
@@ -118,6 +118,12 @@ impl<'a> Family<'a> {
     /// True where any of them runs containers.
     pub fn has_jobs(&self) -> bool {
         self.members.iter().any(|member| !member.jobs.is_empty())
+    }
+
+    /// True where any of them trains.
+    pub fn has_trainings(&self) -> bool {
+        let mut members = self.members.iter();
+        members.any(|member| training::trainings(member.pipeline).next().is_some())
     }
 
     /// The workflow's name of one of them.

@@ -9,17 +9,12 @@ use serde_json::{Map, Value, json};
 
 use super::family::{self, Family, Member, Service};
 use super::inputs::{FINALIZED, PUBLISHED};
-use super::jobs;
-use super::names::{SERVICE, Taken, resource};
+use super::names::{ACCOUNT, BUCKET, SERVICE, Taken, resource};
 use super::workflow::{PartText, Workflows};
+use super::{jobs, training};
 use crate::expr::Template;
 use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, identifier, secret_variable};
 use crate::targets::package::{self, Package};
-
-/// Resource names by Google's rules: service accounts, Cloud Run services, buckets, everything else.
-const ACCOUNT: usize = 30;
-/// Bucket names have 63 characters, and projects 30: what is left beside the project and a dash.
-const BUCKET: usize = 32;
 
 /// The document.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -30,7 +25,8 @@ pub struct Terraform {
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     data: Resources,
     resource: Resources,
-    output: Map<String, Value>,
+    /// By name.
+    pub output: Map<String, Value>,
 }
 
 /// Blocks by type and name.
@@ -51,7 +47,7 @@ pub fn terraform(family: &Family<'_>, workflows: &[Workflows]) -> Terraform {
         provider: provider(pipeline),
         ..Terraform::default()
     };
-    services(pipeline, &mut document);
+    services(family, &mut document);
     accounts(family, &mut document);
     buckets(family, &mut document);
     topics(pipeline, &mut document);
@@ -60,6 +56,7 @@ pub fn terraform(family: &Family<'_>, workflows: &[Workflows]) -> Terraform {
     for member in &family.members {
         jobs::resources(member, &mut document);
     }
+    training::resources(family, &mut document);
     for (member, workflows) in family.members.iter().zip(workflows) {
         workflows_of(pipeline, member, workflows, &mut document);
     }
@@ -119,7 +116,8 @@ fn variables(pipeline: &Pipeline) -> Map<String, Value> {
     .collect()
 }
 
-fn services(pipeline: &Pipeline, document: &mut Terraform) {
+fn services(family: &Family<'_>, document: &mut Terraform) {
+    let pipeline = family.root;
     let mut apis = vec![
         "artifactregistry",
         "cloudbuild",
@@ -140,6 +138,9 @@ fn services(pipeline: &Pipeline, document: &mut Terraform) {
     }
     if !pipeline.secrets.is_empty() {
         apis.push("secretmanager");
+    }
+    if family.has_trainings() {
+        apis.extend(["aiplatform", "logging"]);
     }
     if !pipeline.topics.is_empty() {
         apis.push("pubsub");
@@ -166,6 +167,9 @@ fn accounts(family: &Family<'_>, document: &mut Terraform) {
     }
     if family.has_jobs() {
         accounts.push(("jobs", "runs the containers"));
+    }
+    if family.has_trainings() {
+        accounts.push(("training", "trains"));
     }
     if has_events(pipeline) {
         accounts.push(("trigger", "starts executions"));
@@ -225,7 +229,7 @@ fn new_bucket(pipeline: &Pipeline, bucket: &Bucket) -> Value {
 }
 
 /// A bucket's address: a resource, or data where it exists already.
-fn bucket_address(bucket: &Bucket) -> String {
+pub fn bucket_address(bucket: &Bucket) -> String {
     let prefix = if bucket.existing.contains_key("gcp") {
         "data."
     } else {
@@ -489,7 +493,8 @@ fn workflows_of(root: &Pipeline, member: &Member<'_>, workflows: &Workflows, doc
 pub const WORKFLOW: &str = "${google_service_account.workflow.member}";
 const TRIGGER: &str = "${google_service_account.trigger.member}";
 
-fn project_role(name: &str, role: &str, member: &str, document: &mut Terraform) {
+/// Gives a role on the project.
+pub fn project_role(name: &str, role: &str, member: &str, document: &mut Terraform) {
     document.resource(
         "google_project_iam_member",
         name,

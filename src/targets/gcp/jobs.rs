@@ -7,8 +7,8 @@ use super::infra::{Terraform, WORKFLOW, escaped};
 use super::limits::{GcpProblem, QUOTAS};
 use crate::diagnostics::Problems;
 use crate::expr::Template;
-use crate::model::{Job, Kind, Pipeline, Step};
-use crate::targets::instances::{self, Instance};
+use crate::model::{Job, Kind, Machines, Pipeline, Step};
+use crate::targets::instances::{self, Instance, Table};
 
 /// What a task may run longer than its step: the workflow ends it, and the service only where the workflow cannot.
 const GRACE: u64 = 60;
@@ -38,16 +38,15 @@ pub fn arguments(job: &Job) -> &[Template] {
 }
 
 /// The instance: the one that is named, or the smallest that fits.
-fn instance(step: &Step, job: &Job) -> Result<&'static Instance, GcpProblem> {
-    let table = &instances::GCP.cloud_run_jobs;
-    match &job.machines.named.gcp {
+pub fn instance(table: &'static Table, step: &Step, machines: &Machines) -> Result<&'static Instance, GcpProblem> {
+    match &machines.named.gcp {
         Some(name) => instances::by_name(table, name).ok_or_else(|| GcpProblem::Instance {
             step: step.path.clone(),
             detail: format!("{} has no instance `{name}`", table.service),
             help: format!("use one of {}", table.names().collect::<Vec<_>>().join(", ")),
             span: step.span,
         }),
-        None => instances::pick(table, &job.machines.compute).map_err(|error| GcpProblem::Instance {
+        None => instances::pick(table, &machines.compute).map_err(|error| GcpProblem::Instance {
             step: step.path.clone(),
             detail: error.to_string(),
             help: "ask for less in `compute`, or name an `instance`".to_owned(),
@@ -65,7 +64,7 @@ pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
                 span: step.span,
             });
         }
-        let gpu = match instance(step, job) {
+        let gpu = match instance(&instances::GCP.cloud_run_jobs, step, &job.machines) {
             Ok(instance) => instance.gpu.is_some(),
             Err(problem) => {
                 problems.push(problem);
@@ -93,7 +92,8 @@ pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
 /// The jobs of a pipeline, and who may run them.
 pub fn resources(member: &Member<'_>, document: &mut Terraform) {
     for (step, job) in jobs(member.pipeline) {
-        let (Some(Service { key, name }), Ok(instance)) = (member.jobs.get(&step.path), instance(step, job)) else {
+        let instance = instance(&instances::GCP.cloud_run_jobs, step, &job.machines);
+        let (Some(Service { key, name }), Ok(instance)) = (member.jobs.get(&step.path), instance) else {
             // Refused before.
             continue;
         };

@@ -3,6 +3,7 @@
 mod calls;
 mod family;
 mod frames;
+pub mod frameworks;
 mod functions;
 mod helpers;
 mod infra;
@@ -18,6 +19,7 @@ mod slices;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod training;
 mod workflow;
 
 use std::collections::BTreeSet;
@@ -85,6 +87,9 @@ fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, limit: us
     for member in &family.members {
         functions::functions(member.pipeline, sources, &mut artifacts)
             .map_err(|error| unwritable(error.to_string()))?;
+    }
+    for member in &family.members {
+        training::add(member.pipeline, sources, &mut artifacts);
     }
     let readme = readme::text(&family, &workflows).map_err(|error| unwritable(error.to_string()))?;
     artifacts.text("README.md", readme);

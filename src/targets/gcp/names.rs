@@ -256,6 +256,10 @@ pub struct Environment {
     pub buckets: IndexMap<String, String>,
 }
 
+/// Characters of a service account's name.
+pub const ACCOUNT: usize = 30;
+/// Bucket names have 63 characters, and projects 30: what is left beside the project and a dash.
+pub const BUCKET: usize = 32;
 /// Characters of a function's name: Cloud Run's rule for services.
 pub const SERVICE: usize = 63;
 /// How many variables a workflow may have.

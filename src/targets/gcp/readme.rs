@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::family::{self, Family};
+use super::training;
 use super::workflow::Workflows;
 use crate::expr::Type;
 use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
@@ -46,6 +47,7 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
         "triggers": triggers,
         "http": pipeline.triggers.iter().any(|trigger| matches!(trigger.kind, TriggerKind::Http)),
         "containers": family.has_jobs(),
+        "trainings": training::packages(family),
         "lists": pipeline.steps.iter().any(|step| step.for_each.is_some()),
         "bounded": pipeline.steps.iter().any(|step| matches!(step.kind, Kind::Group(_)) && step.timeout.is_some()),
         "example": example_input(pipeline),

@@ -758,3 +758,53 @@ fn containers_that_do_not_fit_are_refused() {
     assert!(job(gpu).is_empty());
     assert!(job("image: x, max_duration: 7d").is_empty());
 }
+
+#[test]
+fn a_training_is_a_custom_job_with_a_bucket_and_an_account_of_its_own() {
+    let text = "buckets: { raw: {} }\nparams: { n: integer }\nsteps:\n  fit: { train: { source: t, entrypoint: fit.py, framework: { name: pytorch, version: \"2.4\" }, compute: { gpu: { type: t4, count: 1 }, count: 3 }, hyperparameters: { n: \"${{ params.n }}\", rate: 0.1 }, data: { rows: \"${{ buckets.raw.uri }}\" }, spot: true, max_duration: 2h } }\n";
+    let text_of = workflow(text).to_string();
+    let machine = "\"machine\":{\"machineType\":\"n1-standard-4\",\"acceleratorType\":\"NVIDIA_TESLA_T4\",\"acceleratorCount\":1}";
+    assert!(text_of.contains(machine), "{text_of}");
+    assert!(
+        text_of.contains("vertex-ai/training/pytorch-gpu.2-4.py310:latest"),
+        "{text_of}"
+    );
+    // Vertex AI ends it only where the workflow has not: a minute later.
+    let scheduling = "\"scheduling\":{\"timeout\":\"7260s\",\"strategy\":\"SPOT\",\"restartJobOnWorkerRestart\":true}";
+    assert!(text_of.contains(scheduling), "{text_of}");
+    assert!(text_of.contains("\"others\":{\"replicaCount\":2}"), "{text_of}");
+    assert!(text_of.contains("\"--rate\",\"0.1\""), "{text_of}");
+    let terraform = terraform(text);
+    let resources = &terraform["resource"];
+    // The job reads the pipeline's buckets, and writes below one folder of its own.
+    let members = &resources["google_storage_bucket_iam_member"];
+    assert_eq!(members["training_data_raw"]["role"], "roles/storage.objectViewer");
+    let under =
+        "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.training_.name}/objects/runs/\")";
+    assert_eq!(members["training_writes"]["condition"]["expression"], under);
+    // The workflow may start jobs as that account and as no other.
+    let acts = &resources["google_service_account_iam_member"]["workflow_training"];
+    assert_eq!(acts["service_account_id"], "${google_service_account.training.name}");
+    let permissions = &resources["google_project_iam_custom_role"]["training_"]["permissions"];
+    assert_eq!(permissions.as_array().map(Vec::len), Some(3));
+    let readme = file(&artifacts(text), "README.md");
+    let copy = "training/t \"$(terraform output -raw training)/code/t\"";
+    assert!(readme.contains(copy), "{readme}");
+}
+
+#[test]
+fn trainings_that_do_not_fit_are_refused() {
+    let train = |text: &str| {
+        codes(&format!(
+            "steps: {{ a: {{ train: {{ source: t, entrypoint: fit.py, {text} }} }} }}\n"
+        ))
+    };
+    assert_eq!(train("framework: { name: sklearn, version: \"1.2\" }"), ["MLP0731"]);
+    assert_eq!(train("image: { aws: x }"), ["MLP0728"]);
+    assert_eq!(train("image: x, instance: { gcp: n1-standard-3 }"), ["MLP0729"]);
+    assert_eq!(
+        train("image: x, compute: { gpu: { type: a10g, count: 1 } }"),
+        ["MLP0729"]
+    );
+    assert!(train("framework: { name: sklearn, version: \"1\" }").is_empty());
+}

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
+import tempfile
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -21,6 +23,7 @@ from machine import Outcome, Run
 from patches import HarnessFault
 from query import Jsonata
 from template import Machine, Template, TemplateError, pascal
+from training import SageMaker, Store
 
 
 class Engine:
@@ -43,8 +46,12 @@ class Engine:
         if self.functions is None or key != self.loaded:
             self.reload(machine, environment, key)
         assert self.functions is not None
-        run = Run(self.functions, self.jsonata, machine, request.get("approvals"))
-        outcome = run.execute(machine.definition, request["params"], machine.name)
+        with tempfile.TemporaryDirectory(prefix="mlpipe-artifacts-") as deployed:
+            store = deploy(folder, Path(deployed), machine)
+            store.folders.update({names["name"]: Path(request["buckets"][name]) for name, names in buckets.items()})
+            sagemaker = SageMaker(store, {step: list(words) for step, words in (request.get("service_faults") or {}).items()})
+            run = Run(self.functions, self.jsonata, machine, request.get("approvals"), sagemaker)
+            outcome = run.execute(machine.definition, request["params"], machine.name)
         return {**record(outcome, request["steps"]), "buckets": buckets}
 
     def reload(self, machine: Machine, environment: dict[str, str], key: tuple[Any, ...]) -> None:
@@ -64,6 +71,15 @@ class Engine:
     def close(self) -> None:
         self.close_functions()
         self.jsonata.close()
+
+
+def deploy(artifacts: Path, bucket: Path, machine: Machine) -> Store:
+    """The bucket of code and results, with the code where README has it copied to."""
+    name = machine.buckets.get("ArtifactsBucket")
+    if name is None:
+        return Store({})
+    shutil.copytree(artifacts / "training", bucket / "code")
+    return Store({name: bucket})
 
 
 def stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:

@@ -19,6 +19,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sns import StateTaskServiceSns
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_unsupported import StateTaskServiceUnsupported
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 
 import patches
@@ -67,6 +68,7 @@ def install() -> None:
     StateTaskServiceSfn._eval_execution = between(StateTaskServiceSfn._eval_execution, ["TaskScheduled", "TaskStarted", "TaskSubmitted"], "TaskSucceeded", "TaskFailed")
     StateTaskServiceSns._eval_execution = between(StateTaskServiceSns._eval_execution, ["TaskScheduled", "TaskStarted"], "TaskSucceeded", "TaskFailed")
     StateTaskServiceBatch._eval_execution = between(StateTaskServiceBatch._eval_execution, ["TaskScheduled", "TaskStarted", "TaskSubmitted"], "TaskSucceeded", "TaskFailed")
+    StateTaskServiceUnsupported._eval_execution = between(StateTaskServiceUnsupported._eval_execution, ["TaskScheduled", "TaskStarted", "TaskSubmitted"], "TaskSucceeded", "TaskFailed")
     patches.ask = between(patches.ask, ["TaskSubmitted"], None, None)  # and waits for a token
     StateParallel._eval_execution = between(StateParallel._eval_execution, ["ParallelStateStarted"], "ParallelStateSucceeded", "ParallelStateFailed")
     StateMap._eval_execution = between(StateMap._eval_execution, ["MapStateStarted"], "MapStateSucceeded", "MapStateFailed")

@@ -24,6 +24,7 @@ import patches
 from clock import Clock
 from functions import BASE, Functions
 from query import Jsonata
+from training import SageMaker, Store
 from template import ACCOUNT, REGION, Machine
 
 patches.install()
@@ -72,13 +73,22 @@ def parse(definition: str) -> Program:
 class Run:
     """One execution; what the patches reach for."""
 
-    def __init__(self, functions: Functions, jsonata: Jsonata, machine: Machine | None = None, approvals: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        functions: Functions,
+        jsonata: Jsonata,
+        machine: Machine | None = None,
+        approvals: dict[str, Any] | None = None,
+        sagemaker: SageMaker | None = None,
+    ) -> None:
         self.functions = functions
         self.nested = machine.nested if machine else {}
         self.pipelines = machine.pipelines if machine else {}
         self.topics = machine.topics if machine else {}
         self.jobs = machine.jobs if machine else {}
         self.approvals = approvals or {}
+        self.sagemaker = sagemaker or SageMaker(Store({}))
+        self.images = machine.images if machine else set()
         self.jsonata = jsonata
         self.clock = Clock()
         self.started = datetime.now(UTC)
@@ -121,6 +131,15 @@ class Run:
             return subprocess.run(overrides["Command"], env={**BASE, **variables}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=limit).returncode
         except subprocess.TimeoutExpired:
             return None
+
+    def train(self, request: dict[str, Any], limit: float, env: Environment) -> dict[str, Any]:
+        """Runs a training job; what DescribeTrainingJob tells at its end."""
+        if request["AlgorithmSpecification"]["TrainingImage"] not in self.images:
+            raise patches.HarnessFault(f"no such image: {request['AlgorithmSpecification']['TrainingImage']}")
+        step = next(tag["Value"] for tag in request["Tags"] if tag["Key"] == "step")
+        with self._lock:
+            self.events.append((self.pipeline(env), {"step": step}))
+        return self.sagemaker.train(request, step, limit)
 
     def publish(self, topic: str, message: str) -> None:
         """Keeps a message to a topic."""

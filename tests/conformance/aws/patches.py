@@ -44,6 +44,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_lambda import StateTaskServiceLambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import StateTaskServiceSfn
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sns import StateTaskServiceSns
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_unsupported import StateTaskServiceUnsupported
 from moto.stepfunctions.parser.asl.component.state.fail.state_fail import StateFail
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.component.state.state_pass.state_pass import StatePass
@@ -58,6 +59,7 @@ from moto.stepfunctions.parser.asl.parse import preprocessor
 
 from functions import FunctionFailed, TaskTimedOut
 from query import QueryError
+from training import NoSuchBucket, NoSuchKey, Refused
 
 if TYPE_CHECKING:
     from machine import Run
@@ -143,9 +145,11 @@ def install() -> None:
     StateTaskServiceAwsSdk._eval_execution = call_sdk
     StateTaskServiceSns._eval_execution = publish
     StateTaskServiceBatch._eval_execution = submit_job
+    StateTaskServiceUnsupported._assert_integration_pattern_is_supported = nothing
+    StateTaskServiceUnsupported._eval_execution = create_training_job
 
 
-def nothing(self: Any, env: Environment) -> None:
+def nothing(self: Any, *_: Any) -> None:
     """The work is done elsewhere."""
 
 
@@ -573,6 +577,26 @@ def submit_job(self: StateTaskServiceBatch, env: Environment) -> None:
     env.stack.append({**described, "Status": "SUCCEEDED"})
 
 
+def create_training_job(self: Any, env: Environment) -> None:
+    """Runs a training job and waits for its end. A job that failed is States.TaskFailed, and "Cause" is what DescribeTrainingJob tells."""
+    if not str(self.resource.resource_arn).endswith(":states:::sagemaker:createTrainingJob.sync"):
+        raise HarnessFault(f"the harness does not know {self.resource.resource_arn}")
+    arguments = self._eval_parameters(env)
+    check_payload(env, arguments, "has Arguments")
+    check_request("sagemaker", "CreateTrainingJob", arguments)
+    limit = float(evaluate(self.timeout, env))
+    run.clock.check()
+    try:
+        job = run.train(arguments, limit, env)
+    except Refused as refused:
+        raise failure(env, refused.error, refused.cause) from None
+    except TimeoutError:
+        raise EvalTimeoutError from None
+    if job["TrainingJobStatus"] != "Completed":
+        raise failure(env, TASK_FAILED, json.dumps(job))
+    env.stack.append(copy.deepcopy(job))
+
+
 def check_request(service: str, operation: str, arguments: dict[str, Any]) -> None:
     """Arguments against the service's published model; Step Functions writes its names with capitals."""
     shape = input_shape(service, operation)
@@ -692,10 +716,27 @@ def call_sdk(self: StateTaskServiceAwsSdk, env: Environment) -> None:
     """What a state machine asks Step Functions itself. Calling another AWS service with Step Functions: "API actions will always be camel case, and
     parameter names will be Pascal case". API reference, ListExecutions: "Results are sorted by time, with the most recent execution first"."""
     arguments = self._eval_parameters(env)
-    action = str(self.resource.resource_arn).removeprefix("arn:aws:states:::aws-sdk:sfn:")
+    check_payload(env, arguments, "has Arguments")
+    action = str(self.resource.resource_arn).removeprefix("arn:aws:states:::aws-sdk:").removeprefix("sfn:")
     match action:
+        case "s3:getObject":
+            check_request("s3", "GetObject", arguments)
+            run.clock.check()
+            try:
+                result: Any = {"Body": run.sagemaker.store.read(arguments["Bucket"], arguments["Key"]), "ContentType": "application/octet-stream"}
+            except NoSuchKey:
+                raise failure(env, "S3.NoSuchKeyException", "The specified key does not exist. (Service: S3, Status Code: 404)") from None
+            except NoSuchBucket:
+                raise failure(env, "S3.NoSuchBucketException", "The specified bucket does not exist (Service: S3, Status Code: 404)") from None
+        case "sagemaker:stopTrainingJob":
+            check_request("sagemaker", "StopTrainingJob", arguments)
+            try:
+                run.sagemaker.stop(arguments["TrainingJobName"])
+            except Refused as refused:
+                raise failure(env, refused.error, refused.cause) from None
+            result = {}
         case "listMapRuns":
-            result: Any = {"MapRuns": [map_run.listed() for map_run in run.map_runs if map_run.execution_arn == arguments["ExecutionArn"]]}
+            result = {"MapRuns": [map_run.listed() for map_run in run.map_runs if map_run.execution_arn == arguments["ExecutionArn"]]}
         case "listExecutions":
             children = [child for map_run in run.map_runs if map_run.arn == arguments["MapRunArn"] for child in map_run.children]
             if set(arguments) != {"MapRunArn", "StatusFilter"}:

@@ -80,6 +80,8 @@ class Machine:
     """Topics by ARN, as the pipeline calls them."""
     jobs: dict[str, str] = field(default_factory=dict)
     """Steps by job definition."""
+    images: frozenset[str] = frozenset()
+    """What trainings run in."""
 
 
 class Template:
@@ -111,7 +113,8 @@ class Template:
         definition = self.definition(properties)
         known = {self.ref(id_) for id_ in self.of_type(JOB)}
         jobs = {arn: step for text in [definition, *nested.values()] for arn, step in jobs_of(json.loads(text)) if arn in known}
-        return Machine(definition, functions, buckets, name, nested, pipelines, topics, jobs)
+        images = frozenset(image for text in [definition, *nested.values()] for image in images_of(json.loads(text)))
+        return Machine(definition, functions, buckets, name, nested, pipelines, topics, jobs, images)
 
     def topic(self, name: str) -> str:
         """What the pipeline calls a topic: the stack's output tells."""
@@ -210,6 +213,12 @@ class Template:
                 return self.ref(argument)
             if key == "Fn::GetAtt":
                 return self.get_att(argument[0], ".".join(argument[1:]))
+            if key == "Fn::FindInMap":
+                name, row, column = self.resolve(argument)
+                try:
+                    return self.document["Mappings"][name][row][column]
+                except KeyError:
+                    raise TemplateError(f"no {row}.{column} in the mapping {name}") from None
             if key == "Fn::Sub":
                 return self.sub(argument)
             if key == "Fn::Join":
@@ -239,6 +248,17 @@ def jobs_of(value: Any) -> Iterator[tuple[str, str]]:
         yield from jobs_of(part)
     if isinstance(value, dict) and str(value.get("Resource")).endswith(":states:::batch:submitJob.sync"):
         yield value["Arguments"]["JobDefinition"], next(catch["Output"]["Step"] for catch in value["Catch"] if isinstance(catch["Output"], dict))
+
+
+def images_of(value: Any) -> Iterator[str]:
+    """Images that states train in: of a registry, with a tag."""
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from images_of(part)
+    if isinstance(value, dict) and str(value.get("Resource")).endswith(":states:::sagemaker:createTrainingJob.sync"):
+        image = value["Arguments"]["AlgorithmSpecification"]["TrainingImage"]
+        if "/" not in image:
+            raise TemplateError(f"no image: {image}")
+        yield image
 
 
 def pascal(name: str) -> str:

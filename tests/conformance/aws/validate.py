@@ -22,7 +22,7 @@ from template import FUNCTION, PLACEHOLDER, REGION, STATE_MACHINE, Template, Tem
 # Actions that AWS allows on `*` only.
 UNSCOPED = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets", "logs:DescribeLogGroups"}
 UNSCOPED |= {f"logs:{verb}LogDelivery" for verb in ("Create", "Get", "Update", "Delete")}
-UNSCOPED |= {"batch:DescribeJobs", "ecr:GetAuthorizationToken"}
+UNSCOPED |= {"batch:DescribeJobs", "cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"}
 UNSCOPED |= {"logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:DescribeResourcePolicies"}
 
 

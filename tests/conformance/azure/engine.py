@@ -106,7 +106,7 @@ class Engine:
                     "steps": request["steps"],
                     "run_id": uuid.uuid4().hex,
                     "one_by_one": request.get("one_by_one", False),
-                    "services": deployed(app.template, pipeline_name(request), request.get("service_faults") or {}),
+                    "services": deployed(app.template, artifacts, request, addresses),
                     "folders": {addresses[name]["uri"]: folder for name, folder in request["buckets"].items() if name in addresses},
                 }
             )
@@ -132,10 +132,25 @@ class Engine:
         self.app = None
 
 
-def deployed(template: Template, root: str, faults: dict[str, list[str]]) -> dict[str, Any] | None:
-    """The resources of managed services; None where there are none."""
+def deployed(template: Template, artifacts: Path, request: dict[str, Any], addresses: dict[str, dict[str, str]]) -> dict[str, Any] | None:
+    """The resources of managed services; None where there are none. The code of trainings is copied as README.md says."""
     jobs = {template.id(job): known({"tags": job["tags"], "properties": template.evaluate(job["properties"])}) for job in template.of_type("Microsoft.App/jobs")}
-    return {"root": root, "jobs": jobs, "faults": faults} if jobs else None
+    workspaces = [template.id(workspace) for workspace in template.of_type("Microsoft.MachineLearningServices/workspaces")]
+    if not jobs and not workspaces:
+        return None
+    storage = template.evaluate("[variables('mlStorage')]") if workspaces else None
+    environments = [template.id(one) for one in template.of_type("Microsoft.MachineLearningServices/workspaces/environments/versions")]
+    containers = {f"{uri.split('@')[1].split('.')[0]}/{name}": request["buckets"][bucket] for bucket, (uri, name) in ((b, (a["uri"], a["name"])) for b, a in addresses.items())}
+    return {
+        "root": request.get("pipeline_name") or pipeline_name(request),
+        "jobs": jobs,
+        "faults": request.get("service_faults") or {},
+        "workspace": next(iter(workspaces), None),
+        "storage": storage,
+        "environments": environments,
+        "containers": containers,
+        "code": str((artifacts / "training").resolve()),
+    }
 
 
 def waits_until(pipeline: Path) -> bool:

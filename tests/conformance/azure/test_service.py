@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -11,8 +13,10 @@ from typing import Any
 
 from test_host import in_child
 
+from host import border
 from host.app import Functions, load_app
 from host.host import Host
+from host.services import Deployed, Services, ask
 from host.workers import Virtual
 
 RUNTIME = Path(__file__).resolve().parents[3] / "targets" / "azure"
@@ -73,7 +77,7 @@ from mlpipe_rest import Refused
 stopped = []
 
 
-def start(request):
+def start(request, name):
     if request["job"] == "none":
         raise Refused(409, "no machines")
     return request
@@ -143,6 +147,80 @@ class ServiceTest(unittest.TestCase):
         unavailable = {"name": "ServiceUnavailable", "message": "the service could not be reached"}
         self.assertEqual(got["outputs"], {"a": unavailable, "b": unavailable, "c": None})
         self.assertEqual((got["attempts"], got["waits"], got["stopped"]), ({"a": 2, "b": 2, "c": 1}, [3, 3], ["gone", "gone"]))
+
+
+SETTINGS = {"MLPIPE_ML_CLIENT_ID": "9ed2cb3a-5e06-4b62-92b5-34a3a3a3a3a3", "MLPIPE_ML_WORKSPACE": "/subscriptions/s/providers/Microsoft.MachineLearningServices/workspaces/ml-x", "MLPIPE_ML_STORAGE": "mlx"}
+REQUEST = {
+    "pipeline": "p", "run": "r", "step": "fit", "code": "training", "script": "fit.py", "arguments": ["--text", "$x ${{inputs.mlpipe}}"], "count": 1, "spot": True,
+    "environment": "azureml://registries/azureml/environments/sklearn-1.5/versions/50", "instance": "Standard_D2s_v3", "timeout": 60, "data": {},
+}  # fmt: skip
+
+
+class TrainTest(unittest.TestCase):
+    """mlpipe_train.py against the services."""
+
+    def with_services(self, work: Any) -> Any:
+        with tempfile.TemporaryDirectory() as scratch:
+            raw = Path(scratch) / "raw"
+            (raw / "rows").mkdir(parents=True)
+            (raw / "rows" / "a.csv").write_text("a")
+            deployed = Deployed("p", {}, SETTINGS["MLPIPE_ML_WORKSPACE"], "mlx", containers={"acc/raw": str(raw)}, code=scratch)
+            (Path(scratch) / "training").mkdir()
+            (Path(scratch) / "training" / "mlpipe_launcher.py").write_text("import time; time.sleep(600)")
+            services = Services(deployed, patience=0.1)
+            try:
+                return in_child(lambda: self.in_activity(services.port, work))
+            finally:
+                services.close()
+
+    def in_activity(self, port: int, work: Any) -> Any:
+        border.services = port
+        border.install()
+        os.environ.update(SETTINGS)
+        sys.path.insert(0, str(RUNTIME))
+        import mlpipe_train
+
+        return work(mlpipe_train, port)
+
+    def test_channels(self) -> None:
+        def work(train: Any, _: int) -> Any:
+            base = "abfs://raw@acc.dfs.core.windows.net"
+            kinds = [train.found(base + path) for path in ("/rows", "/rows/", "", "/rows/a.csv")]
+            others = [train.found(uri) for uri in ("azureml://datastores/x/paths/y", "abfs://other@acc.dfs.core.windows.net/z")]
+            missing = train.start({**REQUEST, "data": {"x": f"{base}/row"}}, "r-1")
+            return [kinds, others, missing]
+
+        kinds, others, missing = self.with_services(work)
+        place = "wasbs://raw@acc.blob.core.windows.net/"
+        self.assertEqual([(kind["jobInputType"], kind["uri"]) for kind in kinds], [("uri_folder", f"{place}rows/")] * 2 + [("uri_folder", place), ("uri_file", f"{place}rows/a.csv")])
+        self.assertEqual([kind["jobInputType"] for kind in others], ["uri_folder"] * 2)
+        message = "channel `x`: there is nothing at abfs://raw@acc.dfs.core.windows.net/row"
+        self.assertEqual(missing, {"error": {"name": "DataNotFound", "message": message}})
+
+    def test_one_that_is_stopped(self) -> None:
+        def work(train: Any, port: int) -> Any:
+            handle = train.start(REQUEST, "r-1")
+            running = train.look(handle)
+            train.stop(handle)
+            return [running, train.look(handle), ask(port, "ended")]
+
+        crashed = {"error": {"name": "WorkerCrashed", "message": "the training ended without an answer"}}
+        self.assertEqual(self.with_services(work), [None, crashed, ["r-1"]])
+
+    def test_bodies_are_held_against_the_schema(self) -> None:
+        def work(train: Any, _: int) -> Any:
+            said = []
+            for change in ({"spot": False}, {"count": "2"}, {"instance": 1}):
+                try:
+                    said.append(train.start({**REQUEST, **change}, f"r-{len(said)}"))
+                except Exception as error:
+                    said.append(str(error))
+            return said
+
+        well, count, instance = self.with_services(work)
+        self.assertEqual(well, {"name": "r-0"})
+        self.assertIn("not supported", count)
+        self.assertIn("properties.resources.instanceType: string expected", instance)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from functions import FunctionSpec
 from terraform import Module, TerraformError, Unknown
 from terraform.expressions import Reference, parse_template
 from workflows.jobs import JobSpec
+from workflows.training import Vertex
 
 PROJECT, NUMBER, REGION = "test", "100000000001", "us-central1"
 
@@ -52,6 +53,7 @@ class Deployment:
     others: list[OtherWorkflow]
     topics: dict[str, str]
     jobs: dict[str, JobSpec]
+    training: Vertex | None
     functions: list[FunctionSpec]
     bucket_names: dict[str, str]
 
@@ -128,6 +130,7 @@ def _read(module: Module, pipeline: Path, buckets: list[str]) -> Deployment:
         ],
         _topics(module, _account(pipeline_workflow), _declared(pipeline)),
         _jobs(module, _account(pipeline_workflow), module.value(pipeline_workflow["name"]), pipeline.parent),
+        _training(module, _account(pipeline_workflow)),
         [
             _function(module, name, body)
             for name, body in module.resources("google_cloudfunctions2_function").items()
@@ -198,6 +201,37 @@ def _jobs(module: Module, account: str, root: str, folder: Path) -> dict[str, Jo
         name = f"projects/{PROJECT}/locations/{body['location']}/jobs/{body['name']}"
         jobs[name] = JobSpec(path, module.value(container.get("command", [])), folder)
     return jobs
+
+
+def _training(module: Module, account: str) -> Vertex | None:
+    """What trainings run with, where the workflows may start, see and end custom jobs, act as their account, and read what comes of them."""
+    roles = module.resources("google_project_iam_custom_role")
+    actions: set[str] = set()
+    for body in module.resources("google_project_iam_member").values():
+        named = re.fullmatch(r"\$\{google_project_iam_custom_role\.(\w+)\.name\}", body["role"])
+        if named and _referenced(body["member"], "member of google_project_iam_member")[1] == account:
+            actions |= set(roles[named[1]]["permissions"])
+    if not actions >= {f"aiplatform.customJobs.{action}" for action in ("cancel", "create", "get")}:
+        return None
+    acted = {
+        _referenced(body["service_account_id"], "service_account_id")[1]
+        for body in module.resources("google_service_account_iam_member").values()
+        if body["role"] == "roles/iam.serviceAccountUser" and _referenced(body["member"], "member")[1] == account
+    }
+    granted: dict[str, dict[str, set[str]]] = {}
+    for body in module.resources("google_storage_bucket_iam_member").values():
+        kind, bucket = _referenced(body["bucket"], "bucket of google_storage_bucket_iam_member")
+        member = _referenced(body["member"], "member of google_storage_bucket_iam_member")[1]
+        if kind == "google_storage_bucket":
+            granted.setdefault(bucket, {}).setdefault(member, set()).add(body["role"])
+    viewer, user = "roles/storage.objectViewer", "roles/storage.objectUser"
+    for bucket, members in granted.items():
+        for trainer in acted:
+            if viewer in members.get(account, set()) and {viewer, user} <= members.get(trainer, set()):
+                email = module.value(f"${{google_service_account.{trainer}.email}}")
+                name = module.value(module.resources("google_storage_bucket")[bucket]["name"])
+                return Vertex(name, email, module.folder / "training")
+    return None
 
 
 def _invokers(module: Module) -> set[str]:

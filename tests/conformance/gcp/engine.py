@@ -27,6 +27,7 @@ from deployment import NUMBER, PROJECT, ArtifactsError, Deployment, OtherWorkflo
 from server import Server  # noqa: E402
 from workflows.connectors import Message  # noqa: E402
 from workflows.jobs import Jobs  # noqa: E402
+from workflows.training import Trainings  # noqa: E402
 from workflows import Deployed, DeployError, Execution, Fault, Outcome, World, load  # noqa: E402
 
 
@@ -74,6 +75,9 @@ class Interpreter:
         }
         world = World(workflows, set(deployment.topics), _answers(request.get("approvals") or {}))
         world.jobs = Jobs(deployment.jobs)
+        world.trainings = Trainings(
+            deployment.training, deployment.workflow_name, request["mounted"], request.get("service_faults")
+        )
         outcome = Execution(load(deployment.source), environment, world).run(request.get("params"))
         run = Run(
             outcome.result,
@@ -82,7 +86,7 @@ class Interpreter:
             outcome.waits,
             [],
         )
-        run.started = world.jobs.started
+        run.started = world.jobs.started + world.trainings.started
         run.published = [_published(deployment, *sent) for sent in world.messages if sent[1].attributes]
         _see(outcome, {other.name: other for other in deployment.others}, True, run)
         return run
@@ -142,6 +146,7 @@ def execute(server: Server, runner: Runner, request: dict[str, Any]) -> dict[str
     deployment = server.deploy(Path(request["artifacts"]), Path(request["pipeline"]), buckets)
     server.proxy.authenticated = runner.functions_need_identity
     run_id = str(uuid.uuid4())
+    request = {**request, "mounted": server.mounted}
     run = runner.run(deployment, _environment(deployment, run_id), request)
     problems = server.proxy.problems()
     attempts: Counter[str] = Counter()

@@ -35,8 +35,14 @@ class Server:
         deployment = self._deployed[1]
         for bucket, name in deployment.bucket_names.items():
             self._point(self._view(name), Path(buckets[bucket]))
+        self._train(deployment)
         self.proxy.begin()
         return deployment
+
+    @property
+    def mounted(self) -> Path:
+        """The folder with a folder a bucket."""
+        return self._folder
 
     def close(self) -> None:
         """Ends every process and removes what was written."""
@@ -44,6 +50,15 @@ class Server:
         self.proxy.close()
         self._zygote.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _train(self, deployment: Deployment) -> None:
+        """An empty bucket for trainings, with the code as the README has it copied there."""
+        if deployment.training is None:
+            return
+        bucket = self._view(deployment.training.bucket)
+        shutil.rmtree(bucket, ignore_errors=True)
+        if deployment.training.code.is_dir():
+            shutil.copytree(deployment.training.code, bucket / "code")
 
     def _view(self, name: str) -> Path:
         return self._folder / name

@@ -18,6 +18,7 @@ pub(super) mod retry;
 mod steps;
 mod tail;
 mod time;
+mod train;
 mod untyped;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +64,8 @@ pub struct Placeholders {
     pub machines: BTreeMap<String, String>,
     /// By step: the ARN of its job definition.
     pub jobs: BTreeMap<String, String>,
+    /// By step: the image of its training.
+    pub images: BTreeMap<String, String>,
     /// By trigger of a topic: the queue's ARN.
     pub queues: Vec<String>,
 }

@@ -55,11 +55,7 @@ impl Writer<'_> {
             Kind::Wait(Wait::Duration(seconds)) => self.wait(ix, *seconds, scope, finish, name),
             Kind::Wait(Wait::Until(time)) => self.wait_until(ix, time, scope, finish, name),
             Kind::Fail { error, message } => self.fail(ix, error, message, scope, name),
-            // Refused before.
-            Kind::Train(_) => Piece {
-                entry: None,
-                exits: Vec::new(),
-            },
+            Kind::Train(train) => self.train(ix, train, scope, finish, name),
             Kind::Job(job) => self.job(ix, job, scope, finish, name),
             Kind::Notify(notify) => self.notify(ix, notify, scope, finish, name),
             Kind::Approval(approval) => self.approval(ix, approval, scope, finish, name),

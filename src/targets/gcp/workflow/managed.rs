@@ -1,12 +1,14 @@
-//! What a step has a managed service do: a container, run to its end.
+//! What a step has a managed service do: a container or a training, run to its end.
 
 use serde_json::{Map, Value, json};
 
 use super::Writer;
-use crate::model::{Job, Step as Source, identifier};
-use crate::targets::gcp::jobs;
+use crate::expr::ast::TextPart;
+use crate::expr::{Template, eval};
+use crate::model::{Job, Step as Source, Train, identifier};
 use crate::targets::gcp::names::step_name;
 use crate::targets::gcp::steps::{Action, Body, Call, Step, expression};
+use crate::targets::gcp::{jobs, training};
 
 impl Writer<'_> {
     /// Runs a container with its words and variables, and gives null.
@@ -53,7 +55,60 @@ impl Writer<'_> {
                 ("seconds", self.within(step.attempt_timeout())),
             ],
         );
-        let mut except = self.out_of_time(&name);
+        self.run_managed(&id, &name, run, out);
+        self.give(&name, result, Value::Null, out);
+    }
+
+    /// Trains with its arguments and data, and gives the job's name, the model and the metrics.
+    pub(super) fn train(&mut self, step: &Source, train: &Train, result: Option<&str>, out: &mut Vec<Step>) {
+        let path = step.path.as_str();
+        let name = step_name(path);
+        let id = identifier(path);
+        let mut printer = self.printer();
+        let mut words = Vec::new();
+        let mut sure = train.data.iter().all(|(_, uri)| uri.is_text());
+        for (parameter, value) in &train.hyperparameters {
+            words.push(json!(format!("--{parameter}")));
+            let text = text_of(value);
+            sure &= text.is_text();
+            words.push(printer.template(&text, &format!("{id}_{}", identifier(parameter))));
+        }
+        let mut data = Vec::new();
+        for (channel, uri) in &train.data {
+            let value = printer.string_template(uri, &format!("{id}_data_{channel}"));
+            data.push(json!({ "name": format!("MLPIPE_CHANNEL_{channel}"), "value": value }));
+        }
+        let given = self.variables.taken.name(&format!("{id}_training"));
+        let mut job = training::job(self.family.root, self.pipeline, step, train);
+        job["arguments"] = words.into();
+        job["data"] = data.into();
+        let assign = Action::Assign(vec![(given.clone(), job)]);
+        if sure {
+            out.push(Step::new(&name, assign));
+        } else {
+            let inner = Step::new(self.steps.name(&format!("evaluate_{id}_training")), assign);
+            let action = self.attempt(path, "train", Body::Steps(vec![inner]));
+            out.push(Step::new(&name, action));
+        }
+        self.library.helpers.insert("run_training");
+        let mut run = Call::new(
+            "run_training",
+            [
+                ("training", expression(&given)),
+                ("step", json!(path)),
+                ("seconds", self.within(step.attempt_timeout())),
+            ],
+        );
+        let trained = self.variables.taken.name(&format!("{id}_trained"));
+        run.result = Some(trained.clone());
+        self.run_managed(&id, &name, run, out);
+        self.fit(path, &trained, out);
+        self.give(&name, result, expression(&trained), out);
+    }
+
+    /// The call of what waits for a service: where it fails late, it is the group that ran out of time.
+    fn run_managed(&mut self, id: &str, name: &str, run: Call, out: &mut Vec<Step>) {
+        let mut except = self.out_of_time(name);
         let action = if except.is_empty() {
             Action::Call(run)
         } else {
@@ -66,6 +121,14 @@ impl Writer<'_> {
             }
         };
         out.push(Step::new(self.steps.name(&format!("{id}_run")), action));
-        self.give(&name, result, Value::Null, out);
+    }
+}
+
+/// A scalar as a command line carries it: as `string()` writes it.
+fn text_of(value: &Template) -> Template {
+    match value {
+        Template::Constant(value) => Template::Constant(eval::string(value).unwrap_or_default().into()),
+        Template::Expr(expr) => Template::Text(vec![TextPart::Expr(expr.clone())]),
+        Template::Text(_) | Template::List(_) | Template::Object(_) => value.clone(),
     }
 }

@@ -583,8 +583,7 @@ impl Writer<'_> {
         match &step.kind {
             // `attempts` calls these.
             Kind::Function(_) => {}
-            // Refused before.
-            Kind::Train(_) => {}
+            Kind::Train(train) => self.train(step, train, result, out),
             Kind::Job(job) => self.job(step, job, result, out),
             Kind::Notify(notify) => self.notify(step, notify, result, out),
             Kind::Approval(approval) => self.approval(step, approval, result, out),

@@ -71,7 +71,8 @@ def request(_: Any, method: str, url: str, headers: Any = None, data: Any = None
         body = json.loads(data) if data else None
         response.status_code, answered, body = ask(services, [method, url, headers.get("Authorization"), body])
         response.headers.update(answered)
-        content = b"" if body is None else json.dumps(body).encode()
+        text = body["text"] if isinstance(body, dict) and body.keys() == {"text"} else json.dumps(body)
+        content = b"" if body is None else text.encode()
         response.raw = urllib3.HTTPResponse(io.BytesIO(content), status=response.status_code, preload_content=False)
         return response
     topic = TOPIC.fullmatch(url)

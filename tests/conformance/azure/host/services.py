@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote
+from xml.sax.saxutils import escape
 
 from arm import Unknown
 from arm_schema import Checker, files
@@ -28,6 +31,12 @@ MANAGEMENT = "https://management.azure.com"
 PATIENCE = 20.0
 """Real seconds: what runs longer is taken to run for ever."""
 JOB = re.compile(rf"{MANAGEMENT}(/subscriptions/[^?]+/providers/Microsoft\.App/jobs/[^/?]+)(?:/(start|executions/([^/?]+)(/stop)?|starting/([^/?]+)))?\?api-version=2026-01-01")
+
+TRAINING = re.compile(rf"{MANAGEMENT}(/subscriptions/[^?]+/providers/Microsoft\.MachineLearningServices/workspaces/[^/?]+)/jobs/([A-Za-z0-9][\w-]{{0,254}})(/cancel)?\?api-version=2026-05-01")
+BLOB = re.compile(r"https://([a-z0-9]{3,24})\.blob\.core\.windows\.net/([^/?]+)(?:/([^?]*))?(?:\?(.*))?")
+PLACE = re.compile(r"wasbs://([^@/]+)@([^./]+)\.blob\.core\.windows\.net/(.*)")
+ARTIFACTS = "azureml://datastores/artifacts/paths/"
+REGISTRY = re.compile(r"azureml://registries/azureml/environments/[\w.-]+/versions/\d+")
 
 Answer = tuple[int, dict[str, str], Any]
 """Status, headers, JSON."""
@@ -41,7 +50,17 @@ class Deployed:
     """The pipeline that was compiled."""
     jobs: dict[str, Any]
     """Container Apps jobs by their ids."""
-    faults: dict[str, list[str]]
+    workspace: str | None = None
+    """The id of the workspace of Azure Machine Learning."""
+    storage: str | None = None
+    """The name of its storage account."""
+    environments: list[str] = field(default_factory=list)
+    """The ids of environments in it."""
+    containers: dict[str, str] = field(default_factory=dict)
+    """Folders by account/container."""
+    code: str = ""
+    """The folder of what README.md says to copy to `code/` in the container `artifacts`."""
+    faults: dict[str, list[str]] = field(default_factory=dict)
     """By the path of a step, after its pipeline's name if another pipeline runs that: how its services fail, a word each time."""
 
 
@@ -54,11 +73,22 @@ class Execution:
 
 
 @dataclass
+class Training:
+    """A job under way: a process a node."""
+
+    nodes: list[subprocess.Popen[bytes]]
+    canceled: bool = False
+
+
+@dataclass
 class State:
     deployed: Deployed
     patience: float
     folder: Path
     executions: dict[str, Execution] = field(default_factory=dict)
+    trainings: dict[str, Training] = field(default_factory=dict)
+    throttled: set[str] = field(default_factory=set)
+    """Names of trainings that are never created."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     ended: list[str] = field(default_factory=list)
     """What was stopped."""
@@ -71,7 +101,8 @@ class State:
             return left.pop(0) if left else None
 
     def answer(self, method: str, url: str, token: str, body: Any) -> Answer:
-        for pattern, scope, handler in ((JOB, MANAGEMENT, self.job),):
+        services = ((JOB, MANAGEMENT, self.job), (TRAINING, MANAGEMENT, self.training), (BLOB, "https://storage.azure.com", self.blob))
+        for pattern, scope, handler in services:
             match = pattern.fullmatch(url)
             if match is None:
                 continue
@@ -129,6 +160,127 @@ class State:
         except subprocess.TimeoutExpired:
             return "Running"
         return "Stopped" if execution.stopped else "Failed" if code else "Succeeded"
+
+
+    # https://learn.microsoft.com/rest/api/azureml/jobs
+
+    def training(self, method: str, match: re.Match[str], body: Any) -> Answer:
+        workspace, name, cancel = match.groups()
+        if workspace != self.deployed.workspace:
+            return refused(404, "ResourceNotFound")
+        if method == "PUT" and not cancel:
+            return self.train(name, body)
+        known = self.trainings.get(name)
+        if known is None:
+            return refused(404, "UserError")
+        if method == "POST" and cancel:
+            known.canceled = True
+            self.ended.append(name)
+            kill(known.nodes)
+            return 200, {}, None
+        return 200, {}, {"name": name, "properties": {"jobType": "Command", "status": self.training_status(known)}}
+
+    def train(self, name: str, body: Any) -> Answer:
+        problems = resource_problems("Microsoft.MachineLearningServices@2026-05-01", "Microsoft.MachineLearningServices/workspaces/jobs", name, body)
+        if problems:
+            return refused(400, "; ".join(problems))
+        job = body["properties"]
+        if job["environmentId"] not in self.deployed.environments and not REGISTRY.fullmatch(job["environmentId"]):
+            return refused(400, f"no environment {job['environmentId']}")
+        fault = "throttled" if name in self.throttled else self.fault(job["tags"]["pipeline"], job["tags"]["step"])
+        if fault == "throttled":
+            self.throttled.add(name)  # however often it is tried
+            return refused(429, fault)
+        if fault == "capacity":
+            return refused(409, fault)
+        count = job["resources"]["instanceCount"]
+        port = free_port()
+        self.trainings[name] = known = Training([])
+        for rank in range(count):
+            node = Path(tempfile.mkdtemp(dir=self.folder))
+            words = job["command"]
+            for key, given in job["inputs"].items():
+                words = words.replace(f"${{{{inputs.{key}}}}}", str(self.input(node, given)))
+            for key, given in job["outputs"].items():
+                folder = self.artifacts / given["uri"].removeprefix(ARTIFACTS)
+                folder.mkdir(parents=True, exist_ok=True)
+                words = words.replace(f"${{{{outputs.{key}}}}}", str(folder))
+            environment = dict(job["environmentVariables"])
+            if job.get("distribution", {}).get("distributionType") == "PyTorch":
+                environment |= {"RANK": str(rank), "NODE_RANK": str(rank), "LOCAL_RANK": "0", "WORLD_SIZE": str(count)}
+                environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            known.nodes.append(self.run(["bash", "-c", words], environment))
+        if fault == "vanished":
+            kill(known.nodes)
+            known.nodes = [subprocess.Popen(["false"])]
+        return 201, {}, {"name": name, "properties": {**job, "status": "NotStarted"}}
+
+    @property
+    def artifacts(self) -> Path:
+        return self.folder / "artifacts"
+
+    def input(self, node: Path, given: dict[str, str]) -> Path:
+        """Where a node has an input: a folder, or one file."""
+        uri = given["uri"]
+        if uri.startswith(ARTIFACTS):
+            copied = node / "code"
+            place = uri.removeprefix(f"{ARTIFACTS}code/")
+            shutil.copytree(Path(self.deployed.code) / place, copied)
+            return copied
+        match = PLACE.fullmatch(uri)
+        if match is None:
+            raise ValueError(f"no input of a job here: {uri}")
+        container, account, path = match.groups()
+        found = Path(self.deployed.containers[f"{account}/{container}"]) / path
+        if found.is_file() != (given["jobInputType"] == "uri_file"):
+            raise ValueError(f"{uri} is no {given['jobInputType']}")
+        return found
+
+    def training_status(self, training: Training) -> str:
+        try:
+            codes = [node.wait(self.patience) for node in training.nodes]
+        except subprocess.TimeoutExpired:
+            return "Running"
+        return "Canceled" if training.canceled else "Failed" if any(codes) else "Completed"
+
+    # https://learn.microsoft.com/rest/api/storageservices/blob-service-rest-api
+
+    def blob(self, method: str, match: re.Match[str], _: Any) -> Answer:
+        account, container, path, query = match.groups()
+        if (account, container) == (self.deployed.storage, "artifacts"):
+            root = self.artifacts
+        elif f"{account}/{container}" in self.deployed.containers:
+            root = Path(self.deployed.containers[f"{account}/{container}"])
+        else:
+            return refused(403, "AuthorizationPermissionMismatch")
+        if query:
+            options = dict(parse_qsl(query))
+            if method != "GET" or path or options.get("comp") != "list":
+                return refused(400, "InvalidUri")
+            names = sorted(str(file.relative_to(root)) for file in root.rglob("*") if file.is_file())
+            blobs = [f"<Blob><Name>{escape(name)}</Name></Blob>" for name in names if name.startswith(options.get("prefix", ""))]
+            return 200, {}, {"text": f"<EnumerationResults><Blobs>{''.join(blobs[:1])}</Blobs></EnumerationResults>"}
+        file = root / unquote(path or "")
+        if not file.is_file():
+            return refused(404, "BlobNotFound")
+        return 200, {}, None if method == "HEAD" else {"text": file.read_text()}
+
+
+def kill(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.kill()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def resource_problems(provider: str, kind: str, name: str, body: Any) -> list[str]:
+    """Problems of a resource that is put."""
+    content = files()[provider]
+    resource = {"type": kind, "apiVersion": provider.partition("@")[2], "name": name, **body}
+    return Checker(content["definitions"]).check(content["resources"][kind], resource, "")
 
 
 def refused(status: int, text: str) -> Answer:

@@ -43,10 +43,13 @@ from .errors import (
 )
 from .expressions import Access, Binary, Constant, Invocation, ListLiteral, Node, Unary, Variable
 from .jobs import Jobs
+from .training import Trainings
 from .library import (
     EXECUTIONS,
     FUNCTIONS,
+    CUSTOM_JOBS,
     JOBS,
+    OBJECT,
     POLICIES,
     POLICY_BACKOFF,
     POLICY_RETRIES,
@@ -154,6 +157,7 @@ class World:
     messages: list[tuple[str, connectors.Message]] = field(default_factory=list)
     executions: dict[str, Execution] = field(default_factory=dict)
     jobs: Jobs = field(default_factory=Jobs)
+    trainings: Trainings = field(default_factory=Trainings)
 
 
 class Execution:
@@ -514,6 +518,14 @@ class Execution:
             return (yield Blocking(lambda: self._world.jobs.get(arguments)))
         if function == f"{JOBS}.executions.cancel":
             return (yield Blocking(lambda: self._world.jobs.cancel(arguments)))
+        if function == f"{CUSTOM_JOBS}.create":
+            return (yield Blocking(lambda: self._world.trainings.create(arguments)))
+        if function == f"{CUSTOM_JOBS}.get":
+            return (yield Blocking(lambda: self._world.trainings.get(arguments)))
+        if function == f"{CUSTOM_JOBS}.cancel":
+            return (yield Blocking(lambda: self._world.trainings.cancel(arguments)))
+        if function == OBJECT:
+            return (yield Blocking(lambda: self._world.trainings.read(arguments)))
         if function == "events.create_callback_endpoint":
             return self._callback(arguments["http_callback_method"])
         if function == "events.await_callback":

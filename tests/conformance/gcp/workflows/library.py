@@ -411,6 +411,8 @@ def _upper(source: Any) -> str:
 
 PUBLISH = "googleapis.pubsub.v1.projects.topics.publish"
 JOBS = "googleapis.run.v2.projects.locations.jobs"
+CUSTOM_JOBS = "googleapis.aiplatform.v1.projects.locations.customJobs"
+OBJECT = "googleapis.storage.v1.objects.get"
 EXECUTIONS = "googleapis.workflowexecutions.v1.projects.locations.workflows.executions"
 
 _REQUEST = ("headers", "query", "auth", "private_service_name", "ca_certificate")
@@ -480,6 +482,11 @@ FUNCTIONS: dict[str, Function] = {
     f"{JOBS}.run": Function(("name",), ("body", "connector_params"), blocking=True),
     f"{JOBS}.executions.get": Function(("name",), ("connector_params",), blocking=True),
     f"{JOBS}.executions.cancel": Function(("name",), ("body", "connector_params"), blocking=True),
+    # Workflows docs, Connectors reference: aiplatform v1, storage v1.
+    f"{CUSTOM_JOBS}.create": Function(("parent", "region", "body"), ("connector_params",), blocking=True),
+    f"{CUSTOM_JOBS}.get": Function(("name", "region"), ("connector_params",), blocking=True),
+    f"{CUSTOM_JOBS}.cancel": Function(("name", "region"), ("body", "connector_params"), blocking=True),
+    OBJECT: Function(("bucket", "object"), ("alt", "connector_params"), blocking=True),
     PUBLISH: Function(("topic",), ("body", "connector_params"), blocking=True),
     # Workflows docs, Wait using callbacks.
     "events.create_callback_endpoint": Function(("http_callback_method",), blocking=True),
