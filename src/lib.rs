@@ -8,10 +8,11 @@
 //!                                      └──────────────engine──────▶ Outcome
 //! ```
 //!
-//! Nothing outside `cli`, `engine` and `check::handlers` touches the disk.
+//! Nothing outside `cli`, `desk`, `engine` and `check::handlers` touches the disk.
 
 pub mod check;
 pub mod cli;
+pub mod desk;
 pub mod diagnostics;
 pub mod engine;
 pub mod expr;

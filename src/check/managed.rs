@@ -71,20 +71,7 @@ pub fn job(source: &Source<'_>, job: &document::Job, problems: &mut Problems) ->
 
 /// Reads a `train`.
 pub fn train(source: &Source<'_>, train: &document::Train, problems: &mut Problems) -> TrainDraft {
-    let runtime = match (&train.framework, &train.image) {
-        (Some(framework), _) => Some(Runtime::Framework(
-            match framework.name {
-                FrameworkName::Sklearn => Framework::Sklearn,
-                FrameworkName::Xgboost => Framework::Xgboost,
-                FrameworkName::Pytorch => Framework::Pytorch,
-                FrameworkName::Tensorflow => Framework::Tensorflow,
-            },
-            framework.version.value.clone(),
-        )),
-        (None, Some(own)) => Some(Runtime::Image(image(&own.0, problems))),
-        // The shape check saw to it that there is one of the two.
-        (None, None) => None,
-    };
+    let runtime = runtime(train.framework.as_ref(), train.image.as_ref(), problems);
     let hyperparameters = train.hyperparameters.iter().map(|(name, node)| {
         let parsed = source.parse(node, problems);
         (name.value.clone(), parsed, node.span)
@@ -99,6 +86,24 @@ pub fn train(source: &Source<'_>, train: &document::Train, problems: &mut Proble
         max_duration: train.max_duration.map_or(DEFAULT_TRAIN, |duration| duration.seconds),
         spot: train.spot,
     }
+}
+
+/// The framework or the image; None where the shape check missed both.
+pub fn runtime(
+    framework: Option<&document::Framework>,
+    own: Option<&document::ImageNode>,
+    problems: &mut Problems,
+) -> Option<Runtime> {
+    let Some(framework) = framework else {
+        return own.map(|own| Runtime::Image(image(&own.0, problems)));
+    };
+    let name = match framework.name {
+        FrameworkName::Sklearn => Framework::Sklearn,
+        FrameworkName::Xgboost => Framework::Xgboost,
+        FrameworkName::Pytorch => Framework::Pytorch,
+        FrameworkName::Tensorflow => Framework::Tensorflow,
+    };
+    Some(Runtime::Framework(name, framework.version.value.clone()))
 }
 
 fn texts(
@@ -168,7 +173,8 @@ fn image(node: &Node, problems: &mut Problems) -> PerCloud {
     images
 }
 
-fn machines(compute: &document::Compute, instance: &document::PerCloud) -> Machines {
+/// What a step runs on.
+pub fn machines(compute: &document::Compute, instance: &document::PerCloud) -> Machines {
     Machines {
         compute: Compute {
             cpu: compute.cpu,
@@ -210,7 +216,13 @@ fn check_texts(
     checked.into_iter().collect()
 }
 
-fn check_one(text: Option<&Text>, place: &'static str, scope: &Scope<'_>, problems: &mut Problems) -> Option<Template> {
+/// Types a text that was parsed.
+pub fn check_one(
+    text: Option<&Text>,
+    place: &'static str,
+    scope: &Scope<'_>,
+    problems: &mut Problems,
+) -> Option<Template> {
     collect(problems, |found| check_string(text?, place, scope, found))
 }
 

@@ -6,10 +6,12 @@ pub mod declared;
 pub mod graph;
 pub mod handlers;
 pub mod labels;
+pub mod loops;
 pub mod managed;
 pub mod modifiers;
 pub mod names;
 pub mod problems;
+pub mod serving;
 pub mod steps;
 pub mod templates;
 pub mod triggers;
@@ -28,7 +30,7 @@ use crate::expr::check::{Scope, check_string};
 use crate::expr::{Template, Type};
 use crate::model::{
     AwsSettings, AzureSettings, Bucket, Containers, GcpSettings, Handler, HandlerAction, LocalSettings, Notify,
-    ON_FAILURE, Pipeline, StepIx, TargetSettings, Topic, Trigger, TriggerKind,
+    Pipeline, StepIx, TargetSettings, Topic, Trigger, TriggerKind,
 };
 use crate::syntax::document::{self, Document};
 use crate::syntax::scalars::{Duration, Spanned};
@@ -163,7 +165,7 @@ impl Checker<'_> {
             .map(|(name, node)| (name.value.clone(), self.source.parse(node, self.problems)))
             .collect();
         self.code();
-        self.event_loops();
+        loops::topics(document, self.problems);
 
         let graph = self.graph(&blocks);
         let known = Known {
@@ -186,6 +188,7 @@ impl Checker<'_> {
             None => None,
         };
         let (steps, root) = typed?;
+        loops::buckets(document, &steps, self.problems);
         Some(Pipeline {
             name: document.name.value.clone(),
             description: document.description.clone(),
@@ -407,38 +410,6 @@ impl Checker<'_> {
             kind: TriggerKind::Http,
             params: Vec::new(),
         })
-    }
-
-    /// Reports steps that publish to a topic whose messages start the pipeline.
-    fn event_loops(&mut self) {
-        let document = self.document;
-        let topics: Vec<&Spanned<String>> = document
-            .triggers
-            .iter()
-            .filter_map(|trigger| trigger.topic.as_ref().map(|message| &message.name))
-            .collect();
-        if topics.is_empty() {
-            return;
-        }
-        let mut publishers = Vec::new();
-        for step in written::all(&document.steps) {
-            let notified = step.notify.map(|notify| &notify.topic);
-            let asked = step.approval.and_then(|approval| approval.topic.as_ref());
-            publishers.extend(notified.into_iter().chain(asked).map(|topic| (step.id, topic)));
-        }
-        if let Some(notify) = document.on_failure.as_ref().and_then(|handler| handler.notify.as_ref()) {
-            publishers.push((ON_FAILURE, &notify.topic));
-        }
-        for (what, topic) in publishers {
-            if let Some(trigger) = topics.iter().find(|trigger| trigger.value == topic.value) {
-                self.problems.push(CheckProblem::EventLoop {
-                    what: what.to_owned(),
-                    topic: topic.value.clone(),
-                    span: topic.span,
-                    trigger: trigger.span,
-                });
-            }
-        }
     }
 
     fn known_bucket(&mut self, bucket: &Spanned<String>) {

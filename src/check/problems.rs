@@ -488,6 +488,98 @@ pub enum CheckProblem {
         span: Span,
     },
 
+    /// A variant's name that not every cloud takes.
+    #[error("`{name}` is not a name of a variant")]
+    #[diagnostic(
+        code(MLP0248),
+        help("write at most 20 small letters, digits and `-`, a letter first, as in `main` or `canary`")
+    )]
+    BadVariantName {
+        /// As written.
+        name: String,
+        /// Its place.
+        #[label("not a name that every cloud takes")]
+        span: Span,
+    },
+
+    /// A variant that serves nothing.
+    #[error("the variant `{name}` has no model")]
+    #[diagnostic(
+        code(MLP0249),
+        help("give `model` on the endpoint, for all its variants, or on the variant")
+    )]
+    VariantWithoutModel {
+        /// The variant.
+        name: String,
+        /// Its place.
+        #[label("what does it serve?")]
+        span: Span,
+    },
+
+    /// An endpoint that no request would reach.
+    #[error("the weights of the variants of `{endpoint}` are all 0")]
+    #[diagnostic(
+        code(MLP0250),
+        help("give one of them a weight above 0: requests are shared out by the weights")
+    )]
+    NoWeight {
+        /// The endpoint.
+        endpoint: String,
+        /// The first weight.
+        #[label("no variant gets a request")]
+        span: Span,
+    },
+
+    /// An autoscaling range that is empty.
+    #[error("`min: {min}` is above `max: {max}`")]
+    #[diagnostic(code(MLP0251), help("write `min: {max}, max: {min}`"))]
+    MinAboveMax {
+        /// As written.
+        min: u32,
+        /// As written.
+        max: u32,
+        /// Their place.
+        #[label("no number is in this range")]
+        span: Span,
+    },
+
+    /// A monitor of an endpoint that nobody makes.
+    #[error("no step creates the endpoint `{name}`")]
+    #[diagnostic(code(MLP0252))]
+    UnknownEndpoint {
+        /// As written.
+        name: String,
+        /// Its place.
+        #[label("no such endpoint")]
+        span: Span,
+        /// What to type.
+        #[help]
+        help: String,
+    },
+
+    /// Drift from nothing.
+    #[error("`drift` needs a `baseline` to compare with")]
+    #[diagnostic(
+        code(MLP0253),
+        help("add `baseline:` with the URI of a CSV file of the features as they were in training")
+    )]
+    DriftWithoutBaseline {
+        /// Its place.
+        #[label("drift from what?")]
+        span: Span,
+    },
+
+    /// A monitor that watches nothing.
+    #[error("the monitor `{step}` watches nothing")]
+    #[diagnostic(code(MLP0254), help("add `drift`, `latency` or `error_rate`"))]
+    NothingToWatch {
+        /// The step.
+        step: String,
+        /// Its place.
+        #[label("nothing would be told")]
+        span: Span,
+    },
+
     /// Steps that wait for each other.
     #[error("steps wait for each other: {path}")]
     #[diagnostic(code(MLP0401), help("remove one of these `needs` or references"))]
@@ -575,6 +667,27 @@ pub enum CheckProblem {
         span: Span,
         /// The trigger.
         #[label("each message on it starts the pipeline")]
+        trigger: Span,
+    },
+
+    /// A pipeline whose own files would start it again and again.
+    #[error("`{step}` writes to the bucket `{bucket}` where a trigger of this pipeline looks")]
+    #[diagnostic(
+        code(MLP0506),
+        help(
+            "write below another prefix, or give the trigger a `prefix` or a `suffix` of its own: this would never end"
+        )
+    )]
+    BucketLoop {
+        /// The step.
+        step: String,
+        /// The bucket.
+        bucket: String,
+        /// Where the step stands.
+        #[label("each of its files starts the pipeline")]
+        span: Span,
+        /// The trigger.
+        #[label("looks there")]
         trigger: Span,
     },
 

@@ -20,6 +20,7 @@ use super::declared;
 use super::managed::{self, JobDraft, TrainDraft};
 use super::modifiers::{self, CatchDraft, ForEachDraft, RepeatDraft};
 use super::problems::CheckProblem;
+use super::serving::{self, BatchDraft, EndpointDraft, MonitorDraft};
 use super::templates::{Parsed, Source, collect};
 
 const DEFAULT_SOURCE: &str = "functions";
@@ -90,6 +91,12 @@ pub enum DraftKind {
     Job(Box<JobDraft>),
     /// Training.
     Train(Box<TrainDraft>),
+    /// A model that is served.
+    Endpoint(Box<EndpointDraft>),
+    /// Predictions for files.
+    BatchPredict(Box<BatchDraft>),
+    /// An endpoint that is watched.
+    Monitor(Box<MonitorDraft>),
     /// A message; None was reported.
     Notify(Option<(String, Text)>),
     /// A person's answer; None was reported.
@@ -128,6 +135,9 @@ impl Draft {
             DraftKind::Until(Some(time), _) => time.each(&mut add),
             DraftKind::Job(job) => job.each(&mut add),
             DraftKind::Train(train) => train.each(&mut add),
+            DraftKind::Endpoint(endpoint) => endpoint.each(&mut add),
+            DraftKind::BatchPredict(batch) => batch.each(&mut add),
+            DraftKind::Monitor(monitor) => monitor.each(&mut add),
             DraftKind::Notify(Some((_, message))) => message.exprs().for_each(&mut add),
             DraftKind::Approval(Some(approval)) => approval.message.iter().flat_map(Text::exprs).for_each(&mut add),
             DraftKind::Pipeline(call, _) => call.each(&mut add),
@@ -156,8 +166,11 @@ impl Draft {
             | DraftKind::Until(..)
             | DraftKind::Fail(_)
             | DraftKind::Job(_)
+            | DraftKind::Monitor(_)
             | DraftKind::Notify(_) => Type::Null,
             DraftKind::Train(_) => managed::train_type(),
+            DraftKind::Endpoint(_) => serving::endpoint_type(),
+            DraftKind::BatchPredict(_) => serving::batch_type(),
             DraftKind::Approval(_) => approval_type(),
             DraftKind::Pipeline(_, ty) => ty.clone(),
             DraftKind::Group { .. } => Type::Any,
@@ -199,6 +212,12 @@ pub fn draft(
         DraftKind::Job(Box::new(managed::job(source, job, problems)))
     } else if let Some(train) = &step.train {
         DraftKind::Train(Box::new(managed::train(source, train, problems)))
+    } else if let Some(endpoint) = &step.endpoint {
+        DraftKind::Endpoint(Box::new(serving::endpoint(document, source, endpoint, problems)))
+    } else if let Some(batch) = &step.batch_predict {
+        DraftKind::BatchPredict(Box::new(serving::batch(source, batch, problems)))
+    } else if let Some(monitor) = &step.monitor {
+        DraftKind::Monitor(Box::new(serving::monitor(document, source, id, monitor, problems)))
     } else if let Some(notify) = &step.notify {
         DraftKind::Notify(notify_draft(document, source, notify, problems))
     } else if let Some(approval) = &step.approval {
@@ -276,6 +295,9 @@ fn other_kind(id: &Spanned<String>, step: &document::Step, problems: &mut Proble
         ("steps", step.steps.is_some()),
         ("job", step.job.is_some()),
         ("train", step.train.is_some()),
+        ("endpoint", step.endpoint.is_some()),
+        ("batch_predict", step.batch_predict.is_some()),
+        ("monitor", step.monitor.is_some()),
         ("notify", step.notify.is_some()),
         ("approval", step.approval.is_some()),
         ("pipeline", step.pipeline.is_some()),
@@ -503,6 +525,9 @@ pub fn kind(
         DraftKind::Pipeline(call, _) => children.kind(call, scope, problems),
         DraftKind::Job(job) => job.kind(scope, problems),
         DraftKind::Train(train) => train.kind(scope, problems),
+        DraftKind::Endpoint(endpoint) => endpoint.kind(scope, problems),
+        DraftKind::BatchPredict(batch) => batch.kind(scope, problems),
+        DraftKind::Monitor(monitor) => monitor.kind(scope, problems),
         DraftKind::Notify(None) | DraftKind::Approval(None) => None,
         DraftKind::Notify(Some((topic, message))) => {
             let message = collect(problems, |found| check_string(message, "`message`", scope, found))?;
@@ -591,6 +616,9 @@ pub fn sources_mut(pipeline: &mut Pipeline) -> impl Iterator<Item = (&mut String
         Kind::Wait(_)
         | Kind::Fail { .. }
         | Kind::Job(_)
+        | Kind::Endpoint(_)
+        | Kind::BatchPredict(_)
+        | Kind::Monitor(_)
         | Kind::Notify(_)
         | Kind::Approval(_)
         | Kind::Pipeline(_)

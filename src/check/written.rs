@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::syntax::document::{Approval, Child, Function, InPlace, Notify, Step, Train};
+use crate::syntax::document::{Approval, Child, Endpoint, Function, InPlace, Monitor, Notify, Step, Train};
 use crate::syntax::scalars::Spanned;
 
 /// The kind of a step or of one written in place; none of them for a kind that nobody asks for.
@@ -14,6 +14,10 @@ pub struct Written<'d> {
     pub function: Option<&'d Function>,
     /// Its training.
     pub train: Option<&'d Train>,
+    /// Its endpoint.
+    pub endpoint: Option<&'d Endpoint>,
+    /// Its monitor.
+    pub monitor: Option<&'d Monitor>,
     /// Its message.
     pub notify: Option<&'d Notify>,
     /// Its question.
@@ -35,6 +39,8 @@ fn add<'d>(steps: &'d IndexMap<Spanned<String>, Spanned<Step>>, found: &mut Vec<
             id: &id.value,
             function: step.function.as_ref(),
             train: step.train.as_ref(),
+            endpoint: step.endpoint.as_ref(),
+            monitor: step.monitor.as_ref(),
             notify: step.notify.as_ref(),
             approval: step.approval.as_ref(),
             pipeline: step.pipeline.as_ref(),
@@ -45,6 +51,8 @@ fn add<'d>(steps: &'d IndexMap<Spanned<String>, Spanned<Step>>, found: &mut Vec<
             id: &id.value,
             function: fallback.function.as_ref(),
             train: None,
+            endpoint: None,
+            monitor: None,
             notify: fallback.notify.as_ref(),
             approval: fallback.approval.as_ref(),
             pipeline: fallback.pipeline.as_ref(),

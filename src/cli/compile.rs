@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::diagnostics::{Problems, render};
 use crate::model::Pipeline;
 use crate::plan::{Plan, plan};
+use crate::targets::instances::chosen::chosen;
 use crate::targets::{Artifacts, Target};
 
 use super::{Exit, Format, load, output, write};
@@ -28,6 +29,9 @@ pub struct Args {
     /// Write nothing; print this one file, such as `workflow.asl.json`.
     #[arg(long, value_name = "FILE")]
     stdout: Option<String>,
+    /// Say what each step runs on, and why.
+    #[arg(short, long)]
+    verbose: bool,
     /// Overwrite files that mlpipe did not write.
     #[arg(long)]
     force: bool,
@@ -82,12 +86,21 @@ pub fn run(args: &Args, format: Format) -> Exit {
     if format == Format::Text && compiled.iter().any(|(target, _)| *target != Target::Azure) {
         notes.iter().for_each(|note| output::stderr(&format!("note: {note}\n")));
     }
+    let machines: Vec<String> = compiled
+        .iter()
+        .flat_map(|(target, _)| chosen(&loaded.pipeline, *target))
+        .map(|chosen| chosen.to_string())
+        .collect();
+    if args.verbose && format == Format::Text {
+        machines.iter().for_each(|line| output::stderr(&format!("{line}\n")));
+    }
     let trees: Vec<(PathBuf, &Artifacts)> = compiled
         .iter()
         .map(|(target, artifacts)| (args.output.join(target.name()), artifacts))
         .collect();
     let mut report = json!({
         "notes": notes,
+        "machines": machines,
         "problems": render::records(&loaded.problems, &loaded.file),
     });
     if args.check {

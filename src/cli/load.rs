@@ -14,14 +14,27 @@ use crate::{syntax, validate};
 
 use super::{Exit, Format, output};
 
+/// What a pipeline file is called where only its folder is named.
+const IN_FOLDER: &str = "pipeline.yaml";
+
 /// Which pipeline of which file: arguments of every command that reads one.
 #[derive(Debug, clap::Args)]
 pub struct PipelineFile {
-    /// The pipeline file.
+    /// The pipeline file, or a folder with a `pipeline.yaml`.
     pub file: PathBuf,
     /// Lay this stage of the file over it.
     #[arg(long, value_name = "NAME")]
     pub stage: Option<String>,
+}
+
+impl PipelineFile {
+    /// The file itself: of a folder, the `pipeline.yaml` in it.
+    pub fn path(&self) -> PathBuf {
+        if self.file.is_dir() {
+            return self.file.join(IN_FOLDER);
+        }
+        self.file.clone()
+    }
 }
 
 /// A pipeline file that passed every check of its own; `problems` holds warnings only.
@@ -38,14 +51,15 @@ pub struct Loaded {
 
 /// Loads a pipeline, or prints what is wrong.
 pub fn load(args: &PipelineFile, format: Format) -> Result<Loaded, Exit> {
-    let (file, folder) = read(&args.file, format)?;
+    let path = args.path();
+    let (file, folder) = read(&path, format)?;
     let mut problems = Problems::new();
     let pipeline = syntax::parse(file.text(), &mut problems)
         .and_then(|staged| staged.select(args.stage.as_deref(), &mut problems))
         .and_then(|tree| {
             let input = check::Input {
                 text: file.text(),
-                file: &file_name(&args.file),
+                file: &file_name(&path),
                 stage: args.stage.as_deref(),
                 files: &Disk { folder: &folder },
             };
@@ -94,6 +108,9 @@ pub fn read(path: &Path, format: Format) -> Result<(SourceFile, PathBuf), Exit> 
 
 /// The folder that a file lies in.
 pub fn folder(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        return path.to_owned();
+    }
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),

@@ -11,6 +11,8 @@ mod progress;
 mod run;
 mod schema;
 mod secrets;
+mod serve;
+mod status;
 mod validate;
 mod write;
 
@@ -48,6 +50,10 @@ enum Command {
     Run(run::Args),
     /// Answer an approval of a local run, or list what waits.
     Approve(approve::Args),
+    /// Serve an endpoint that a local run made, on loopback.
+    Serve(serve::Args),
+    /// Show what local runs left: endpoints, monitors, messages.
+    Status(status::Args),
     /// Draw the steps as a mermaid or dot graph.
     Graph(graph::Args),
     /// Print the JSON Schema of pipeline files.
@@ -76,6 +82,8 @@ pub fn main() -> ExitCode {
         Command::Compile(args) => compile::run(&args, format),
         Command::Run(args) => run::run(&args, format),
         Command::Approve(args) => approve::run(&args, format),
+        Command::Serve(args) => serve::run(&args, format),
+        Command::Status(args) => status::run(&args, format),
         Command::Graph(args) => graph::run(&args, format),
         Command::Schema => schema::run(),
         Command::Explain(args) => explain::run(&args, format),

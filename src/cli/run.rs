@@ -81,7 +81,7 @@ pub fn run(args: &Args, format: Format) -> Exit {
             terminal: std::io::stdin().is_terminal().then(approval::terminal),
         },
     };
-    let mut progress = Progress::new(&loaded.pipeline, &args.pipeline.file);
+    let mut progress = Progress::new(&loaded.pipeline, &args.pipeline.path());
     let outcome = engine::run(&loaded.pipeline, &options, &mut |event| progress.event(&event));
     progress.finish();
     match outcome {
@@ -205,6 +205,9 @@ fn approvals(pipeline: &Pipeline, prefix: &str, found: &mut Vec<String>) {
             | Kind::Fail { .. }
             | Kind::Job(_)
             | Kind::Train(_)
+            | Kind::Endpoint(_)
+            | Kind::BatchPredict(_)
+            | Kind::Monitor(_)
             | Kind::Notify(_)
             | Kind::Group(_) => {}
         }

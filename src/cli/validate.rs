@@ -24,7 +24,7 @@ pub struct Args {
 
 /// Checks the file and the quotas of each target: with the stage chosen, or without a stage and with each.
 pub fn run(args: &Args, format: Format) -> Exit {
-    let (file, folder) = match load::read(&args.pipeline.file, format) {
+    let (file, folder) = match load::read(&args.pipeline.path(), format) {
         Ok(read) => read,
         Err(exit) => return exit,
     };
@@ -38,7 +38,7 @@ pub fn run(args: &Args, format: Format) -> Exit {
     let stage = args.pipeline.stage.as_deref();
     let input = Input {
         text: file.text(),
-        file: &load::file_name(&args.pipeline.file),
+        file: &load::file_name(&args.pipeline.path()),
         stage,
         files: &disk,
     };

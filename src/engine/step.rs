@@ -4,6 +4,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
+use crate::desk::{Desk, Notification};
 use crate::expr::eval::unix_seconds;
 use crate::expr::{Env, Expr, Local, eval};
 use crate::model::{Fallback, ForEach, Kind, Notify, Repeat, Step, StepIx, Wait};
@@ -13,6 +14,7 @@ use super::approval;
 use super::block;
 use super::call::{self, Call};
 use super::child;
+use super::endpoint;
 use super::job;
 use super::run::{self, Shared, Stop};
 use super::scope::{self, Ended, Layer, Scope};
@@ -168,6 +170,9 @@ async fn once(shared: &Shared<'_, '_>, step: &Step, attempt: u32, scope: &Scope<
         }
         Kind::Job(job) => job::once(shared, step, job, attempt, scope).await,
         Kind::Train(train) => train::once(shared, step, train, attempt, scope).await,
+        Kind::BatchPredict(batch) => train::predict(shared, step, batch, attempt, scope).await,
+        Kind::Endpoint(endpoint) => endpoint::once(shared, step, endpoint, attempt, scope),
+        Kind::Monitor(monitor) => endpoint::watch(shared, step, monitor, scope),
         Kind::Notify(message) => {
             notify(shared, message, &step.path, &label, scope)?;
             succeeded(shared, &label)
@@ -195,6 +200,14 @@ pub fn notify(
         topic: &notify.topic,
         message: &message,
     });
+    let notification = Notification {
+        time: super::time(jiff::Timestamp::now()),
+        topic: notify.topic.clone(),
+        message: message.clone(),
+        from: format!("{}.{step}", shared.pipeline.name),
+    };
+    let desk = Desk::beside(&shared.host.options.folder);
+    desk.notify(&notification).map_err(Stop::Host)?;
     shared.publish(&notify.topic, message);
     Ok(())
 }

@@ -3,7 +3,9 @@
 pub mod compute;
 pub mod managed;
 pub mod pipeline;
+pub mod serving;
 
 pub use compute::*;
 pub use managed::*;
 pub use pipeline::*;
+pub use serving::*;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Job, Train};
+use super::{BatchPredict, ENDPOINT_SECONDS, Endpoint, Job, Monitor, Train};
 use crate::expr::{Expr, ExprKind, Template, Type, equal, matches};
 use crate::syntax::span::Span;
 
@@ -224,6 +224,12 @@ pub enum Kind {
     Job(Box<Job>),
     /// Training; its output is `{ job_name, model_uri, metrics }`.
     Train(Box<Train>),
+    /// A model that is served; its output is `{ endpoint_name, url }`.
+    Endpoint(Box<Endpoint>),
+    /// Predictions for files; its output is `{ job_name, output_uri, predictions }`.
+    BatchPredict(Box<BatchPredict>),
+    /// An endpoint that is watched; its output is null.
+    Monitor(Box<Monitor>),
     /// A message to a topic; its output is null.
     Notify(Notify),
     /// A person's answer; its output is `{ approved, by, comment }`.
@@ -554,6 +560,9 @@ impl Pipeline {
             | Kind::Fail { .. }
             | Kind::Job(_)
             | Kind::Train(_)
+            | Kind::Endpoint(_)
+            | Kind::BatchPredict(_)
+            | Kind::Monitor(_)
             | Kind::Notify(_)
             | Kind::Approval(_)
             | Kind::Pipeline(_)
@@ -600,8 +609,15 @@ impl Step {
             Kind::Function(call) => call.timeout,
             Kind::Job(job) => job.max_duration,
             Kind::Train(train) => train.max_duration,
+            Kind::Endpoint(_) => ENDPOINT_SECONDS,
+            Kind::BatchPredict(batch) => batch.max_duration,
             Kind::Approval(approval) => approval.timeout,
-            Kind::Wait(_) | Kind::Fail { .. } | Kind::Notify(_) | Kind::Pipeline(_) | Kind::Group(_) => u64::MAX,
+            Kind::Wait(_)
+            | Kind::Fail { .. }
+            | Kind::Monitor(_)
+            | Kind::Notify(_)
+            | Kind::Pipeline(_)
+            | Kind::Group(_) => u64::MAX,
         };
         self.timeout.map_or(own, |timeout| timeout.min(own))
     }
@@ -615,6 +631,9 @@ impl Step {
             | Kind::Fail { .. }
             | Kind::Job(_)
             | Kind::Train(_)
+            | Kind::Endpoint(_)
+            | Kind::BatchPredict(_)
+            | Kind::Monitor(_)
             | Kind::Notify(_)
             | Kind::Approval(_)
             | Kind::Pipeline(_) => None,
@@ -645,6 +664,15 @@ impl Step {
                 let values = train.hyperparameters.iter().chain(&train.data);
                 values.for_each(|(_, value)| value.each_expr(visit));
             }
+            Kind::Endpoint(endpoint) => {
+                let models = endpoint.variants.iter().map(|variant| &variant.model);
+                models.for_each(|model| model.each_expr(visit));
+            }
+            Kind::BatchPredict(batch) => {
+                let texts = [&batch.model, &batch.input, &batch.output];
+                texts.into_iter().for_each(|text| text.each_expr(visit));
+            }
+            Kind::Monitor(monitor) => monitor.baseline.iter().for_each(|text| text.each_expr(visit)),
             Kind::Notify(notify) => notify.message.each_expr(visit),
             Kind::Approval(approval) => approval.message.each_expr(visit),
             Kind::Pipeline(call) => call.params.each_expr(visit),

@@ -18,6 +18,12 @@ const FUNCTION_SECONDS: f64 = 10.0;
 const JOB_SECONDS: f64 = 5.0 * 60.0;
 /// What training is expected to take.
 const TRAIN_SECONDS: f64 = 30.0 * 60.0;
+/// What an endpoint needs to come into service.
+const ENDPOINT_SECONDS: f64 = 10.0 * 60.0;
+/// What predictions for files are expected to take.
+const BATCH_SECONDS: f64 = 10.0 * 60.0;
+/// What setting up a monitor is expected to take.
+const MONITOR_SECONDS: f64 = 60.0;
 /// What an approval is expected to take.
 const APPROVAL_SECONDS: f64 = 4.0 * 60.0 * 60.0;
 
@@ -95,6 +101,9 @@ pub fn expected_seconds(pipeline: &Pipeline, ix: StepIx) -> f64 {
         Kind::Wait(Wait::Duration(seconds)) => *seconds as f64,
         Kind::Job(_) => JOB_SECONDS,
         Kind::Train(_) => TRAIN_SECONDS,
+        Kind::Endpoint(_) => ENDPOINT_SECONDS,
+        Kind::BatchPredict(_) => BATCH_SECONDS,
+        Kind::Monitor(_) => MONITOR_SECONDS,
         // A person takes hours at best.
         Kind::Approval(approval) => (approval.timeout as f64).min(APPROVAL_SECONDS),
         Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Notify(_) | Kind::Pipeline(_) | Kind::Group(_) => 0.0,

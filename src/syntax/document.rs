@@ -294,6 +294,12 @@ pub struct Step {
     pub job: Option<Job>,
     /// Trains a model. Gives `{ job_name, model_uri, metrics }`.
     pub train: Option<Train>,
+    /// Serves a model: creates an endpoint, or updates it in place. Gives `{ endpoint_name, url }`.
+    pub endpoint: Option<Endpoint>,
+    /// Predictions of a model for all files of a folder. Gives `{ job_name, output_uri, predictions }`.
+    pub batch_predict: Option<BatchPredict>,
+    /// Watches an endpoint, and tells a topic of what is wrong with it.
+    pub monitor: Option<Monitor>,
     /// Publishes a message to a topic.
     pub notify: Option<Notify>,
     /// Waits for a person's answer. Gives `{ approved, by, comment }`.
@@ -505,6 +511,139 @@ pub struct Train {
     /// On machines that the cloud may take back, for less.
     #[serde(default)]
     pub spot: bool,
+}
+
+/// Serves a model.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::one_runtime)]
+pub struct Endpoint {
+    /// The endpoint's name. The same name again is the same endpoint, updated in place.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9-]{0,19}$"))]
+    pub name: Spanned<String>,
+    /// The URI of the model of each variant that has none of its own; may hold expressions.
+    pub model: Option<Node>,
+    /// The framework whose serving container of the cloud's own it runs in.
+    pub framework: Option<Framework>,
+    /// The serving container's image, or one a cloud.
+    pub image: Option<ImageNode>,
+    /// Production variants by name; one called `main` where nothing is written.
+    #[serde(default)]
+    pub variants: IndexMap<Spanned<String>, Variant>,
+    /// How the number of instances of each variant follows the load.
+    pub autoscale: Option<Spanned<Autoscale>>,
+}
+
+/// A production variant: a model on instances of its own, with a share of the requests.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// The URI of its model; may hold expressions. The endpoint's where nothing is written.
+    pub model: Option<Node>,
+    /// What it runs on.
+    #[serde(default)]
+    pub compute: Compute,
+    /// What it runs on, by name.
+    #[serde(default)]
+    pub instance: PerCloud,
+    /// Its share of the requests, against the weights of the others; 1 where nothing is written.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub weight: Option<Spanned<f64>>,
+}
+
+/// How many instances serve.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Autoscale {
+    /// Fewest instances of a variant.
+    #[schemars(range(min = 1, max = 1000))]
+    pub min: u32,
+    /// Most instances of a variant.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max: u32,
+    /// Requests a minute that one instance should have; 100 where nothing is written.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub target_invocations: Option<u32>,
+}
+
+/// Predictions for files.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::schema::one_runtime)]
+pub struct BatchPredict {
+    /// The model's URI; may hold expressions.
+    pub model: Node,
+    /// The URI of a folder of `.csv` and `.jsonl` files; may hold expressions.
+    pub input: Node,
+    /// The URI of the folder that the predictions go to; may hold expressions.
+    pub output: Node,
+    /// The framework that the model is of.
+    pub framework: Option<Framework>,
+    /// The image that it runs in, or one a cloud.
+    pub image: Option<ImageNode>,
+    /// What it runs on.
+    #[serde(default)]
+    pub compute: Compute,
+    /// What it runs on, by name.
+    #[serde(default)]
+    pub instance: PerCloud,
+    /// Longest run; `1d` where nothing is written.
+    pub max_duration: Option<Duration>,
+}
+
+/// Watches an endpoint.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Monitor {
+    /// The name of an endpoint that a step of this file creates.
+    pub endpoint: Spanned<String>,
+    /// The URI of a CSV file with the features as they were in training, under a line of their names; may hold expressions.
+    pub baseline: Option<Node>,
+    /// When it looks: minute, hour, day of month, month, day of week, in UTC.
+    #[schemars(extend("examples" = ["0 * * * *"]))]
+    pub schedule: Spanned<String>,
+    /// Tells of features that moved away from the baseline.
+    pub drift: Option<Spanned<Drift>>,
+    /// Tells of answers that take too long.
+    pub latency: Option<Latency>,
+    /// Tells where more than this share of the requests fails: 0.01 is one in a hundred.
+    #[schemars(range(min = 0, max = 1))]
+    pub error_rate: Option<f64>,
+    /// The logical name of the topic that is told.
+    pub alert: Spanned<String>,
+}
+
+/// How far features may move away from the baseline.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drift {
+    /// Greatest distance of a feature.
+    #[schemars(range(min = 0))]
+    pub threshold: f64,
+    /// How the distance is measured; what the cloud's monitor measures by itself where nothing is written.
+    pub metric: Option<Spanned<DriftMetric>>,
+}
+
+/// Distances between two distributions of a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum DriftMetric {
+    /// Jensen-Shannon divergence, from 0 to 1.
+    JensenShannon,
+    /// Population stability index, from 0.
+    Psi,
+    /// Greatest difference of the shares of one bin (L-infinity), from 0 to 1.
+    LInfinity,
+}
+
+/// How long answers may take.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// The 95th percentile of a window, in milliseconds.
+    #[schemars(range(min = 1))]
+    pub p95_ms: f64,
 }
 
 /// A framework and its version.

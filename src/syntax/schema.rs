@@ -154,7 +154,18 @@ pub(super) fn one_kind(schema: &mut Schema) {
     exactly_one(
         schema,
         &[
-            "function", "wait", "fail", "job", "train", "notify", "approval", "pipeline", "steps",
+            "function",
+            "wait",
+            "fail",
+            "job",
+            "train",
+            "endpoint",
+            "batch_predict",
+            "monitor",
+            "notify",
+            "approval",
+            "pipeline",
+            "steps",
         ],
     );
 }
@@ -169,7 +180,7 @@ pub(super) fn one_kind_of_handler(schema: &mut Schema) {
     exactly_one(schema, &["function", "notify"]);
 }
 
-/// Training runs in the image of a framework or in one's own.
+/// Training and serving run in the image of a framework or in one's own.
 pub(super) fn one_runtime(schema: &mut Schema) {
     exactly_one(schema, &["framework", "image"]);
 }

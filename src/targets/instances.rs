@@ -1,6 +1,8 @@
 //! The choice of instances: the smallest of a service's table that has what a step asks for. The tables are
 //! `targets/<cloud>/instances.yaml`; `docs/instances.md` tells users what is picked.
 
+pub mod chosen;
+
 use std::cmp::Ordering;
 use std::sync::LazyLock;
 

@@ -17,6 +17,18 @@ pub const TRAINING_MODULE: &str = "mlpipe_training.py";
 /// Its text, the same on every target.
 pub const TRAINING: &str = include_str!("../../targets/adapter/training.py");
 
+/// File name of what loads models and predicts.
+pub const SERVING_MODULE: &str = "mlpipe_serving.py";
+/// Its text, the same on every target.
+pub const SERVING: &str = include_str!("../../targets/adapter/serving.py");
+/// File name of the script that predicts for files.
+pub const PREDICTING_MODULE: &str = "mlpipe_predicting.py";
+/// Its text, the same on every target.
+pub const PREDICTING: &str = include_str!("../../targets/adapter/predicting.py");
+
+/// How the names of the files that it writes end.
+pub const PREDICTIONS: &str = ".predictions.jsonl";
+
 /// A source folder and the functions that live in it.
 #[derive(Clone, Debug)]
 pub struct Package<'a> {

@@ -12,7 +12,11 @@ use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::syntax::span::Span;
 
 /// Constructs that some targets leave out, with those targets.
-const BEHIND: [(&str, &[Target]); 0] = [];
+const BEHIND: &[(&str, &[Target])] = &[
+    ("endpoint", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("batch_predict", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("monitor", &[Target::Aws, Target::Gcp, Target::Azure]),
+];
 
 #[derive(Debug, Error, Diagnostic)]
 #[error("{target} does not run `{construct}` yet")]
@@ -31,6 +35,9 @@ pub fn check(pipeline: &Pipeline, target: Target) -> Problems {
         let construct = match &step.kind {
             Kind::Job(_) => "job",
             Kind::Train(_) => "train",
+            Kind::Endpoint(_) => "endpoint",
+            Kind::BatchPredict(_) => "batch_predict",
+            Kind::Monitor(_) => "monitor",
             Kind::Notify(_) => "notify",
             Kind::Approval(_) => "approval",
             Kind::Pipeline(_) => "pipeline",

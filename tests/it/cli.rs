@@ -441,3 +441,29 @@ fn the_small_commands_work() {
     assert_eq!(code(&project.mlpipe(&["validate", "missing.yaml"])), 1);
     assert_eq!(code(&project.mlpipe(&["validat", "pipeline.yaml"])), 2);
 }
+
+#[test]
+fn compile_says_what_steps_run_on() {
+    let pipeline = "
+mlpipe: v1
+name: demo
+steps:
+  asked: { job: { image: acme/prepare, compute: { cpu: 2, memory: 4GB } } }
+  named: { job: { image: acme/prepare, instance: { aws: 4cpu-16gb, gcp: 4cpu-16gb } } }
+";
+    let project = Project::new(pipeline, WORK);
+    let done = project.mlpipe(&["compile", "pipeline.yaml", "--target", "aws", "--verbose", "-o", "out"]);
+    let said = stderr(&done);
+    assert!(
+        said.contains("aws: asked runs on 1 `2cpu-4gb` (2 CPUs, 4 GB, $"),
+        "{said}"
+    );
+    assert!(
+        said.contains("the smallest of AWS Batch on Fargate for `{ cpu: 2, memory: 4GB }`"),
+        "{said}"
+    );
+    assert!(said.contains("aws: named runs on 1 `4cpu-16gb`"), "{said}");
+    assert!(said.contains("an hour each): the file names it"), "{said}");
+    let quiet = project.mlpipe(&["compile", "pipeline.yaml", "--target", "aws", "-o", "other"]);
+    assert!(!stderr(&quiet).contains("runs on"));
+}

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::root;
+use crate::support::{copy_folder, root};
 
 /// Each pipeline of a page with what it gives: `{error: …}` where it fails.
 fn snippets(page: &str) -> Vec<(String, Value)> {
@@ -43,10 +43,13 @@ fn snippets_of_the_language_run() {
     let script = std::fs::read_to_string(root().join("docs/training/fit.py")).expect("the script");
     assert!(page.contains(&script), "the page shows docs/training/fit.py");
     std::fs::write(training.join("fit.py"), script).expect("a file");
+    copy_folder(&root().join("docs/lake"), &folder.path().join("lake"));
     for (pipeline, expected) in snippets(&page) {
         let file = folder.path().join("pipeline.yaml");
         std::fs::write(&file, &pipeline).expect("a file");
         let done = Command::new(env!("CARGO_BIN_EXE_mlpipe"))
+            // The scripts import nothing of their frameworks.
+            .env("MLPIPE_PYTHON", "python3")
             .args(["run", "--no-wait", "--format", "json"])
             .arg(&file)
             .output()

@@ -16,6 +16,7 @@ mod labels;
 mod planning;
 mod robustness;
 mod schema;
+mod serve;
 mod snapshots;
 mod stages;
 mod support;

@@ -249,8 +249,7 @@ impl<'a> Names<'a> {
     /// Of a pipeline, the first, and those that it runs.
     pub fn new(members: &[Member<'a>]) -> Self {
         let mut logical = Logical::default();
-        let taken = [STATE_MACHINE, LOGS, ROLE].into_iter().chain(jobs::TAKEN);
-        for taken in taken.chain(training::TAKEN) {
+        for taken in [STATE_MACHINE, LOGS, ROLE].into_iter().chain(jobs::TAKEN) {
             logical.taken.insert(taken.to_owned());
         }
         let mut names = Self {

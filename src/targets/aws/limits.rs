@@ -293,6 +293,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             Kind::Job(job) => check_job(step, job, &mut problems),
             Kind::Train(train) => training::check(step, train, &mut problems),
             Kind::Wait(_)
+            | Kind::Endpoint(_)
+            | Kind::BatchPredict(_)
+            | Kind::Monitor(_)
             | Kind::Fail { .. }
             | Kind::Notify(_)
             | Kind::Approval(_)
@@ -304,6 +307,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             // What lies beyond its timeout is not waited for.
             Kind::Wait(model::Wait::Duration(seconds)) => (*seconds).min(step.timeout.unwrap_or(u64::MAX)),
             Kind::Function(_)
+            | Kind::Endpoint(_)
+            | Kind::BatchPredict(_)
+            | Kind::Monitor(_)
             | Kind::Wait(model::Wait::Until(_))
             | Kind::Fail { .. }
             | Kind::Job(_)
@@ -314,6 +320,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             | Kind::Group(_) => 0,
         };
         let bound = match &step.kind {
+            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => None,
             Kind::Group(_) | Kind::Pipeline(_) | Kind::Notify(_) => step.timeout,
             Kind::Approval(_) | Kind::Job(_) => Some(step.attempt_timeout()),
             Kind::Train(_) => None,
@@ -432,7 +439,8 @@ fn check_retry(step: &str, retry: &Retry, span: Option<Span>, problems: &mut Pro
     }
 }
 
-fn is_bucket_name(name: &str) -> bool {
+/// True where S3 takes the name.
+pub fn is_bucket_name(name: &str) -> bool {
     (3..=63).contains(&name.len())
         && name
             .bytes()

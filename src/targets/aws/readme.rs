@@ -79,7 +79,7 @@ pub fn text(
         "description": pipeline.description.as_deref().map(str::trim),
         "functions": members.iter().map(|member| member.pipeline.functions().len()).sum::<usize>(),
         "buckets": names.own_buckets().next().is_some(),
-        "kept": names.own_buckets().next().is_some(),
+        "kept": names.own_buckets().next().is_some() || !names.packages().is_empty(),
         "region": pipeline.targets.aws.region,
         "secrets": secrets,
         "existing": existing,

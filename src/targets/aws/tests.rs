@@ -558,6 +558,83 @@ steps:
 }
 
 #[test]
+fn a_training_has_the_image_of_its_framework_and_a_role_that_only_sagemaker_takes() {
+    let artifacts = artifacts(
+        "buckets: { raw: {} }
+steps:
+  fit:
+    train:
+      source: training
+      entrypoint: fit.py
+      framework: { name: pytorch, version: '2.0' }
+      compute: { gpu: { type: a10g, count: 1 } }
+      data: { train: '${{ buckets.raw.uri }}/rows/' }
+      spot: true
+      max_duration: 2h
+  own:
+    needs: [fit]
+    train:
+      source: training
+      entrypoint: fit.py
+      data: { given: 's3://company-data/rows/${{ run.id }}/', same: 's3://company-data/labels.csv', unknown: '${{ run.id }}' }
+      image: { aws: '123456789012.dkr.ecr.eu-west-1.amazonaws.com/ml/score:1' }
+",
+    );
+    let template = template(&artifacts);
+    let machine = &template["Resources"]["StateMachine"]["Properties"];
+    let image = &machine["DefinitionSubstitutions"]["FitImageUri"]["Fn::Sub"];
+    assert_eq!(
+        image[0],
+        "${Account}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}/pytorch-training:2.0.1-gpu-py310"
+    );
+    assert_eq!(
+        template["Mappings"]["TrainingImages"]["eu-west-1"]["Deep"],
+        "763104351884"
+    );
+    let statements = &machine["Policies"][0]["Statement"];
+    assert_eq!(
+        statements[0]["Resource"][0]["Fn::Sub"],
+        "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:training-job/churn-fit-*"
+    );
+    assert_eq!(statements[1]["Action"][0], "iam:PassRole");
+    assert_eq!(
+        statements[1]["Condition"]["StringEquals"]["iam:PassedToService"],
+        "sagemaker.amazonaws.com"
+    );
+    let policies = &template["Resources"]["TrainingRole"]["Properties"]["Policies"];
+    let images = &policies[2]["PolicyDocument"]["Statement"][0]["Resource"];
+    assert_eq!(
+        images[0]["Fn::Sub"][0],
+        "arn:${AWS::Partition}:ecr:${AWS::Region}:${Account}:repository/pytorch-training"
+    );
+    assert_eq!(
+        images[1]["Fn::Sub"],
+        "arn:${AWS::Partition}:ecr:eu-west-1:123456789012:repository/ml/score"
+    );
+    assert_eq!(policies[3]["PolicyName"], "Buckets");
+    let data = &policies[4]["PolicyDocument"]["Statement"];
+    assert_eq!(
+        data[0]["Resource"],
+        serde_json::json!([{ "Fn::Sub": "arn:${AWS::Partition}:s3:::company-data" }])
+    );
+    assert_eq!(
+        data[1]["Resource"],
+        serde_json::json!([
+            { "Fn::Sub": "arn:${AWS::Partition}:s3:::company-data/rows/*" },
+            { "Fn::Sub": "arn:${AWS::Partition}:s3:::company-data/labels.csv*" },
+        ])
+    );
+
+    let definition: Value = serde_json::from_str(&file(&artifacts, crate::targets::aws::DEFINITION)).unwrap();
+    let arguments = &definition["States"]["fit"]["Arguments"];
+    assert_eq!(arguments["EnableManagedSpotTraining"], true);
+    assert_eq!(arguments["StoppingCondition"]["MaxRuntimeInSeconds"], 7200);
+    assert_eq!(arguments["StoppingCondition"]["MaxWaitTimeInSeconds"], 7200);
+    assert_eq!(arguments["ResourceConfig"]["InstanceType"], "ml.g5.xlarge");
+    assert!(artifacts.files.contains_key("training/training/mlpipe_launcher.py"));
+}
+
+#[test]
 fn a_container_has_a_job_definition_and_roles_that_name_what_they_are_for() {
     let artifacts = artifacts(
         "buckets: { raw: {} }

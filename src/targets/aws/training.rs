@@ -6,23 +6,23 @@ use serde_json::{Value, json};
 use super::frameworks::{FRAMEWORKS, Registry};
 use super::infra::{Resource, allow, document, get_att, reference, sub};
 use super::jobs;
-use super::limits::{AwsProblem, QUOTAS};
+use super::limits::{AwsProblem, QUOTAS, is_bucket_name};
 use crate::diagnostics::Problems;
+use crate::expr::Template;
+use crate::expr::ast::TextPart;
 use crate::model::{Kind, Pipeline, Runtime, Step, Train};
 use crate::targets::instances::{self, Instance};
 use crate::targets::package::{TRAINING, TRAINING_MODULE};
 use crate::targets::{Artifacts, Sources};
 
 /// The bucket of code and results.
-pub const BUCKET: &str = "ArtifactsBucket";
+pub const BUCKET: &str = "TrainingArtifacts";
 /// What definitions call it.
-pub const BUCKET_NAME: &str = "ArtifactsBucketName";
+pub const BUCKET_NAME: &str = "TrainingArtifactsName";
 /// What a training may do.
 pub const ROLE: &str = "TrainingRole";
 /// What definitions call its ARN.
 pub const ROLE_ARN: &str = "TrainingRoleArn";
-/// Logical ids that no step's resource may have.
-pub const TAKEN: [&str; 2] = [BUCKET, ROLE];
 /// The template's table of accounts.
 const ACCOUNTS: &str = "TrainingImages";
 /// File name of what SageMaker starts.
@@ -244,6 +244,8 @@ pub fn shared(trainings: &[Training<'_>], buckets: Vec<Value>) -> IndexMap<Strin
     }
     policies.extend((!repositories.is_empty()).then(|| policy("Images", jobs::pulls(repositories))));
     policies.extend((!buckets.is_empty()).then(|| policy("Buckets", buckets)));
+    let data = data(trainings);
+    policies.extend((!data.is_empty()).then(|| policy("Data", data)));
     IndexMap::from([
         (
             BUCKET.to_owned(),
@@ -257,6 +259,51 @@ pub fn shared(trainings: &[Training<'_>], buckets: Vec<Value>) -> IndexMap<Strin
             ),
         ),
     ])
+}
+
+/// Reading what channels name outright: as much of a URI as is written before its first expression.
+fn data(trainings: &[Training<'_>]) -> Vec<Value> {
+    let (mut buckets, mut objects) = (Vec::new(), Vec::new());
+    let uris = trainings.iter().flat_map(|training| &training.train.data);
+    for (bucket, prefix) in uris.filter_map(|(_, uri)| place(uri)) {
+        let arn = format!("arn:${{AWS::Partition}}:s3:::{bucket}");
+        for (found, resource) in [
+            (&mut buckets, sub(&arn)),
+            (&mut objects, sub(&format!("{arn}/{prefix}*"))),
+        ] {
+            if !found.contains(&resource) {
+                found.push(resource);
+            }
+        }
+    }
+    if buckets.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        allow(&["s3:GetBucketLocation", "s3:ListBucket"], buckets),
+        allow(&["s3:GetObject"], objects),
+    ]
+}
+
+/// The bucket, and what keys begin with as far as it is plain.
+fn place(uri: &Template) -> Option<(&str, &str)> {
+    let (start, whole) = match uri {
+        Template::Constant(Value::String(text)) => (text.as_str(), true),
+        Template::Text(parts) => match parts.first()? {
+            TextPart::Literal(text) => (text.as_str(), false),
+            TextPart::Expr(_) => return None,
+        },
+        Template::Constant(_) | Template::Expr(_) | Template::List(_) | Template::Object(_) => return None,
+    };
+    let rest = start.strip_prefix("s3://")?;
+    let (bucket, key) = match rest.split_once('/') {
+        Some(parts) => parts,
+        None if whole => (rest, ""),
+        None => return None,
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '=');
+    let end = key.find(|c| !plain(c)).unwrap_or(key.len());
+    is_bucket_name(bucket).then(|| (bucket, &key[..end]))
 }
 
 /// What starting the jobs of these steps, waiting for their ends and reading their results takes (Step Functions Developer

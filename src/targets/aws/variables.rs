@@ -177,6 +177,8 @@ impl<'a> Variables<'a> {
         }
         self.template(&step.input, scope);
         match &step.kind {
+            // Refused before.
+            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => {}
             Kind::Function(_) | Kind::Wait(Wait::Duration(_)) => {}
             Kind::Wait(Wait::Until(time)) => self.template(time, scope),
             Kind::Fail { error, message } => {

@@ -165,6 +165,9 @@ pub fn published_topics(pipeline: &Pipeline) -> impl Iterator<Item = &str> {
         Kind::Approval(approval) => Some(approval.topic.as_str()),
         Kind::Notify(notify) => Some(notify.topic.as_str()),
         Kind::Function(_)
+        | Kind::Endpoint(_)
+        | Kind::BatchPredict(_)
+        | Kind::Monitor(_)
         | Kind::Wait(_)
         | Kind::Fail { .. }
         | Kind::Job(_)

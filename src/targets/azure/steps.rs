@@ -92,6 +92,8 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             fields.extend(retry);
             "Wait"
         }
+        // Refused before.
+        Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => "Refused",
         Kind::Fail { error, message } => {
             fields.push((Some("error"), lazy(error, parameters)));
             fields.push((Some("message"), lazy(message, parameters)));

@@ -176,7 +176,7 @@ pub enum GcpProblem {
     },
 
     /// No prebuilt image.
-    #[error("Vertex AI has no image of {framework} {version} for `{step}`")]
+    #[error("`{step}` asks for an image that Vertex AI does not have: {framework} {version}")]
     #[diagnostic(code(MLP0731), help("use one of {known}, or an `image` of your own"))]
     Framework {
         /// The step.
@@ -268,6 +268,7 @@ pub static QUOTAS: LazyLock<Quotas> =
 pub fn check(pipeline: &Pipeline) -> Problems {
     let mut problems = Problems::new();
     let mut spans = pipeline.steps.iter().filter_map(|step| match &step.kind {
+        Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => None,
         Kind::Function(_) => Some(step.span),
         Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => None,
         Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => None,
@@ -283,6 +284,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     let most = QUOTAS.workflow.execution_seconds;
     for step in &pipeline.steps {
         let seconds = match &step.kind {
+            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => 0,
             Kind::Wait(Wait::Duration(seconds)) => *seconds,
             Kind::Approval(_) => step.attempt_timeout(),
             Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => 0,

@@ -113,6 +113,7 @@ fn cost(pipeline: &Pipeline, ix: StepIx) -> u64 {
     let step = pipeline.step(ix);
     let runs = step.repeat.as_ref().map_or(1, |repeat| u64::from(repeat.max));
     let inner: u64 = match &step.kind {
+        Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => 0,
         Kind::Group(block) => block
             .steps
             .iter()

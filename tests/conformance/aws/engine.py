@@ -75,7 +75,7 @@ class Engine:
 
 def deploy(artifacts: Path, bucket: Path, machine: Machine) -> Store:
     """The bucket of code and results, with the code where README has it copied to."""
-    name = machine.buckets.get("ArtifactsBucket")
+    name = machine.buckets.get("TrainingArtifacts")
     if name is None:
         return Store({})
     shutil.copytree(artifacts / "training", bucket / "code")

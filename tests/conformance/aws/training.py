@@ -21,6 +21,8 @@ from typing import Any
 
 from functions import BASE
 
+# The Python that has the frameworks.
+PYTHON = os.environ.get("MLPIPE_PYTHON", sys.executable)
 OPT = "/opt/ml"
 EMPTY = 'ClientError: Data download failed:No S3 objects found under S3 URL "{}" given in input data source.'
 
@@ -172,7 +174,7 @@ class SageMaker:
         words = [*algorithm["ContainerEntrypoint"], *algorithm.get("ContainerArguments", [])]
         processes = []
         for machine in machines:
-            command = [sys.executable if word == "python3" else word.replace(OPT, str(machine), 1) if word.startswith(f"{OPT}/") else word for word in words]
+            command = [PYTHON if word == "python3" else word.replace(OPT, str(machine), 1) if word.startswith(f"{OPT}/") else word for word in words]
             environment = {**BASE, "SAGEMAKER_BASE_DIR": str(machine), "TRAINING_JOB_NAME": request["TrainingJobName"]}
             environment.pop("PYTHONPATH")
             log = None if os.environ.get("MLPIPE_TEST_LOG") else subprocess.DEVNULL

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import arguments
 import asl
 from query import HERE, NODE_MODULES, Jsonata
 from template import FUNCTION, PLACEHOLDER, REGION, STATE_MACHINE, Template, TemplateError
@@ -164,6 +165,7 @@ def validate(folder: Path, jsonata: Jsonata) -> list[str]:
         found = asl.check(definition, jsonata)
         if not any("is not JSON:" in problem for problem in found):
             found += asl_validator(definition)
+            found += arguments.check(definition)
         problems += [f"{file}: {problem}" for problem in found]
     return problems
 

@@ -77,6 +77,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def installed(engines: list[str], report: Report) -> list[str]:
     good = []
+    try:
+        install.use_scripts()
+    except (install.InstallError, OSError) as error:
+        report.fault("scripts", str(error))
     for name in engines:
         try:
             install.install(name)

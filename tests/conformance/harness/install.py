@@ -14,6 +14,7 @@ CONFORMANCE = Path(__file__).resolve().parent.parent
 ROOT = CONFORMANCE.parent.parent
 TARGET = ROOT / "target" / "conformance"
 ENGINES = ("local", "aws", "gcp", "azure")
+SCRIPTS = "scripts"
 INPUTS = ("requirements.txt", "package.json", "package-lock.json")
 
 
@@ -49,6 +50,13 @@ def install(name: str) -> str:
             npm_install(name, target)
         stamp.write_text(wanted)
         return "installed"
+
+
+def use_scripts() -> None:
+    """Installs the frameworks of training scripts, and has every engine run scripts with them."""
+    if "MLPIPE_PYTHON" not in os.environ:
+        install(SCRIPTS)
+        os.environ["MLPIPE_PYTHON"] = str(python(SCRIPTS))
 
 
 def fingerprint(inputs: list[Path]) -> str:

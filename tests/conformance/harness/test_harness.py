@@ -120,6 +120,18 @@ class Discover(unittest.TestCase):
             self.assertEqual({"a": set(), "b-c": {"a"}, "d": {"a", "b-c"}}, found.needs)
             self.assertEqual(({"a": "a", "d": "d"}, ["raw"], {"raw": Path(folder) / "data"}), (found.functions, found.buckets, found.seeds))
 
+    def test_faults_of_services(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pipeline.yaml"
+            path.write_text("name: x\nsteps:\n  fit: {train: {}}\n")
+            cases = Path(folder) / "cases.json"
+            cases.write_text('[{"status": "failed", "service_faults": {"fit": ["capacity", "vanished"]}}]')
+            [case] = load(path, "x").cases
+            self.assertEqual(({"fit": ["capacity", "vanished"]}, {"status": "failed"}), (case.service_faults, case.expected))
+            cases.write_text('[{"status": "failed", "service_faults": {"fit": ["broken"]}}]')
+            with self.assertRaisesRegex(CaseError, "unknown fault `broken`"):
+                load(path, "x")
+
     def test_another_pipeline(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "pipeline.yaml"

@@ -18,6 +18,7 @@ impl Writer<'_> {
             return self.for_each(ix, scope, last);
         }
         let ends = match &step.kind {
+            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => false,
             Kind::Function(_) => self.tail_stands_with_work(&scope.tail),
             Kind::Wait(Wait::Duration(_)) => self.tail_is_safe(&scope.tail),
             Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => false,
@@ -38,6 +39,11 @@ impl Writer<'_> {
     pub(super) fn kind(&mut self, ix: StepIx, scope: &mut Scope, finish: &Finish, name: &str) -> Piece {
         let pipeline = self.pipeline;
         match &pipeline.step(ix).kind {
+            // Refused before.
+            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => Piece {
+                entry: None,
+                exits: Vec::new(),
+            },
             Kind::Function(call) => {
                 let index = scope.states.len();
                 let task = self.function(ix, call, scope, finish, Vec::new());

@@ -581,6 +581,8 @@ impl Writer<'_> {
         let name = step_name(path);
         self.check_deadlines(&name, out);
         match &step.kind {
+            // Refused before.
+            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => {}
             // `attempts` calls these.
             Kind::Function(_) => {}
             Kind::Train(train) => self.train(step, train, result, out),
@@ -843,6 +845,8 @@ fn timeout(path: &str) -> Value {
 /// The type of what one item of a step gives.
 fn step_type(step: &Source) -> Type {
     match &step.kind {
+        Kind::Endpoint(_) | Kind::BatchPredict(_) => Type::Any,
+        Kind::Monitor(_) => Type::Null,
         Kind::Function(_) => step.output.clone().unwrap_or(Type::Any),
         Kind::Wait(_) | Kind::Fail { .. } | Kind::Notify(_) | Kind::Job(_) => Type::Null,
         Kind::Train(_) => Type::Any,

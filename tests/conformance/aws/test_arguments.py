@@ -1,0 +1,48 @@
+"""Tests of the check of arguments against the services' models."""
+
+from __future__ import annotations
+
+import json
+import unittest
+from typing import Any
+
+import arguments
+
+GOOD: dict[str, Any] = {
+    "TrainingJobName": "{% $x %}",
+    "RoleArn": "arn:aws:iam::123456789012:role/training",
+    "OutputDataConfig": {"S3OutputPath": "s3://b/runs"},
+    "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 100},
+    "InputDataConfig": [{"ChannelName": "a", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "{% $x %}"}}}],
+    "Tags": [{"Key": "step", "Value": "{% $x %}"}],
+}
+
+
+class ArgumentsTest(unittest.TestCase):
+    def check(self, resource: str, given: Any) -> list[str]:
+        inner = {"StartAt": "s", "States": {"s": {"Type": "Task", "Resource": resource, "Arguments": given}}}
+        return arguments.check(json.dumps({"States": {"p": {"Type": "Parallel", "Branches": [inner]}}}))
+
+    def test_what_fits(self) -> None:
+        self.assertEqual([], self.check("arn:aws:states:::sagemaker:createTrainingJob.sync", GOOD))
+        self.assertEqual([], self.check("arn:aws:states:::aws-sdk:s3:getObject", {"Bucket": "b", "Key": "{% $k %}"}))
+        self.assertEqual([], self.check("arn:aws:states:::batch:submitJob.sync", {"JobName": "n", "JobQueue": "q", "JobDefinition": "d"}))
+
+    def test_faults(self) -> None:
+        faults: list[tuple[dict[str, Any], str]] = [
+            ({"Role": "x"}, "has no Role"),
+            ({"OutputDataConfig": {}}, "OutputDataConfig lacks S3OutputPath"),
+            ({"Tags": {"step": "x"}}, "Tags is no list"),
+            ({"ResourceConfig": {"InstanceType": "ml.m5.tiny"}}, "none of the values"),
+            ({"ResourceConfig": {"InstanceCount": "1"}}, "InstanceCount is no integer"),
+            ({"HyperParameters": {"a": 1}}, "HyperParameters.a is no text"),
+            ({"StoppingCondition": {"MaxRuntimeInSeconds": 0}}, "is not between 1"),
+        ]
+        for change, said in faults:
+            with self.subTest(said):
+                [problem] = self.check("arn:aws:states:::sagemaker:createTrainingJob.sync", {**GOOD, **change})
+                self.assertIn(said, problem)
+
+
+if __name__ == "__main__":
+    unittest.main()
