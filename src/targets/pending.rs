@@ -13,8 +13,6 @@ use crate::syntax::span::Span;
 
 /// Constructs that some targets leave out, with those targets.
 const BEHIND: &[(&str, &[Target])] = &[
-    ("job", &[Target::Azure]),
-    ("train", &[Target::Azure]),
     ("endpoint", &[Target::Aws, Target::Gcp, Target::Azure]),
     ("batch_predict", &[Target::Aws, Target::Gcp, Target::Azure]),
     ("monitor", &[Target::Aws, Target::Gcp, Target::Azure]),

@@ -68,6 +68,8 @@ pub struct Resources {
 /// A version for each provider that the template uses.
 #[derive(Debug, Default, Deserialize)]
 pub struct ApiVersions {
+    /// Microsoft.App
+    pub app: String,
     /// Microsoft.Authorization
     pub authorization: String,
     /// Microsoft.Resources/deployments
@@ -78,6 +80,8 @@ pub struct ApiVersions {
     pub insights: String,
     /// Microsoft.KeyVault
     pub key_vault: String,
+    /// Microsoft.MachineLearningServices
+    pub machine_learning: String,
     /// Microsoft.ManagedIdentity
     pub managed_identity: String,
     /// Microsoft.OperationalInsights
@@ -91,16 +95,24 @@ pub struct ApiVersions {
 /// Ids of built-in roles.
 #[derive(Debug, Default, Deserialize)]
 pub struct Roles {
+    /// AzureML Data Scientist.
+    pub azureml_data_scientist: String,
+    /// Container Apps Jobs Operator.
+    pub container_apps_jobs_operator: String,
     /// EventGrid Data Sender.
     pub event_grid_data_sender: String,
     /// Key Vault Secrets User
     pub key_vault_secrets_user: String,
+    /// Managed Identity Operator.
+    pub managed_identity_operator: String,
     /// Monitoring Metrics Publisher
     pub monitoring_metrics_publisher: String,
     /// Storage Blob Data Contributor
     pub storage_blob_data_contributor: String,
     /// Storage Blob Data Owner
     pub storage_blob_data_owner: String,
+    /// Storage Blob Data Reader.
+    pub storage_blob_data_reader: String,
     /// Storage Queue Data Contributor
     pub storage_queue_data_contributor: String,
     /// Storage Table Data Contributor

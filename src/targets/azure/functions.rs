@@ -16,21 +16,26 @@ use crate::targets::package::{self, CORE_MODULE, Package};
 use crate::targets::{Artifacts, Sources};
 
 /// Names that `function_app.py` uses.
-const USED: [&str; 19] = [
+const USED: [&str; 24] = [
     "app",
     "buckets",
     "datetime",
     "df",
+    "end_service",
     "func",
+    "look_at_service",
     "mlpipe_activity",
     "mlpipe_run",
+    "mlpipe_service",
     "mlpipe_sub",
     "mlpipe_topic",
     "object_created",
     "publish",
+    "run_service",
     "run_step",
     "start_by_request",
     "start_once",
+    "start_service",
     "stop",
     "timezone",
     "topic_message",
@@ -39,7 +44,7 @@ const USED: [&str; 19] = [
 ];
 
 /// The modules that are the same in every app.
-pub const RUNTIME: [(&str, &str); 10] = [
+pub const RUNTIME: [(&str, &str); 14] = [
     (
         "mlpipe_activity.py",
         include_str!("../../../targets/azure/mlpipe_activity.py"),
@@ -50,6 +55,7 @@ pub const RUNTIME: [(&str, &str); 10] = [
         "mlpipe_fibers.py",
         include_str!("../../../targets/azure/mlpipe_fibers.py"),
     ),
+    ("mlpipe_job.py", include_str!("../../../targets/azure/mlpipe_job.py")),
     (
         "mlpipe_params.py",
         include_str!("../../../targets/azure/mlpipe_params.py"),
@@ -58,7 +64,12 @@ pub const RUNTIME: [(&str, &str); 10] = [
         "mlpipe_progress.py",
         include_str!("../../../targets/azure/mlpipe_progress.py"),
     ),
+    ("mlpipe_rest.py", include_str!("../../../targets/azure/mlpipe_rest.py")),
     ("mlpipe_run.py", include_str!("../../../targets/azure/mlpipe_run.py")),
+    (
+        "mlpipe_service.py",
+        include_str!("../../../targets/azure/mlpipe_service.py"),
+    ),
     (
         "mlpipe_start.py",
         include_str!("../../../targets/azure/mlpipe_start.py"),
@@ -67,6 +78,10 @@ pub const RUNTIME: [(&str, &str); 10] = [
     (
         "mlpipe_topic.py",
         include_str!("../../../targets/azure/mlpipe_topic.py"),
+    ),
+    (
+        "mlpipe_train.py",
+        include_str!("../../../targets/azure/mlpipe_train.py"),
     ),
 ];
 
@@ -123,9 +138,24 @@ impl App<'_> {
             .any(|member| published_topics(member.pipeline).next().is_some())
     }
 
+    /// Whether a managed service runs a step.
+    fn uses_services(&self) -> bool {
+        self.has_jobs() || self.has_trainings()
+    }
+
+    fn has_trainings(&self) -> bool {
+        let mut steps = self.members.iter().flat_map(|member| &member.pipeline.steps);
+        steps.any(|step| matches!(step.kind, Kind::Train(_)))
+    }
+
+    fn has_jobs(&self) -> bool {
+        let mut steps = self.members.iter().flat_map(|member| &member.pipeline.steps);
+        steps.any(|step| matches!(step.kind, Kind::Job(_)))
+    }
+
     /// Whether an orchestration runs others, which it may have to stop.
     fn has_sub_orchestrations(&self) -> bool {
-        self.members.len() > 1 || self.members.iter().any(|member| member.items.is_some())
+        self.members.len() > 1 || self.members.iter().any(|member| member.items.is_some()) || self.uses_services()
     }
 }
 
@@ -240,6 +270,9 @@ pub fn write(
         let needed = match name {
             "mlpipe_start.py" => !app.starters.is_empty(),
             "mlpipe_topic.py" => app.publishes(),
+            "mlpipe_rest.py" | "mlpipe_service.py" => app.uses_services(),
+            "mlpipe_job.py" => app.has_jobs(),
+            "mlpipe_train.py" => app.has_trainings(),
             _ => true,
         };
         if needed {
@@ -296,6 +329,7 @@ fn function_app(pipeline: &Pipeline, app: &App<'_>) -> Result<String, minijinja:
         members => minijinja::Value::from(Serde(&members)),
         stop => app.has_sub_orchestrations().then_some(names::STOP),
         publish => app.publishes().then_some(names::PUBLISH),
+        service => app.uses_services().then_some(names::SERVICE),
         start_names => start_names.join(", "),
         guarded,
         reads_buckets => has("object_created"),
@@ -485,7 +519,10 @@ fn merged_requirements(
     }
     let publishes = app.publishes();
     let sdks = [
-        ("azure-identity", publishes || !pipeline.secrets.is_empty()),
+        (
+            "azure-identity",
+            publishes || app.uses_services() || !pipeline.secrets.is_empty(),
+        ),
         ("azure-keyvault-secrets", !pipeline.secrets.is_empty()),
         ("azure-eventgrid", publishes),
     ];

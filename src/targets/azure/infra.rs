@@ -5,9 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::facts::{LIMITS, RESOURCES};
 use super::functions::{self, Starter, all_functions};
+use super::jobs;
 use super::limits::{self, AzureProblem};
 use super::names::{self, Place};
 use super::orchestrator::ACCOUNT_SETTING;
+use super::training;
 use crate::diagnostics::Problems;
 use crate::expr::Type;
 use crate::model::{Bucket, Pipeline, Topic, TriggerKind, identifier};
@@ -15,6 +17,9 @@ use crate::model::{Bucket, Pipeline, Topic, TriggerKind, identifier};
 const SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
 const APP_ID: &str = "resourceId('Microsoft.Web/sites', variables('app'))";
 const IDENTITY_ID: &str = "resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', variables('app'))";
+/// The identity of what runs outside of the app.
+pub const JOBS_IDENTITY_ID: &str =
+    "resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', concat(variables('app'), '-jobs'))";
 const HOST: &str = "hostStorage";
 const DATA: &str = "dataStorage";
 
@@ -25,21 +30,30 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     let mut resources = monitoring();
     resources.extend(host_storage());
     resources.extend(data_storage(&made));
-    resources.push(identity());
+    resources.push(identity("variables('app')"));
     resources.extend(host_roles());
-    resources.extend(made.iter().map(|(_, name)| {
-        role(
-            &container_id(DATA, name),
-            &RESOURCES.roles.storage_blob_data_contributor,
-        )
-    }));
-    resources.extend(existing.iter().map(|bucket| grant_existing(bucket)));
+    let mut identities = vec![("grant", IDENTITY_ID)];
+    let trains = training::all(pipeline).next().is_some();
+    if trains || jobs::all(pipeline).next().is_some() {
+        resources.push(identity("concat(variables('app'), '-jobs')"));
+        identities.push(("grant-jobs", JOBS_IDENTITY_ID));
+    }
+    for (grant, identity) in identities {
+        let id = &RESOURCES.roles.storage_blob_data_contributor;
+        let of_made = made
+            .iter()
+            .map(|(_, name)| role_of(identity, &container_id(DATA, name), id));
+        resources.extend(of_made);
+        resources.extend(existing.iter().map(|bucket| grant_existing(bucket, grant, identity)));
+    }
     if !pipeline.secrets.is_empty() {
         resources.extend(key_vault());
     }
     for topic in &pipeline.topics {
         resources.extend(custom_topic(pipeline, topic));
     }
+    resources.extend(jobs::resources(pipeline));
+    resources.extend(training::resources(pipeline));
     resources.extend(function_app(pipeline, !made.is_empty()));
     resources.extend(event_grid(pipeline, starters));
     if !pipeline.labels.is_empty() {
@@ -68,7 +82,12 @@ fn tag(resource: &mut Value, labels: &IndexMap<String, String>) {
     if let Some(fields) = resource.as_object_mut()
         && let Some(at) = fields.keys().position(|key| key == "location")
     {
-        fields.shift_insert(at + 1, "tags".to_owned(), json!(labels));
+        match fields.get_mut("tags").and_then(Value::as_object_mut) {
+            Some(tags) => tags.extend(labels.iter().map(|(name, value)| (name.clone(), json!(value)))),
+            None => {
+                fields.shift_insert(at + 1, "tags".to_owned(), json!(labels));
+            }
+        }
     }
 }
 
@@ -146,6 +165,9 @@ fn variables(pipeline: &Pipeline, has_data: bool) -> Value {
     if has_data {
         add(DATA, "[concat('data', variables('suffix'))]".to_owned());
     }
+    if training::all(pipeline).next().is_some() {
+        add(training::STORAGE, "[concat('ml', variables('suffix'))]".to_owned());
+    }
     if !pipeline.secrets.is_empty() {
         add("keyVault", "[concat('kv-', variables('suffix'))]".to_owned());
     }
@@ -182,6 +204,9 @@ fn outputs(pipeline: &Pipeline) -> Value {
             format!("[{}]", topic_name(pipeline, topic)),
         );
     }
+    if training::all(pipeline).next().is_some() {
+        add("trainingStorage", format!("[variables('{}')]", training::STORAGE));
+    }
     if !pipeline.secrets.is_empty() {
         add("keyVault", "[variables('keyVault')]".to_owned());
     }
@@ -189,7 +214,7 @@ fn outputs(pipeline: &Pipeline) -> Value {
 }
 
 /// A literal string: one that starts with a bracket would be taken for an expression.
-fn text(value: &str) -> String {
+pub fn text(value: &str) -> String {
     if value.starts_with('[') {
         format!("[{value}")
     } else {
@@ -224,7 +249,8 @@ fn monitoring() -> Vec<Value> {
     ]
 }
 
-fn account_id(variable: &str) -> String {
+/// An account.
+pub fn account_id(variable: &str) -> String {
     format!("resourceId('Microsoft.Storage/storageAccounts', variables('{variable}'))")
 }
 
@@ -232,14 +258,15 @@ fn blob_service_id(variable: &str) -> String {
     format!("resourceId('Microsoft.Storage/storageAccounts/blobServices', variables('{variable}'), 'default')")
 }
 
-fn container_id(variable: &str, container: &str) -> String {
+/// A container of an account.
+pub fn container_id(variable: &str, container: &str) -> String {
     format!(
         "resourceId('Microsoft.Storage/storageAccounts/blobServices/containers', variables('{variable}'), 'default', '{container}')"
     )
 }
 
 /// A storage account that takes no keys, with its blob service.
-fn storage_account(variable: &str, versioned: bool) -> Vec<Value> {
+pub fn storage_account(variable: &str, versioned: bool) -> Vec<Value> {
     let api = &RESOURCES.api_versions.storage;
     vec![
         json!({
@@ -266,7 +293,8 @@ fn storage_account(variable: &str, versioned: bool) -> Vec<Value> {
     ]
 }
 
-fn container(variable: &str, name: &str) -> Value {
+/// A container that nobody else reads.
+pub fn container(variable: &str, name: &str) -> Value {
     json!({
         "type": "Microsoft.Storage/storageAccounts/blobServices/containers",
         "apiVersion": RESOURCES.api_versions.storage,
@@ -341,12 +369,12 @@ fn lifecycle_rule(bucket: &Bucket, container: &str, versioned: bool) -> Option<V
     })
 }
 
-/// The app's identity, apart from the app: an app that is made anew finds its roles.
-fn identity() -> Value {
+/// An identity, apart from what has it: an app that is made anew finds its roles.
+fn identity(name: &str) -> Value {
     json!({
         "type": "Microsoft.ManagedIdentity/userAssignedIdentities",
         "apiVersion": RESOURCES.api_versions.managed_identity,
-        "name": "[variables('app')]",
+        "name": format!("[{name}]"),
         "location": "[parameters('location')]",
     })
 }
@@ -401,6 +429,17 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
         ));
         depends_on.push(vault.to_owned());
     }
+    if training::all(pipeline).next().is_some() {
+        depends_on.push(JOBS_IDENTITY_ID.to_owned());
+    }
+    let jobs: Vec<(String, String)> = jobs::all(pipeline)
+        .map(|(member, step, _)| {
+            let id = jobs::id(pipeline, member, step);
+            (jobs::setting(member, step), format!("[{id}]"))
+        })
+        .chain(training::settings(pipeline))
+        .collect();
+    settings.extend(jobs.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let topics: Vec<[(String, String); 2]> = pipeline
         .topics
         .iter()
@@ -466,20 +505,25 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
 }
 
 /// A role of the app's identity on a resource.
-fn role(scope: &str, id: &str) -> Value {
+pub fn role(scope: &str, id: &str) -> Value {
+    role_of(IDENTITY_ID, scope, id)
+}
+
+/// A role of an identity on a resource.
+pub fn role_of(identity: &str, scope: &str, id: &str) -> Value {
     json!({
         "type": "Microsoft.Authorization/roleAssignments",
         "apiVersion": RESOURCES.api_versions.authorization,
-        "name": format!("[guid({scope}, {IDENTITY_ID}, '{id}')]"),
+        "name": format!("[guid({scope}, {identity}, '{id}')]"),
         "scope": format!("[{scope}]"),
-        "properties": role_properties(id),
-        "dependsOn": [format!("[{scope}]"), format!("[{IDENTITY_ID}]")],
+        "properties": role_properties(identity, id),
+        "dependsOn": [format!("[{scope}]"), format!("[{identity}]")],
     })
 }
 
-fn role_properties(id: &str) -> Value {
+fn role_properties(identity: &str, id: &str) -> Value {
     let principal = format!(
-        "[reference({IDENTITY_ID}, '{}').principalId]",
+        "[reference({identity}, '{}').principalId]",
         RESOURCES.api_versions.managed_identity
     );
     json!({
@@ -614,7 +658,7 @@ fn deployment(bucket: &Existing<'_>, name: &str, resource: &Value, depends_on: &
     })
 }
 
-fn grant_existing(bucket: &Existing<'_>) -> Value {
+fn grant_existing(bucket: &Existing<'_>, grant: &str, identity: &str) -> Value {
     let scope = format!(
         "resourceId(parameters('{}'), 'Microsoft.Storage/storageAccounts/blobServices/containers', '{}', 'default', '{}')",
         bucket.group_parameter(),
@@ -625,16 +669,12 @@ fn grant_existing(bucket: &Existing<'_>) -> Value {
     let resource = json!({
         "type": "Microsoft.Authorization/roleAssignments",
         "apiVersion": RESOURCES.api_versions.authorization,
-        "name": format!("[guid({scope}, {IDENTITY_ID}, '{id}')]"),
+        "name": format!("[guid({scope}, {identity}, '{id}')]"),
         "scope": format!("[{scope}]"),
-        "properties": role_properties(id),
+        "properties": role_properties(identity, id),
     });
-    deployment(
-        bucket,
-        &format!("grant-{}", bucket.bucket.id.replace('_', "-")),
-        &resource,
-        IDENTITY_ID,
-    )
+    let name = format!("{grant}-{}", bucket.bucket.id.replace('_', "-"));
+    deployment(bucket, &name, &resource, identity)
 }
 
 /// The subscriptions of the starters. An account has one system topic.

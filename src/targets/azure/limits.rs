@@ -8,7 +8,9 @@ use thiserror::Error;
 
 use super::facts::LIMITS;
 use super::functions;
+use super::jobs;
 use super::names::{self, Place};
+use super::training;
 use crate::diagnostics::Problems;
 use crate::model::{FunctionUse, Pipeline, identifier};
 use crate::syntax::span::Span;
@@ -134,6 +136,53 @@ pub enum AzureProblem {
         span: Option<Span>,
     },
 
+    /// A container without an image for this cloud.
+    #[error("`{step}` names no image for Azure")]
+    #[diagnostic(code(MLP0749), help("add `azure:` to its `image`, or give one image for all clouds"))]
+    Image {
+        /// The step.
+        step: String,
+        /// The step's id.
+        #[label("azure: image of this step")]
+        span: Span,
+    },
+
+    /// No such machine.
+    #[error("`{step}` finds no instance: {detail}")]
+    #[diagnostic(
+        code(MLP0750),
+        help("ask for less in `compute`, or name an instance: `instance: {{ azure: … }}`")
+    )]
+    Instance {
+        /// The step.
+        step: String,
+        /// What there is.
+        detail: String,
+        /// The step's id.
+        #[label("azure: instance of this step")]
+        span: Span,
+    },
+
+    /// A framework's version that has no curated environment.
+    #[error("Azure Machine Learning has no environment of {framework} {version} for `{step}` (it has {known})")]
+    #[diagnostic(
+        code(MLP0751),
+        help("write one of these versions, or give an image: `image: {{ azure: … }}`")
+    )]
+    Framework {
+        /// The step.
+        step: String,
+        /// Its name.
+        framework: &'static str,
+        /// As written.
+        version: String,
+        /// All versions.
+        known: String,
+        /// The step's id.
+        #[label("azure: framework of this step")]
+        span: Span,
+    },
+
     /// A bug of ours.
     #[error("the app of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0759), help("report this with the pipeline file: it is a bug in mlpipe"))]
@@ -161,6 +210,8 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         check_function(function, span, &mut problems);
     }
     check_runtimes(pipeline, &mut problems);
+    jobs::check(pipeline, &mut problems);
+    training::check(pipeline, &mut problems);
     for child in pipeline.family().into_iter().skip(1) {
         for function in child.functions() {
             let name = format!("{}{}", functions::child_prefix(child), identifier(function.step));

@@ -5,13 +5,16 @@
 
 pub mod cron;
 pub mod facts;
+pub mod frameworks;
 pub mod functions;
 pub mod infra;
+pub mod jobs;
 pub mod layout;
 pub mod limits;
 pub mod names;
 pub mod orchestrator;
 pub mod steps;
+pub mod training;
 
 use minijinja::{Environment, context};
 
@@ -55,7 +58,9 @@ fn write_texts(
         let text = orchestrator::module(member.pipeline)?;
         artifacts.text(format!("app/{}.py", member.module), text);
     }
-    functions::write(pipeline, app, sources, artifacts, problems)
+    functions::write(pipeline, app, sources, artifacts, problems)?;
+    training::add(pipeline, sources, artifacts);
+    Ok(())
 }
 
 fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minijinja::Error> {
@@ -87,11 +92,24 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
         for_each => steps().any(|step| step.for_each.is_some()),
         group_timeout => steps().any(|step| step.timeout.is_some() && matches!(step.kind, Kind::Group(_))),
         approvals => steps().any(|step| matches!(step.kind, Kind::Approval(_))),
+        trainings => trainings(pipeline),
+        jobs => steps().any(|step| matches!(step.kind, Kind::Job(_))),
         children => app.members.len() > 1,
         topics => pipeline.topics.iter().map(|topic| topic.id.clone()).collect::<Vec<_>>(),
         secrets => pipeline.secrets.iter().map(|secret| secret.replace('_', "-")).collect::<Vec<_>>(),
         example => serde_json::Value::Object(example).to_string(),
     })
+}
+
+/// The packages of code that trainings run, each once.
+fn trainings(pipeline: &Pipeline) -> Vec<String> {
+    let mut packages: Vec<String> = Vec::new();
+    for (_, _, train) in training::all(pipeline) {
+        if !packages.contains(&train.package) {
+            packages.push(train.package.clone());
+        }
+    }
+    packages
 }
 
 /// The project's template environment with the templates of this target.

@@ -49,6 +49,9 @@ pub const STOP: &str = "mlpipe-stop";
 /// The activity that publishes to topics.
 pub const PUBLISH: &str = "mlpipe-publish";
 
+/// The orchestrator of what managed services run.
+pub const SERVICE: &str = "mlpipe-service";
+
 /// The app settings with the name and the endpoint of a topic.
 pub fn topic_settings(topic: &Topic) -> [String; 2] {
     let id = identifier(&topic.id).to_ascii_uppercase();

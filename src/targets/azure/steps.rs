@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::jobs;
 use super::layout::Py;
 use super::names;
 use super::orchestrator::{comment, number};
+use super::training;
 use crate::expr::{Expr, ExprKind, Template, python};
 use crate::model::{
     Block, Catch, Fallback, Handler, HandlerAction, Join, Kind, ON_FAILURE, OnError, Pipeline, Retry, Step, StepIx,
@@ -98,8 +100,26 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             fields.extend(retry);
             "Fail"
         }
-        // Refused before.
-        Kind::Job(_) | Kind::Train(_) => "Refused",
+        Kind::Job(job) => {
+            let setting = python::string_literal(&jobs::setting(pipeline, step));
+            fields.push((Some("job"), Py::Text(format!("os.environ[{setting}]"))));
+            if !job.command.is_empty() {
+                let words = Py::List(job.command.iter().map(Py::template).collect());
+                fields.push((Some("command"), lazy_all(words, job.command.iter(), parameters)));
+            }
+            fields.extend(texts("env", &job.env, parameters));
+            fields.push(timeout(step.attempt_timeout()));
+            fields.extend(retry);
+            "Job"
+        }
+        Kind::Train(train) => {
+            fields.extend(training::fields(pipeline, step, train));
+            fields.extend(texts("hyperparameters", &train.hyperparameters, parameters));
+            fields.extend(texts("data", &train.data, parameters));
+            fields.push(timeout(step.attempt_timeout()));
+            fields.extend(retry);
+            "Train"
+        }
         Kind::Notify(notify) => {
             fields.extend(message(&notify.topic, &notify.message, parameters));
             fields.extend(bound);
@@ -295,6 +315,31 @@ fn lazy(template: &Template, parameters: &'static str) -> Py {
     match template {
         Template::Constant(value) => Py::value(value),
         template => Py::Lambda(parameters, Box::new(Py::template(template))),
+    }
+}
+
+/// Templates by name; None where there are none.
+fn texts(
+    field: &'static str,
+    templates: &[(String, Template)],
+    parameters: &'static str,
+) -> Option<(Option<&'static str>, Py)> {
+    if templates.is_empty() {
+        return None;
+    }
+    let values = templates.iter().map(|(_, value)| value);
+    let entries = templates
+        .iter()
+        .map(|(name, value)| (python::string_literal(name), Py::template(value)));
+    Some((Some(field), lazy_all(Py::Dict(entries.collect()), values, parameters)))
+}
+
+/// What is made of templates: as it is where all are constant, else as a function.
+fn lazy_all<'a>(py: Py, mut templates: impl Iterator<Item = &'a Template>, parameters: &'static str) -> Py {
+    if templates.all(|template| matches!(template, Template::Constant(_))) {
+        py
+    } else {
+        Py::Lambda(parameters, Box::new(py))
     }
 }
 

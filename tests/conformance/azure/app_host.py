@@ -11,9 +11,11 @@ import warnings
 from pathlib import Path
 from typing import Any, TextIO
 
+from host import border
 from host.app import Functions, load_app
 from host.host import Host, Instance
 from host.protocol import HostError, NonDeterministic, Stuck
+from host.services import Deployed, Services
 from host.workers import Workers
 
 
@@ -51,6 +53,8 @@ def reply(answers: TextIO, message: dict[str, Any]) -> None:
 
 
 def run(functions: Functions, request: dict[str, Any]) -> dict[str, Any]:
+    services = Services(Deployed(**request["services"])) if request.get("services") else None
+    border.services = services.port if services else None
     workers = Workers(functions)
     host = Host(functions, workers)
     host.approvals = request.get("approvals") or {}
@@ -67,6 +71,8 @@ def run(functions: Functions, request: dict[str, Any]) -> dict[str, Any]:
         return {"engine_error": traceback.format_exc()}
     finally:
         workers.close()
+        if services:
+            services.close()
 
 
 def answer(host: Host, root: Instance, steps: list[str]) -> dict[str, Any]:

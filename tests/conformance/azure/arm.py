@@ -46,6 +46,10 @@ class Unknown(dict):
         return self.text
 
 
+class Identity(Unknown):
+    """A managed identity: only what tells that the app uses the right one is known of it."""
+
+
 def is_expression(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("[") and value.endswith("]") and not value.startswith("[[")
 
@@ -222,6 +226,8 @@ def stand_in(name: str, parameter: dict[str, Any]) -> Any:
 
 
 def access(value: Any, key: Any) -> Any:
+    if isinstance(value, Identity) and str(key).lower() == "clientid":
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, value.text))
     if isinstance(value, Unknown):
         return Unknown(f"{value.text[:-1]}.{key}>")
     if isinstance(value, dict):
@@ -262,6 +268,8 @@ def reference(target: Any, *_: Any) -> Any:
         return {"vaultUri": f"https://{name}.vault.azure.net/"}
     if kind == "microsoft.eventgrid/topics":
         return {"endpoint": f"https://{name}.westeurope-1.eventgrid.azure.net/api/events"}
+    if kind == "microsoft.managedidentity/userassignedidentities":
+        return Identity(f"<reference({name})>")
     if kind == "microsoft.web/sites":
         return Unknown("<reference>")
     return Unknown("<reference>")
@@ -350,6 +358,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "json": json.loads,
     "last": lambda value: value[-1],
     "length": len,
+    "listkeys": lambda *_: Unknown("<listKeys>"),
     "less": lambda a, b: a < b,
     "max": max,
     "min": min,

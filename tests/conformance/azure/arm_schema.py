@@ -1,7 +1,8 @@
 """Checks resources against the ARM schemas in schemas/, one file a provider: PROVIDER@VERSION.json.
 
 The files are cut from Azure's published resource schemas (github.com/Azure/azure-resource-manager-schemas, MIT): the resource types that
-mlpipe may use, without descriptions.
+mlpipe may use, without descriptions. `requests` are bodies of calls that the app makes, which are no resources: written down from the models of
+Azure's Python libraries. A container's `cpu` is a number, as those have it and the service takes it; the published schema says integer.
 """
 
 from __future__ import annotations
@@ -69,12 +70,25 @@ class Checker:
             return []
         while "$ref" in schema:
             schema = self.definitions[schema["$ref"].removeprefix("#/definitions/")]
+        if "allOf" in schema:
+            return min((self.check_one(one, value, path) for one in self.flat(schema)), key=self.distance)
         alternatives = schema.get("oneOf")
         if alternatives is None:
             return self.check_one(schema, value, path)
         base = {key: item for key, item in schema.items() if key != "oneOf"}
         results = [self.check_one(self.merged(base, alternative), value, path) for alternative in alternatives]
         return min(results, key=self.distance)
+
+    def flat(self, schema: Schema) -> list[Schema]:
+        """The alternatives of a schema without `allOf`."""
+        while "$ref" in schema:
+            schema = self.definitions[schema["$ref"].removeprefix("#/definitions/")]
+        found: list[Schema] = [{key: item for key, item in schema.items() if key not in ("allOf", "oneOf")}]
+        for part in schema.get("allOf", []):
+            found = [self.merged(one, other) for one in found for other in self.flat(part)]
+        if "oneOf" in schema:
+            found = [self.merged(one, other) for one in found for part in schema["oneOf"] for other in self.flat(part)]
+        return found
 
     def merged(self, base: Schema, alternative: Schema) -> Schema:
         while "$ref" in alternative:
@@ -94,12 +108,14 @@ class Checker:
         return sum("is not one of" in problem or "does not match" in problem for problem in problems), len(problems)
 
     def check_one(self, schema: Schema, value: Any, path: str) -> list[str]:
-        if "oneOf" in schema:
+        if "oneOf" in schema or "allOf" in schema:
             return self.check(schema, value, path)
         where = path or "the resource"
         kind = schema.get("type")
         if kind and not is_type(value, kind):
             return [f"{where}: {kind} expected, found {json.dumps(value)[:60]}"]
+        if "const" in schema and value != schema["const"]:
+            return [f"{where}: {json.dumps(value)[:60]} is not one of {schema['const']}"]
         if "enum" in schema and value not in schema["enum"]:
             return [f"{where}: {json.dumps(value)[:60]} is not one of {', '.join(map(str, schema['enum']))}"]
         if isinstance(value, str):

@@ -21,6 +21,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from arm import Template  # noqa: E402
 from forks import Forks  # noqa: E402
+from host.services import known  # noqa: E402
 from settings import bucket_addresses, environment, topic_ids  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -105,6 +106,7 @@ class Engine:
                     "steps": request["steps"],
                     "run_id": uuid.uuid4().hex,
                     "one_by_one": request.get("one_by_one", False),
+                    "services": deployed(app.template, artifacts, request, addresses),
                     "folders": {addresses[name]["uri"]: folder for name, folder in request["buckets"].items() if name in addresses},
                 }
             )
@@ -128,6 +130,27 @@ class Engine:
         if self.app is not None:
             self.app.stop()
         self.app = None
+
+
+def deployed(template: Template, artifacts: Path, request: dict[str, Any], addresses: dict[str, dict[str, str]]) -> dict[str, Any] | None:
+    """The resources of managed services; None where there are none. The code of trainings is copied as README.md says."""
+    jobs = {template.id(job): known({"tags": job["tags"], "properties": template.evaluate(job["properties"])}) for job in template.of_type("Microsoft.App/jobs")}
+    workspaces = [template.id(workspace) for workspace in template.of_type("Microsoft.MachineLearningServices/workspaces")]
+    if not jobs and not workspaces:
+        return None
+    storage = template.evaluate("[variables('mlStorage')]") if workspaces else None
+    environments = [template.id(one) for one in template.of_type("Microsoft.MachineLearningServices/workspaces/environments/versions")]
+    containers = {f"{uri.split('@')[1].split('.')[0]}/{name}": request["buckets"][bucket] for bucket, (uri, name) in ((b, (a["uri"], a["name"])) for b, a in addresses.items())}
+    return {
+        "root": request.get("pipeline_name") or pipeline_name(request),
+        "jobs": jobs,
+        "faults": request.get("service_faults") or {},
+        "workspace": next(iter(workspaces), None),
+        "storage": storage,
+        "environments": environments,
+        "containers": containers,
+        "code": str((artifacts / "training").resolve()),
+    }
 
 
 def waits_until(pipeline: Path) -> bool:

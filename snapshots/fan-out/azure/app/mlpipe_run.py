@@ -11,11 +11,13 @@ import re
 from collections import ChainMap
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from types import SimpleNamespace
 
 import mlpipe_sub
-from mlpipe_dag import Approval, Child, Fail, Function, Group, Notify, Wait, matches
+from mlpipe_dag import Approval, Child, Fail, Function, Group, Job, Notify, Train, Wait, matches
+from mlpipe_expr import string
 from mlpipe_fibers import Fibers, StepFailed
 from mlpipe_params import check
 from mlpipe_progress import Progress
@@ -344,6 +346,10 @@ class Runner:
                 return (yield from self.bounded(step, self.child(step, value)))
             case Notify():
                 return (yield from self.bounded(step, self.notify(step, scope, *error)))
+            case Job():
+                return (yield from self.job(step, scope, *error))
+            case Train():
+                return (yield from self.train(step, scope, *error))
             case Approval():
                 return (yield from self.approval(step, scope, *error))
             case Wait():
@@ -420,6 +426,42 @@ class Runner:
     def publishing(self, step, kind, data):
         request = {"endpoint": step.topic.endpoint, "type": kind, "data": data}
         return self.context.call_activity(mlpipe_sub.PUBLISH_ACTIVITY, request)
+
+    def job(self, step, scope, *error):
+        """Runs a container."""
+        command = self.evaluate("job", step.path, step.command, scope, *error)
+        env = self.evaluate("job", step.path, step.env, scope, *error)
+        if not all(isinstance(text, str) for text in [*command, *env.values()]):
+            raise cannot_evaluate("job", step.path)
+        return (yield from self.service(step, "job", {"job": step.job, "command": command, "env": env}))
+
+    def train(self, step, scope, *error):
+        """Trains."""
+        given = self.evaluate("train", step.path, step.hyperparameters, scope, *error)
+        data = self.evaluate("train", step.path, step.data, scope, *error)
+        if not all(isinstance(uri, str) for uri in data.values()):
+            raise cannot_evaluate("train", step.path)
+        texts = {name: self.evaluate("train", step.path, partial(string, value), scope) for name, value in given.items()}
+        request = {
+            **{name: getattr(step, name) for name in ("code", "script", "environment", "instance", "count", "spot", "timeout")},
+            "arguments": [word for name, text in texts.items() for word in (f"--{name}", text)],
+            "data": data,
+            "pipeline": self.run.name,
+            "run": self.run.id,
+            "step": step.path,
+        }
+        return (yield from self.service(step, "train", request))
+
+    def service(self, step, service, request):
+        """One attempt of what a managed service runs."""
+        given = {"service": service, "pipeline": self.run.name, "step": step.path, "timeout": step.timeout, "request": request}
+        answer = yield from self.orchestration(mlpipe_sub.SERVICE, given)
+        if answer is None:
+            raise StepFailed(step.path, "WorkerCrashed", "the service's orchestration ended without an answer")
+        if "error" in answer:
+            raise StepFailed(step.path, **answer["error"])
+        check_size(step.path, answer["output"], "output")
+        return answer["output"]
 
     def approval(self, step, scope, *error):
         """Asks a person, who answers with an event of this orchestration."""

@@ -15,6 +15,7 @@ MOST_ITEMS = 200  # of one `for_each` at once
 STOP = "_stop"  # the event that ends a sub-orchestration; the others are named after steps
 STOP_ACTIVITY = "mlpipe-stop"  # no step's: those have no dash
 PUBLISH_ACTIVITY = "mlpipe-publish"
+SERVICE = "mlpipe-service"  # the orchestrator of what managed services run
 
 
 def weight(step):

@@ -125,6 +125,29 @@ class Approval(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Job(Step):
+    """A step that runs a container to its end: an execution of a Container Apps job, by its resource id."""
+
+    job: str
+    command: object = field(default_factory=list)
+    env: object = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Step):
+    """A step that trains: a job of Azure Machine Learning with code of the container `artifacts`."""
+
+    code: str
+    script: str
+    environment: str
+    instance: str
+    count: int = 1
+    spot: bool = False
+    hyperparameters: object = field(default_factory=dict)
+    data: object = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Child(Step):
     """A step that runs another pipeline, by the name of its orchestrator; its output is an object of that one's outputs."""
 

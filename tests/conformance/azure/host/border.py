@@ -5,12 +5,15 @@ The clients are the real ones; what is replaced is the function that sends a req
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
 from importlib import import_module
 from typing import Any
 from urllib.parse import unquote
+
+from .services import ask
 
 BASE = "http://localhost:7071/durabletask/"
 CLIENT = json.dumps({"taskHubName": "TestHub", "creationUrls": {}, "managementUrls": {"id": "INSTANCEID"}, "rpcBaseUrl": BASE})
@@ -23,6 +26,9 @@ Message = tuple[str, Any]
 sent: list[Message] = []
 """What the activity under way has sent."""
 
+services: int | None = None
+"""The port of the managed services."""
+
 
 def install() -> None:
     import_module("azure.durable_functions.models.DurableOrchestrationClient").post_async_request = post
@@ -33,6 +39,7 @@ def install() -> None:
         return
     azure.identity.DefaultAzureCredential = Credential
     requests.Session.request = request
+    import_module("azure.core.pipeline.transport").RequestsTransport.sleep = lambda *_: None
 
 
 async def post(url: str, data: Any = None, *_: Any, **__: Any) -> list[Any]:
@@ -54,11 +61,20 @@ class Credential:
 
 
 def request(_: Any, method: str, url: str, headers: Any = None, data: Any = None, **__: Any) -> Any:
-    """https://learn.microsoft.com/azure/event-grid/post-to-custom-topic, with a token of the identity for Event Grid."""
+    """https://learn.microsoft.com/azure/event-grid/post-to-custom-topic, with a token of the identity for Event Grid; or the services."""
     import requests
+    import urllib3
 
     response = requests.Response()
     response.url, response.raw = url, Nothing()
+    if services is not None and TOPIC.fullmatch(url) is None:
+        body = json.loads(data) if data else None
+        response.status_code, answered, body = ask(services, [method, url, headers.get("Authorization"), body])
+        response.headers.update(answered)
+        text = body["text"] if isinstance(body, dict) and body.keys() == {"text"} else json.dumps(body)
+        content = b"" if body is None else text.encode()
+        response.raw = urllib3.HTTPResponse(io.BytesIO(content), status=response.status_code, preload_content=False)
+        return response
     topic = TOPIC.fullmatch(url)
     if method != "POST" or topic is None:
         raise ConnectionError(f"this host does not know {method} {url}")

@@ -37,6 +37,9 @@ LONGEST_TIMER = 6 * 24 * 3600.0
 """Seconds: https://learn.microsoft.com/azure/azure-functions/durable/durable-functions-timers"""
 MAX_SHORT_TIMER, LONG_TIMER_INTERVAL = "6.00:00:00", "3.00:00:00"
 
+SERVICE, SERVICE_START = "mlpipe-service", "mlpipe-service-start"
+"""The orchestrator that looks at what managed services run, with timers that are no waits of the pipeline, and its first activity."""
+
 Key = tuple[str, int, int]
 """An activity in flight: instance id, generation, sequence id."""
 
@@ -314,11 +317,14 @@ class Host:
     def count(self, task: Scheduled) -> None:
         self.attempts[task.name] = self.attempts.get(task.name, 0) + 1
         try:
-            step = json.loads(task.input)["step"]
+            given = json.loads(task.input)
+            step = given["step"]
         except (TypeError, ValueError, KeyError):
             return
         if isinstance(step, str):
             prefix, dash, _ = task.name.rpartition("-")
+            if task.name == SERVICE_START:  # the creation of what a managed service runs
+                dash, prefix = given["pipeline"] in self.pipelines.values(), given["pipeline"]
             step = f"{self.pipelines.get(prefix, prefix)}/{step}" if dash else step
             self.steps[step] = self.steps.get(step, 0) + 1
 
@@ -348,7 +354,8 @@ class Host:
 
     def waits(self) -> list[float]:
         """The seconds of each wait, the parts of a long one summed."""
-        whole = {key: timer.seconds for key, timer in self.timers.items() if timer.is_wait}
+        watching = {instance.id for instance in self.instances.values() if instance.name == SERVICE}
+        whole = {key: timer.seconds for key, timer in self.timers.items() if timer.is_wait and key[0] not in watching}
         for key, timer in self.timers.items():  # in order of creation
             if timer.continues is not None and key in whole:
                 whole[key] += whole.pop(timer.continues, 0.0)

@@ -1,0 +1,265 @@
+//! Training: jobs of an Azure Machine Learning workspace on serverless compute, with the code and what comes of them in a container of its
+//! storage account.
+
+use serde_json::{Value, json};
+
+use super::facts::RESOURCES;
+use super::frameworks::FRAMEWORKS;
+use super::infra::{self, JOBS_IDENTITY_ID, role, role_of};
+use super::jobs::instance;
+use super::layout::Py;
+use super::limits::AzureProblem;
+use crate::diagnostics::Problems;
+use crate::expr::python;
+use crate::model::{Kind, Pipeline, Runtime, Step, Train, identifier};
+use crate::targets::instances;
+use crate::targets::package::{TRAINING, TRAINING_MODULE};
+use crate::targets::{Artifacts, Sources};
+
+/// The variable with the name of the workspace's storage account.
+pub const STORAGE: &str = "mlStorage";
+/// What an app setting's name with the id of an image's environment starts with.
+const ENVIRONMENT: &str = "MLPIPE_ENVIRONMENT";
+const WORKSPACE: &str = "concat('ml-', variables('suffix'))";
+const WORKSPACE_ID: &str =
+    "resourceId('Microsoft.MachineLearningServices/workspaces', concat('ml-', variables('suffix')))";
+const VAULT_ID: &str = "resourceId('Microsoft.KeyVault/vaults', concat('ml-', variables('suffix')))";
+/// The container of the code and of what comes of it.
+const ARTIFACTS: &str = "artifacts";
+const LAUNCHER_MODULE: &str = "mlpipe_launcher.py";
+const LAUNCHER: &str = include_str!("../../../targets/azure/launcher.py");
+
+/// Steps that train, with their pipelines.
+pub fn all(pipeline: &Pipeline) -> impl Iterator<Item = (&Pipeline, &Step, &Train)> {
+    pipeline.family().into_iter().flat_map(|member| {
+        member.steps.iter().filter_map(move |step| match &step.kind {
+            Kind::Train(train) => Some((member, step, train.as_ref())),
+            _ => None,
+        })
+    })
+}
+
+/// What of the trainings Azure Machine Learning does not take.
+pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
+    for step in &pipeline.steps {
+        let Kind::Train(train) = &step.kind else { continue };
+        match &train.runtime {
+            Runtime::Image(image) if image.azure.is_none() => problems.push(AzureProblem::Image {
+                step: step.path.clone(),
+                span: step.span,
+            }),
+            Runtime::Image(_) => {}
+            Runtime::Framework(framework, version) => {
+                if FRAMEWORKS.pick(*framework, version).is_none() {
+                    problems.push(AzureProblem::Framework {
+                        step: step.path.clone(),
+                        framework: framework.name(),
+                        version: version.clone(),
+                        known: FRAMEWORKS.versions(*framework),
+                        span: step.span,
+                    });
+                }
+            }
+        }
+        if let Err(problem) = machine(step, train) {
+            problems.push(problem);
+        }
+    }
+}
+
+fn machine(step: &Step, train: &Train) -> Result<&'static instances::Instance, AzureProblem> {
+    let table = &instances::AZURE.ml_training;
+    instance(table, step, &train.machines.named, &train.machines.compute)
+}
+
+fn setting(member: &Pipeline, step: &Step) -> String {
+    format!("{ENVIRONMENT}_{}__{}", identifier(&member.name), identifier(&step.path))
+}
+
+/// What of a step never changes, as the app reads it.
+pub fn fields(member: &Pipeline, step: &Step, train: &Train) -> Vec<(Option<&'static str>, Py)> {
+    let environment = match &train.runtime {
+        Runtime::Framework(framework, version) => {
+            let curated = FRAMEWORKS.pick(*framework, version);
+            Py::string(&curated.map(|curated| curated.id()).unwrap_or_default())
+        }
+        Runtime::Image(_) => {
+            let setting = python::string_literal(&setting(member, step));
+            Py::Text(format!("os.environ[{setting}]"))
+        }
+    };
+    // Refused before where there is none.
+    let machine = machine(step, train).map_or("", instances::Instance::machine);
+    let mut fields = vec![
+        (Some("code"), Py::string(&train.package)),
+        (Some("script"), Py::string(&train.entrypoint)),
+        (Some("environment"), environment),
+        (Some("instance"), Py::string(machine)),
+    ];
+    if train.machines.compute.count > 1 {
+        fields.push((Some("count"), Py::Text(train.machines.compute.count.to_string())));
+    }
+    if train.spot {
+        fields.push((Some("spot"), Py::Text("True".to_owned())));
+    }
+    fields
+}
+
+/// The app's settings.
+pub fn settings(pipeline: &Pipeline) -> Vec<(String, String)> {
+    if all(pipeline).next().is_none() {
+        return Vec::new();
+    }
+    let api = &RESOURCES.api_versions.managed_identity;
+    let mut settings = vec![
+        ("MLPIPE_ML_WORKSPACE".to_owned(), format!("[{WORKSPACE_ID}]")),
+        ("MLPIPE_ML_STORAGE".to_owned(), format!("[variables('{STORAGE}')]")),
+        (
+            "MLPIPE_ML_CLIENT_ID".to_owned(),
+            format!("[reference({JOBS_IDENTITY_ID}, '{api}').clientId]"),
+        ),
+    ];
+    settings.extend(all(pipeline).filter_map(|(member, step, train)| {
+        let id = environment_id(image(train)?);
+        Some((setting(member, step), format!("[{id}]")))
+    }));
+    settings
+}
+
+fn image(train: &Train) -> Option<&str> {
+    match &train.runtime {
+        Runtime::Image(image) => image.azure.as_deref(),
+        Runtime::Framework(..) => None,
+    }
+}
+
+/// The name of an image's environment: one that changes is another, since versions do not change.
+fn environment(image: &str) -> String {
+    format!("concat('image-', uniqueString('{}'))", image.replace('\'', "''"))
+}
+
+fn environment_id(image: &str) -> String {
+    format!(
+        "resourceId('Microsoft.MachineLearningServices/workspaces/environments/versions', {WORKSPACE}, {}, '1')",
+        environment(image)
+    )
+}
+
+/// The workspace and what it needs, environments of the users' images, and who may do what.
+pub fn resources(pipeline: &Pipeline) -> Vec<Value> {
+    if all(pipeline).next().is_none() {
+        return Vec::new();
+    }
+    let roles = &RESOURCES.roles;
+    let artifacts = infra::container_id(STORAGE, ARTIFACTS);
+    let mut resources = infra::storage_account(STORAGE, false);
+    resources.push(infra::container(STORAGE, ARTIFACTS));
+    resources.push(vault());
+    resources.push(workspace());
+    resources.push(datastore(&artifacts));
+    let mut images: Vec<&str> = all(pipeline).filter_map(|(_, _, train)| image(train)).collect();
+    images.sort_unstable();
+    images.dedup();
+    resources.extend(images.into_iter().flat_map(image_environment));
+    resources.push(role(WORKSPACE_ID, &roles.azureml_data_scientist));
+    // To have jobs run as that identity.
+    resources.push(role(JOBS_IDENTITY_ID, &roles.managed_identity_operator));
+    resources.push(role(&artifacts, &roles.storage_blob_data_reader));
+    resources.push(role_of(
+        JOBS_IDENTITY_ID,
+        &artifacts,
+        &roles.storage_blob_data_contributor,
+    ));
+    resources
+}
+
+fn vault() -> Value {
+    json!({
+        "type": "Microsoft.KeyVault/vaults",
+        "apiVersion": RESOURCES.api_versions.key_vault,
+        "name": format!("[{WORKSPACE}]"),
+        "location": "[parameters('location')]",
+        "properties": {
+            "tenantId": "[subscription().tenantId]",
+            "sku": {"family": "A", "name": "standard"},
+            "enableRbacAuthorization": true,
+        },
+    })
+}
+
+fn workspace() -> Value {
+    let account = infra::account_id(STORAGE);
+    let insights = "resourceId('Microsoft.Insights/components', variables('app'))";
+    json!({
+        "type": "Microsoft.MachineLearningServices/workspaces",
+        "apiVersion": RESOURCES.api_versions.machine_learning,
+        "name": format!("[{WORKSPACE}]"),
+        "location": "[parameters('location')]",
+        "identity": {
+            "type": "SystemAssigned,UserAssigned",
+            "userAssignedIdentities": {format!("[{JOBS_IDENTITY_ID}]"): {}},
+        },
+        "properties": {
+            "storageAccount": format!("[{account}]"),
+            "keyVault": format!("[{VAULT_ID}]"),
+            "applicationInsights": format!("[{insights}]"),
+            "systemDatastoresAuthMode": "Identity",
+        },
+        "dependsOn": [
+            format!("[{account}]"),
+            format!("[{VAULT_ID}]"),
+            format!("[{insights}]"),
+            format!("[{JOBS_IDENTITY_ID}]"),
+        ],
+    })
+}
+
+/// The container, as jobs name it.
+fn datastore(artifacts: &str) -> Value {
+    json!({
+        "type": "Microsoft.MachineLearningServices/workspaces/datastores",
+        "apiVersion": RESOURCES.api_versions.machine_learning,
+        "name": format!("[concat({WORKSPACE}, '/{ARTIFACTS}')]"),
+        "properties": {
+            "datastoreType": "AzureBlob",
+            "accountName": format!("[variables('{STORAGE}')]"),
+            "containerName": ARTIFACTS,
+            "credentials": {"credentialsType": "None"},
+        },
+        "dependsOn": [format!("[{WORKSPACE_ID}]"), format!("[{artifacts}]")],
+    })
+}
+
+fn image_environment(image: &str) -> [Value; 2] {
+    let kind = "Microsoft.MachineLearningServices/workspaces/environments";
+    let api = &RESOURCES.api_versions.machine_learning;
+    let name = environment(image);
+    [
+        json!({
+            "type": kind,
+            "apiVersion": api,
+            "name": format!("[concat({WORKSPACE}, '/', {name})]"),
+            "properties": {},
+            "dependsOn": [format!("[{WORKSPACE_ID}]")],
+        }),
+        json!({
+            "type": format!("{kind}/versions"),
+            "apiVersion": api,
+            "name": format!("[concat({WORKSPACE}, '/', {name}, '/1')]"),
+            "properties": {"image": infra::text(image), "osType": "Linux"},
+            "dependsOn": [format!("[resourceId('{kind}', {WORKSPACE}, {name})]")],
+        }),
+    ]
+}
+
+/// Adds `training/<package>/…`.
+pub fn add(pipeline: &Pipeline, sources: &Sources, artifacts: &mut Artifacts) {
+    for (_, _, train) in all(pipeline) {
+        let folder = format!("training/{}", train.package);
+        for (path, bytes) in sources.folders.get(&train.source).into_iter().flatten() {
+            artifacts.files.insert(format!("{folder}/{path}"), bytes.clone());
+        }
+        artifacts.text(format!("{folder}/{TRAINING_MODULE}"), TRAINING);
+        artifacts.text(format!("{folder}/{LAUNCHER_MODULE}"), LAUNCHER);
+    }
+}
