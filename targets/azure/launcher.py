@@ -1,7 +1,8 @@
 """Starts the training script of an Azure Machine Learning job, with mlpipe_training.py beside this file.
 
 Usage: python mlpipe_launcher.py RUN [CHANNEL=PATH...]: RUN is the folder for what comes of it, a path that of a channel's folder or one file.
-MLPIPE_SCRIPT names the script, MLPIPE_ARGUMENTS holds its arguments as JSON. RANK and its like come with the service's PyTorch distribution.
+MLPIPE_SCRIPT names the script, MLPIPE_ARGUMENTS holds its arguments as JSON, MLPIPE_REQUIREMENTS what pip installs first. RANK and its like come
+with the service's PyTorch distribution.
 """
 
 import json
@@ -24,6 +25,11 @@ def channel_folder(path, work, name):
     return folder
 
 
+def install(*packages):
+    if packages:
+        subprocess.run([sys.executable, "-m", "pip", "install", *packages], check=True)
+
+
 def main(run, channels):
     code = os.path.dirname(os.path.abspath(__file__))
     work = tempfile.mkdtemp(prefix="mlpipe-")
@@ -33,9 +39,10 @@ def main(run, channels):
     for channel in channels:
         name, _, path = channel.partition("=")
         os.environ[f"MLPIPE_DATA_{name.upper()}"] = channel_folder(path, work, name)
+    install(*os.environ.get("MLPIPE_REQUIREMENTS", "").split())
     requirements = os.path.join(code, "requirements.txt")
     if os.path.exists(requirements):
-        subprocess.run([sys.executable, "-m", "pip", "install", "-r", requirements], check=True)
+        install("-r", requirements)
     script = os.path.join(code, os.environ["MLPIPE_SCRIPT"])
     ended = launch(script, json.loads(os.environ["MLPIPE_ARGUMENTS"]), result)
     # The run's folder is a mounted container: files come there whole, the result last.

@@ -42,6 +42,7 @@ def start(request, name):
         "environmentVariables": {
             "MLPIPE_SCRIPT": request["script"],
             "MLPIPE_ARGUMENTS": json.dumps(request["arguments"]).replace("$", "\\u0024"),
+            "MLPIPE_REQUIREMENTS": " ".join(request["requirements"]),
             "AZURE_CLIENT_ID": os.environ["MLPIPE_ML_CLIENT_ID"],
         },
         "identity": {"identityType": "Managed", "clientId": os.environ["MLPIPE_ML_CLIENT_ID"]},

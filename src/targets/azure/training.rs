@@ -48,18 +48,7 @@ pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
                 step: step.path.clone(),
                 span: step.span,
             }),
-            Runtime::Image(_) => {}
-            Runtime::Framework(framework, version) => {
-                if FRAMEWORKS.pick(*framework, version).is_none() {
-                    problems.push(AzureProblem::Framework {
-                        step: step.path.clone(),
-                        framework: framework.name(),
-                        version: version.clone(),
-                        known: FRAMEWORKS.versions(*framework),
-                        span: step.span,
-                    });
-                }
-            }
+            Runtime::Image(_) | Runtime::Framework(..) => {}
         }
         if let Err(problem) = machine(step, train) {
             problems.push(problem);
@@ -78,14 +67,14 @@ fn setting(member: &Pipeline, step: &Step) -> String {
 
 /// What of a step never changes, as the app reads it.
 pub fn fields(member: &Pipeline, step: &Step, train: &Train) -> Vec<(Option<&'static str>, Py)> {
-    let environment = match &train.runtime {
-        Runtime::Framework(framework, version) => {
-            let curated = FRAMEWORKS.pick(*framework, version);
-            Py::string(&curated.map(|curated| curated.id()).unwrap_or_default())
-        }
+    let (environment, requirements) = match &train.runtime {
+        Runtime::Framework(framework, version) => FRAMEWORKS.pick(*framework, version).map_or_else(
+            || (Py::string(""), Vec::new()),
+            |picked| (Py::string(&picked.environment), picked.requirements),
+        ),
         Runtime::Image(_) => {
             let setting = python::string_literal(&setting(member, step));
-            Py::Text(format!("os.environ[{setting}]"))
+            (Py::Text(format!("os.environ[{setting}]")), Vec::new())
         }
     };
     // Refused before where there is none.
@@ -96,6 +85,10 @@ pub fn fields(member: &Pipeline, step: &Step, train: &Train) -> Vec<(Option<&'st
         (Some("environment"), environment),
         (Some("instance"), Py::string(machine)),
     ];
+    if !requirements.is_empty() {
+        let packages = requirements.iter().map(|package| Py::string(package));
+        fields.push((Some("requirements"), Py::List(packages.collect())));
+    }
     if train.machines.compute.count > 1 {
         fields.push((Some("count"), Py::Text(train.machines.compute.count.to_string())));
     }

@@ -151,7 +151,7 @@ class ServiceTest(unittest.TestCase):
 
 SETTINGS = {"MLPIPE_ML_CLIENT_ID": "9ed2cb3a-5e06-4b62-92b5-34a3a3a3a3a3", "MLPIPE_ML_WORKSPACE": "/subscriptions/s/providers/Microsoft.MachineLearningServices/workspaces/ml-x", "MLPIPE_ML_STORAGE": "mlx"}
 REQUEST = {
-    "pipeline": "p", "run": "r", "step": "fit", "code": "training", "script": "fit.py", "arguments": ["--text", "$x ${{inputs.mlpipe}}"], "count": 1, "spot": True,
+    "pipeline": "p", "run": "r", "step": "fit", "code": "training", "script": "fit.py", "arguments": ["--text", "$x ${{inputs.mlpipe}}"], "count": 1, "spot": True, "requirements": [],
     "environment": "azureml://registries/azureml/environments/sklearn-1.5/versions/50", "instance": "Standard_D2s_v3", "timeout": 60, "data": {},
 }  # fmt: skip
 

@@ -141,6 +141,7 @@ class Train(Step):
     script: str
     environment: str
     instance: str
+    requirements: list = field(default_factory=list)  # what pip installs in the environment first
     count: int = 1
     spot: bool = False
     hyperparameters: object = field(default_factory=dict)

@@ -443,7 +443,7 @@ class Runner:
             raise cannot_evaluate("train", step.path)
         texts = {name: self.evaluate("train", step.path, partial(string, value), scope) for name, value in given.items()}
         request = {
-            **{name: getattr(step, name) for name in ("code", "script", "environment", "instance", "count", "spot", "timeout")},
+            **{name: getattr(step, name) for name in ("code", "script", "environment", "requirements", "instance", "count", "spot", "timeout")},
             "arguments": [word for name, text in texts.items() for word in (f"--{name}", text)],
             "data": data,
             "pipeline": self.run.name,

@@ -28,6 +28,7 @@ from arm import Unknown
 from arm_schema import Checker, files
 
 MANAGEMENT = "https://management.azure.com"
+STUBS = Path(__file__).resolve().parent.parent / "stubs"
 PATIENCE = 20.0
 """Real seconds: what runs longer is taken to run for ever."""
 JOB = re.compile(rf"{MANAGEMENT}(/subscriptions/[^?]+/providers/Microsoft\.App/jobs/[^/?]+)(?:/(start|executions/([^/?]+)(/stop)?|starting/([^/?]+)))?\?api-version=2026-01-01")
@@ -151,8 +152,10 @@ class State:
 
     def run(self, words: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         folder = tempfile.mkdtemp(dir=self.folder)
-        path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
-        return subprocess.Popen(words, cwd=folder, env={"PATH": path, "LANG": "C.UTF-8", **environment}, stdin=subprocess.DEVNULL, stdout=2)
+        python = shutil.which(os.environ.get("MLPIPE_PYTHON", sys.executable)) or sys.executable
+        path = os.pathsep.join([str(Path(python).parent), "/usr/local/bin", "/usr/bin", "/bin"])
+        given = {"PATH": path, "LANG": "C.UTF-8", "PYTHONPATH": str(STUBS), **environment}
+        return subprocess.Popen(words, cwd=folder, env=given, stdin=subprocess.DEVNULL, stdout=2)
 
     def status(self, execution: Execution) -> str:
         try:
