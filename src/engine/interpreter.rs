@@ -1,14 +1,11 @@
 //! The Python that runs the code of a source folder: what it asks for goes into an environment of its own.
 
-use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::LazyLock;
-
-use serde::Deserialize;
 
 use crate::model::Runtime;
+use crate::targets::pins::{self, Pin, numbers};
 
 /// Where mlpipe keeps what it makes beside a pipeline file.
 pub const WORK_FOLDER: &str = ".mlpipe";
@@ -16,33 +13,10 @@ pub const WORK_FOLDER: &str = ".mlpipe";
 /// Names the Python to take, which has the frameworks that the user wants: none is installed for it.
 const PYTHON: &str = "MLPIPE_PYTHON";
 
-const FRAMEWORKS: &str = include_str!("../../targets/local/frameworks.yaml");
-
-static TABLE: LazyLock<BTreeMap<String, Package>> = LazyLock::new(|| {
-    #[expect(clippy::expect_used, reason = "a file of ours, compiled in; every test reads it")]
-    serde_yaml::from_str(FRAMEWORKS).expect("targets/local/frameworks.yaml fits its type")
-});
-
-#[derive(Deserialize)]
-struct Package {
-    package: String,
-    also: Vec<String>,
-    older: Older,
-}
-
-#[derive(Deserialize)]
-struct Older {
-    below: String,
-    also: Vec<String>,
-}
-
 /// What a piece of code asks of Python.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// A package and its version, or the start of it.
-    framework: Option<(String, String)>,
-    /// What goes with it.
-    also: Vec<String>,
+    framework: Option<Pin>,
     /// A requirements file of the user's, and its text.
     file: Option<(PathBuf, String)>,
 }
@@ -58,16 +32,8 @@ impl Wanted {
 
     /// The same, by the framework's name as typed.
     pub fn framework(name: &str, version: &str) -> Self {
-        let Some(package) = TABLE.get(name) else {
-            return Self::default();
-        };
-        let mut also = package.also.clone();
-        if numbers(version) < numbers(&package.older.below) {
-            also.extend(package.older.also.clone());
-        }
         Self {
-            framework: Some((package.package.clone(), version.to_owned())),
-            also,
+            framework: pins::pin(name, version),
             file: None,
         }
     }
@@ -87,8 +53,8 @@ impl Wanted {
         match (&self.framework, &self.file) {
             (None, None) => true,
             (_, Some(_)) => false,
-            (Some((package, version)), None) => {
-                installed(python, package).is_some_and(|found| numbers(&found).starts_with(&numbers(version)))
+            (Some(pin), None) => {
+                installed(python, pin.package).is_some_and(|found| numbers(&found).starts_with(&numbers(&pin.version)))
             }
         }
     }
@@ -103,25 +69,17 @@ impl Wanted {
 
     /// What pip gets for the framework.
     fn packages(&self) -> Vec<String> {
-        let framework = self
-            .framework
-            .iter()
-            .map(|(package, version)| format!("{package}=={version}.*"));
-        framework.chain(self.also.iter().cloned()).collect()
+        self.framework.iter().flat_map(Pin::requirements).collect()
     }
 
     fn name(&self) -> String {
         let framework = self
             .framework
             .iter()
-            .map(|(package, version)| format!("{package} {version}"));
+            .map(|pin| format!("{} {}", pin.package, pin.version));
         let file = self.file.iter().map(|(file, _)| file.display().to_string());
         framework.chain(file).collect::<Vec<_>>().join(" and ")
     }
-}
-
-fn numbers(version: &str) -> Vec<u32> {
-    version.split('.').map_while(|part| part.parse().ok()).collect()
 }
 
 fn installed(python: &Path, package: &str) -> Option<String> {

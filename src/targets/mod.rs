@@ -6,6 +6,7 @@ pub mod gcp;
 pub mod instances;
 pub mod package;
 mod pending;
+pub mod pins;
 pub mod size;
 
 use indexmap::IndexMap;

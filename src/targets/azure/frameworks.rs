@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use crate::model::Framework;
+use crate::targets::pins::{self, Pin, numbers};
 
 /// `targets/azure/frameworks.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -21,11 +22,20 @@ pub struct Frameworks {
 /// The environment of a minor version.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Curated {
+struct Curated {
     version: String,
     environment: String,
     /// The version of the environment.
     asset: u32,
+}
+
+/// What code that wants a version of a framework runs in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Picked {
+    /// The environment's id, as jobs name it.
+    pub environment: String,
+    /// What pip installs in it first; empty where the environment has that minor version.
+    pub requirements: Vec<String>,
 }
 
 /// The file.
@@ -37,28 +47,26 @@ impl Frameworks {
         self.frameworks.get(framework.name()).map_or(&[], Vec::as_slice)
     }
 
-    /// The environment of a version: `2.1` and `2.1.1` are that of 2.1, and `2` is the last of 2.
-    pub fn pick(&self, framework: Framework, version: &str) -> Option<&Curated> {
-        let asked: Vec<&str> = version.split('.').take(2).collect();
-        let mut environments = self.of(framework).iter().rev();
-        environments.find(|environment| {
-            let parts: Vec<&str> = environment.version.split('.').collect();
-            parts.starts_with(&asked)
+    /// The environment of a version: `2.1` and `2.1.1` are that of 2.1, and `2` is the last of 2. Where there is none, the next newer one, else
+    /// the newest, in which that version is installed. None never comes: a test holds that each framework has environments.
+    pub fn pick(&self, framework: Framework, version: &str) -> Option<Picked> {
+        let asked: Vec<u32> = numbers(version).into_iter().take(2).collect();
+        let environments = self.of(framework);
+        let same = environments
+            .iter()
+            .rev()
+            .find(|one| numbers(&one.version).starts_with(&asked));
+        let nearest = || environments.iter().find(|one| numbers(&one.version) > asked);
+        let found = same.or_else(nearest).or(environments.last())?;
+        let requirements = match same {
+            Some(_) => Vec::new(),
+            None => pins::pin(framework.name(), version).map_or_else(Vec::new, |pin| Pin::requirements(&pin)),
+        };
+        let Curated { environment, asset, .. } = found;
+        Some(Picked {
+            environment: format!("azureml://registries/azureml/environments/{environment}/versions/{asset}"),
+            requirements,
         })
-    }
-
-    /// All versions, for a message.
-    pub fn versions(&self, framework: Framework) -> String {
-        let versions: Vec<&str> = self.of(framework).iter().map(|one| one.version.as_str()).collect();
-        versions.join(", ")
-    }
-}
-
-impl Curated {
-    /// What a job names it by.
-    pub fn id(&self) -> String {
-        let Self { environment, asset, .. } = self;
-        format!("azureml://registries/azureml/environments/{environment}/versions/{asset}")
     }
 }
 
@@ -66,20 +74,56 @@ impl Curated {
 mod tests {
     use super::*;
 
+    fn pick(framework: Framework, version: &str) -> (String, String) {
+        let picked = FRAMEWORKS.pick(framework, version);
+        picked.map_or_else(Default::default, |picked| {
+            let name = picked.environment.rsplit('/').nth(2).unwrap_or_default().to_owned();
+            (name, picked.requirements.join(" "))
+        })
+    }
+
     #[test]
     fn a_version_is_that_of_its_minor_version() {
+        use Framework::{Pytorch, Sklearn, Tensorflow, Xgboost};
         assert!(!FRAMEWORKS.sources.is_empty() && FRAMEWORKS.date.len() == 10);
-        let pick = |version| {
-            let environment = FRAMEWORKS.pick(Framework::Pytorch, version);
-            environment.map(|environment| environment.version.as_str())
-        };
-        assert_eq!(
-            (pick("2.1"), pick("2.1.2"), pick("2")),
-            (Some("2.1"), Some("2.1"), Some("2.10"))
-        );
-        assert_eq!((pick("2.2"), pick("1")), (None, Some("1.13")));
-        let id = FRAMEWORKS.pick(Framework::Xgboost, "1.7").map(Curated::id);
+        for framework in [Sklearn, Xgboost, Pytorch, Tensorflow] {
+            assert!(!FRAMEWORKS.of(framework).is_empty());
+        }
+        let id = FRAMEWORKS.pick(Xgboost, "1.7").map(|picked| picked.environment);
         let expected = "azureml://registries/azureml/environments/lightgbm-3.3/versions/85";
         assert_eq!(id.as_deref(), Some(expected));
+        for (version, name) in [
+            ("2.1", "acpt-pytorch-2.1-cuda12.1"),
+            ("2.1.2", "acpt-pytorch-2.1-cuda12.1"),
+            ("2", "acpt-pytorch-2.8-cuda12.6"),
+            ("1", "acpt-pytorch-1.13-cuda11.7"),
+        ] {
+            assert_eq!(pick(Pytorch, version), (name.to_owned(), String::new()));
+        }
+    }
+
+    #[test]
+    fn a_version_without_an_environment_is_installed_in_the_nearest_newer_one() {
+        let sklearn = pick(Framework::Sklearn, "1.2");
+        assert_eq!(
+            sklearn,
+            (
+                "sklearn-1.5".to_owned(),
+                "scikit-learn==1.2.* joblib numpy<2".to_owned()
+            )
+        );
+        let newer = pick(Framework::Sklearn, "1.6");
+        assert_eq!(
+            newer,
+            ("sklearn-1.5".to_owned(), "scikit-learn==1.6.* joblib".to_owned())
+        );
+        let pytorch = pick(Framework::Pytorch, "2.2.1");
+        assert_eq!(
+            pytorch,
+            (
+                "acpt-pytorch-2.8-cuda12.6".to_owned(),
+                "torch==2.2.1.* numpy numpy<2".to_owned()
+            )
+        );
     }
 }

@@ -9,6 +9,7 @@ use super::cron;
 use super::layout::Py;
 use super::limits::{AzureProblem, Pin};
 use super::names::{self, FunctionNames};
+use super::training;
 use crate::diagnostics::Problems;
 use crate::expr::python;
 use crate::model::{FunctionUse, HandlerAction, Kind, Pipeline, Trigger, TriggerKind, identifier};
@@ -44,10 +45,14 @@ const USED: [&str; 24] = [
 ];
 
 /// The modules that are the same in every app.
-pub const RUNTIME: [(&str, &str); 14] = [
+pub const RUNTIME: [(&str, &str); 15] = [
     (
         "mlpipe_activity.py",
         include_str!("../../../targets/azure/mlpipe_activity.py"),
+    ),
+    (
+        "mlpipe_batch.py",
+        include_str!("../../../targets/azure/mlpipe_batch.py"),
     ),
     ("mlpipe_dag.py", include_str!("../../../targets/azure/mlpipe_dag.py")),
     ("mlpipe_expr.py", include_str!("../../../targets/azure/mlpipe_expr.py")),
@@ -140,12 +145,8 @@ impl App<'_> {
 
     /// Whether a managed service runs a step.
     fn uses_services(&self) -> bool {
-        self.has_jobs() || self.has_trainings()
-    }
-
-    fn has_trainings(&self) -> bool {
-        let mut steps = self.members.iter().flat_map(|member| &member.pipeline.steps);
-        steps.any(|step| matches!(step.kind, Kind::Train(_)))
+        let root = self.members.first();
+        self.has_jobs() || root.is_some_and(|root| training::used(root.pipeline))
     }
 
     fn has_jobs(&self) -> bool {
@@ -272,7 +273,8 @@ pub fn write(
             "mlpipe_topic.py" => app.publishes(),
             "mlpipe_rest.py" | "mlpipe_service.py" => app.uses_services(),
             "mlpipe_job.py" => app.has_jobs(),
-            "mlpipe_train.py" => app.has_trainings(),
+            "mlpipe_train.py" => training::used(pipeline),
+            "mlpipe_batch.py" => training::predicts(pipeline),
             _ => true,
         };
         if needed {

@@ -33,7 +33,7 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     resources.push(identity("variables('app')"));
     resources.extend(host_roles());
     let mut identities = vec![("grant", IDENTITY_ID)];
-    let trains = training::all(pipeline).next().is_some();
+    let trains = training::used(pipeline);
     if trains || jobs::all(pipeline).next().is_some() {
         resources.push(identity("concat(variables('app'), '-jobs')"));
         identities.push(("grant-jobs", JOBS_IDENTITY_ID));
@@ -165,7 +165,7 @@ fn variables(pipeline: &Pipeline, has_data: bool) -> Value {
     if has_data {
         add(DATA, "[concat('data', variables('suffix'))]".to_owned());
     }
-    if training::all(pipeline).next().is_some() {
+    if training::used(pipeline) {
         add(training::STORAGE, "[concat('ml', variables('suffix'))]".to_owned());
     }
     if !pipeline.secrets.is_empty() {
@@ -204,7 +204,7 @@ fn outputs(pipeline: &Pipeline) -> Value {
             format!("[{}]", topic_name(pipeline, topic)),
         );
     }
-    if training::all(pipeline).next().is_some() {
+    if training::used(pipeline) {
         add("trainingStorage", format!("[variables('{}')]", training::STORAGE));
     }
     if !pipeline.secrets.is_empty() {
@@ -429,7 +429,7 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
         ));
         depends_on.push(vault.to_owned());
     }
-    if training::all(pipeline).next().is_some() {
+    if training::used(pipeline) {
         depends_on.push(JOBS_IDENTITY_ID.to_owned());
     }
     let jobs: Vec<(String, String)> = jobs::all(pipeline)

@@ -163,26 +163,6 @@ pub enum AzureProblem {
         span: Span,
     },
 
-    /// A framework's version that has no curated environment.
-    #[error("Azure Machine Learning has no environment of {framework} {version} for `{step}` (it has {known})")]
-    #[diagnostic(
-        code(MLP0751),
-        help("write one of these versions, or give an image: `image: {{ azure: … }}`")
-    )]
-    Framework {
-        /// The step.
-        step: String,
-        /// Its name.
-        framework: &'static str,
-        /// As written.
-        version: String,
-        /// All versions.
-        known: String,
-        /// The step's id.
-        #[label("azure: framework of this step")]
-        span: Span,
-    },
-
     /// A bug of ours.
     #[error("the app of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0759), help("report this with the pipeline file: it is a bug in mlpipe"))]

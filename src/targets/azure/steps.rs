@@ -93,7 +93,7 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             "Wait"
         }
         // Refused before.
-        Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => "Refused",
+        Kind::Endpoint(_) | Kind::Monitor(_) => "Refused",
         Kind::Fail { error, message } => {
             fields.push((Some("error"), lazy(error, parameters)));
             fields.push((Some("message"), lazy(message, parameters)));
@@ -119,6 +119,19 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             fields.push(timeout(step.attempt_timeout()));
             fields.extend(retry);
             "Train"
+        }
+        Kind::BatchPredict(batch) => {
+            fields.extend(training::job_fields(pipeline, step, &batch.runtime, &batch.machines));
+            for (name, uri) in [
+                ("model", &batch.model),
+                ("input", &batch.input),
+                ("output", &batch.output),
+            ] {
+                fields.push((Some(name), lazy(uri, parameters)));
+            }
+            fields.push(timeout(step.attempt_timeout()));
+            fields.extend(retry);
+            "BatchPredict"
         }
         Kind::Notify(notify) => {
             fields.extend(message(&notify.topic, &notify.message, parameters));

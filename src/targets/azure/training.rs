@@ -1,4 +1,4 @@
-//! Training: jobs of an Azure Machine Learning workspace on serverless compute, with the code and what comes of them in a container of its
+//! Training and predictions for files: jobs of an Azure Machine Learning workspace on serverless compute, with the code and what comes of them in a container of its
 //! storage account.
 
 use serde_json::{Value, json};
@@ -11,9 +11,9 @@ use super::layout::Py;
 use super::limits::AzureProblem;
 use crate::diagnostics::Problems;
 use crate::expr::python;
-use crate::model::{Kind, Pipeline, Runtime, Step, Train, identifier};
+use crate::model::{Kind, Machines, Pipeline, Runtime, Step, Train, identifier};
 use crate::targets::instances;
-use crate::targets::package::{TRAINING, TRAINING_MODULE};
+use crate::targets::package::{PREDICTING, PREDICTING_MODULE, SERVING, SERVING_MODULE, TRAINING, TRAINING_MODULE};
 use crate::targets::{Artifacts, Sources};
 
 /// The variable with the name of the workspace's storage account.
@@ -26,6 +26,8 @@ const WORKSPACE_ID: &str =
 const VAULT_ID: &str = "resourceId('Microsoft.KeyVault/vaults', concat('ml-', variables('suffix')))";
 /// The container of the code and of what comes of it.
 const ARTIFACTS: &str = "artifacts";
+/// The folder of the code that predicts; `mlpipe_batch.py` names it too.
+pub const PREDICTING_PACKAGE: &str = "mlpipe_predicting";
 const LAUNCHER_MODULE: &str = "mlpipe_launcher.py";
 const LAUNCHER: &str = include_str!("../../../targets/azure/launcher.py");
 
@@ -39,63 +41,63 @@ pub fn all(pipeline: &Pipeline) -> impl Iterator<Item = (&Pipeline, &Step, &Trai
     })
 }
 
-/// What of the trainings Azure Machine Learning does not take.
+/// Whether a step runs in the workspace.
+pub fn used(pipeline: &Pipeline) -> bool {
+    runtimes(pipeline).next().is_some()
+}
+
+/// What the jobs of the workspace run in, with their steps and pipelines.
+fn runtimes(pipeline: &Pipeline) -> impl Iterator<Item = (&Pipeline, &Step, &Runtime)> {
+    pipeline.family().into_iter().flat_map(|member| {
+        let steps = member.steps.iter();
+        steps.filter_map(move |step| launched(step).map(|(runtime, _)| (member, step, runtime)))
+    })
+}
+
+/// What a step's job runs in and on.
+fn launched(step: &Step) -> Option<(&Runtime, &Machines)> {
+    match &step.kind {
+        Kind::Train(train) => Some((&train.runtime, &train.machines)),
+        Kind::BatchPredict(batch) => Some((&batch.runtime, &batch.machines)),
+        _ => None,
+    }
+}
+
+/// What of the jobs Azure Machine Learning does not take.
 pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
     for step in &pipeline.steps {
-        let Kind::Train(train) = &step.kind else { continue };
-        match &train.runtime {
+        let Some((runtime, machines)) = launched(step) else {
+            continue;
+        };
+        match runtime {
             Runtime::Image(image) if image.azure.is_none() => problems.push(AzureProblem::Image {
                 step: step.path.clone(),
                 span: step.span,
             }),
-            Runtime::Image(_) => {}
-            Runtime::Framework(framework, version) => {
-                if FRAMEWORKS.pick(*framework, version).is_none() {
-                    problems.push(AzureProblem::Framework {
-                        step: step.path.clone(),
-                        framework: framework.name(),
-                        version: version.clone(),
-                        known: FRAMEWORKS.versions(*framework),
-                        span: step.span,
-                    });
-                }
-            }
+            Runtime::Image(_) | Runtime::Framework(..) => {}
         }
-        if let Err(problem) = machine(step, train) {
+        if let Err(problem) = machine(step, machines) {
             problems.push(problem);
         }
     }
 }
 
-fn machine(step: &Step, train: &Train) -> Result<&'static instances::Instance, AzureProblem> {
+fn machine(step: &Step, machines: &Machines) -> Result<&'static instances::Instance, AzureProblem> {
     let table = &instances::AZURE.ml_training;
-    instance(table, step, &train.machines.named, &train.machines.compute)
+    instance(table, step, &machines.named, &machines.compute)
 }
 
 fn setting(member: &Pipeline, step: &Step) -> String {
     format!("{ENVIRONMENT}_{}__{}", identifier(&member.name), identifier(&step.path))
 }
 
-/// What of a step never changes, as the app reads it.
+/// What of a training never changes, as the app reads it.
 pub fn fields(member: &Pipeline, step: &Step, train: &Train) -> Vec<(Option<&'static str>, Py)> {
-    let environment = match &train.runtime {
-        Runtime::Framework(framework, version) => {
-            let curated = FRAMEWORKS.pick(*framework, version);
-            Py::string(&curated.map(|curated| curated.id()).unwrap_or_default())
-        }
-        Runtime::Image(_) => {
-            let setting = python::string_literal(&setting(member, step));
-            Py::Text(format!("os.environ[{setting}]"))
-        }
-    };
-    // Refused before where there is none.
-    let machine = machine(step, train).map_or("", instances::Instance::machine);
     let mut fields = vec![
         (Some("code"), Py::string(&train.package)),
         (Some("script"), Py::string(&train.entrypoint)),
-        (Some("environment"), environment),
-        (Some("instance"), Py::string(machine)),
     ];
+    fields.extend(job_fields(member, step, &train.runtime, &train.machines));
     if train.machines.compute.count > 1 {
         fields.push((Some("count"), Py::Text(train.machines.compute.count.to_string())));
     }
@@ -105,9 +107,39 @@ pub fn fields(member: &Pipeline, step: &Step, train: &Train) -> Vec<(Option<&'st
     fields
 }
 
+/// What a job runs in and on, as the app reads it.
+pub fn job_fields(
+    member: &Pipeline,
+    step: &Step,
+    runtime: &Runtime,
+    machines: &Machines,
+) -> Vec<(Option<&'static str>, Py)> {
+    let (environment, requirements) = match runtime {
+        Runtime::Framework(framework, version) => FRAMEWORKS.pick(*framework, version).map_or_else(
+            || (Py::string(""), Vec::new()),
+            |picked| (Py::string(&picked.environment), picked.requirements),
+        ),
+        Runtime::Image(_) => {
+            let setting = python::string_literal(&setting(member, step));
+            (Py::Text(format!("os.environ[{setting}]")), Vec::new())
+        }
+    };
+    // Refused before where there is none.
+    let machine = machine(step, machines).map_or("", instances::Instance::machine);
+    let mut fields = vec![
+        (Some("environment"), environment),
+        (Some("instance"), Py::string(machine)),
+    ];
+    if !requirements.is_empty() {
+        let packages = requirements.iter().map(|package| Py::string(package));
+        fields.push((Some("requirements"), Py::List(packages.collect())));
+    }
+    fields
+}
+
 /// The app's settings.
 pub fn settings(pipeline: &Pipeline) -> Vec<(String, String)> {
-    if all(pipeline).next().is_none() {
+    if !used(pipeline) {
         return Vec::new();
     }
     let api = &RESOURCES.api_versions.managed_identity;
@@ -119,15 +151,15 @@ pub fn settings(pipeline: &Pipeline) -> Vec<(String, String)> {
             format!("[reference({JOBS_IDENTITY_ID}, '{api}').clientId]"),
         ),
     ];
-    settings.extend(all(pipeline).filter_map(|(member, step, train)| {
-        let id = environment_id(image(train)?);
+    settings.extend(runtimes(pipeline).filter_map(|(member, step, runtime)| {
+        let id = environment_id(image(runtime)?);
         Some((setting(member, step), format!("[{id}]")))
     }));
     settings
 }
 
-fn image(train: &Train) -> Option<&str> {
-    match &train.runtime {
+fn image(runtime: &Runtime) -> Option<&str> {
+    match runtime {
         Runtime::Image(image) => image.azure.as_deref(),
         Runtime::Framework(..) => None,
     }
@@ -147,7 +179,7 @@ fn environment_id(image: &str) -> String {
 
 /// The workspace and what it needs, environments of the users' images, and who may do what.
 pub fn resources(pipeline: &Pipeline) -> Vec<Value> {
-    if all(pipeline).next().is_none() {
+    if !used(pipeline) {
         return Vec::new();
     }
     let roles = &RESOURCES.roles;
@@ -157,7 +189,9 @@ pub fn resources(pipeline: &Pipeline) -> Vec<Value> {
     resources.push(vault());
     resources.push(workspace());
     resources.push(datastore(&artifacts));
-    let mut images: Vec<&str> = all(pipeline).filter_map(|(_, _, train)| image(train)).collect();
+    let mut images: Vec<&str> = runtimes(pipeline)
+        .filter_map(|(_, _, runtime)| image(runtime))
+        .collect();
     images.sort_unstable();
     images.dedup();
     resources.extend(images.into_iter().flat_map(image_environment));
@@ -259,7 +293,23 @@ pub fn add(pipeline: &Pipeline, sources: &Sources, artifacts: &mut Artifacts) {
         for (path, bytes) in sources.folders.get(&train.source).into_iter().flatten() {
             artifacts.files.insert(format!("{folder}/{path}"), bytes.clone());
         }
-        artifacts.text(format!("{folder}/{TRAINING_MODULE}"), TRAINING);
-        artifacts.text(format!("{folder}/{LAUNCHER_MODULE}"), LAUNCHER);
+        add_launcher(&folder, artifacts);
     }
+    if predicts(pipeline) {
+        let folder = format!("training/{PREDICTING_PACKAGE}");
+        artifacts.text(format!("{folder}/{PREDICTING_MODULE}"), PREDICTING);
+        artifacts.text(format!("{folder}/{SERVING_MODULE}"), SERVING);
+        add_launcher(&folder, artifacts);
+    }
+}
+
+fn add_launcher(folder: &str, artifacts: &mut Artifacts) {
+    artifacts.text(format!("{folder}/{TRAINING_MODULE}"), TRAINING);
+    artifacts.text(format!("{folder}/{LAUNCHER_MODULE}"), LAUNCHER);
+}
+
+/// Whether a step predicts for files.
+pub fn predicts(pipeline: &Pipeline) -> bool {
+    let mut steps = pipeline.family().into_iter().flat_map(|member| &member.steps);
+    steps.any(|step| matches!(step.kind, Kind::BatchPredict(_)))
 }

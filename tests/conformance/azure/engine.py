@@ -82,7 +82,7 @@ class App:
 
 def inherited() -> dict[str, str]:
     """What an app may see of this machine's environment."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT", "MLPIPE_PYTHON") if name in os.environ}
     return {**kept, "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONPATH": str(STORAGE), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
 
 

@@ -141,10 +141,23 @@ class Train(Step):
     script: str
     environment: str
     instance: str
+    requirements: list = field(default_factory=list)  # what pip installs in the environment first
     count: int = 1
     spot: bool = False
     hyperparameters: object = field(default_factory=dict)
     data: object = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchPredict(Step):
+    """A step that predicts for the files of a folder: a job of Azure Machine Learning, too."""
+
+    environment: str
+    instance: str
+    model: object
+    input: object
+    output: object
+    requirements: list = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

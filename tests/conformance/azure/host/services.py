@@ -28,6 +28,7 @@ from arm import Unknown
 from arm_schema import Checker, files
 
 MANAGEMENT = "https://management.azure.com"
+STUBS = Path(__file__).resolve().parent.parent / "stubs"
 PATIENCE = 20.0
 """Real seconds: what runs longer is taken to run for ever."""
 JOB = re.compile(rf"{MANAGEMENT}(/subscriptions/[^?]+/providers/Microsoft\.App/jobs/[^/?]+)(?:/(start|executions/([^/?]+)(/stop)?|starting/([^/?]+)))?\?api-version=2026-01-01")
@@ -151,8 +152,10 @@ class State:
 
     def run(self, words: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         folder = tempfile.mkdtemp(dir=self.folder)
-        path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
-        return subprocess.Popen(words, cwd=folder, env={"PATH": path, "LANG": "C.UTF-8", **environment}, stdin=subprocess.DEVNULL, stdout=2)
+        python = shutil.which(os.environ.get("MLPIPE_PYTHON", sys.executable)) or sys.executable
+        path = os.pathsep.join([str(Path(python).parent), "/usr/local/bin", "/usr/bin", "/bin"])
+        given = {"PATH": path, "LANG": "C.UTF-8", "PYTHONPATH": str(STUBS), **environment}
+        return subprocess.Popen(words, cwd=folder, env=given, stdin=subprocess.DEVNULL, stdout=2)
 
     def status(self, execution: Execution) -> str:
         try:
@@ -202,7 +205,7 @@ class State:
             for key, given in job["inputs"].items():
                 words = words.replace(f"${{{{inputs.{key}}}}}", str(self.input(node, given)))
             for key, given in job["outputs"].items():
-                folder = self.artifacts / given["uri"].removeprefix(ARTIFACTS)
+                folder = self.place(given["uri"])
                 folder.mkdir(parents=True, exist_ok=True)
                 words = words.replace(f"${{{{outputs.{key}}}}}", str(folder))
             environment = dict(job["environmentVariables"])
@@ -227,14 +230,22 @@ class State:
             place = uri.removeprefix(f"{ARTIFACTS}code/")
             shutil.copytree(Path(self.deployed.code) / place, copied)
             return copied
-        match = PLACE.fullmatch(uri)
-        if match is None:
-            raise ValueError(f"no input of a job here: {uri}")
-        container, account, path = match.groups()
-        found = Path(self.deployed.containers[f"{account}/{container}"]) / path
+        found = self.place(uri)
         if found.is_file() != (given["jobInputType"] == "uri_file"):
             raise ValueError(f"{uri} is no {given['jobInputType']}")
         return found
+
+    def place(self, uri: str) -> Path:
+        """A file or folder of the account of the workspace, or of a bucket."""
+        if uri.startswith(ARTIFACTS):
+            return self.artifacts / uri.removeprefix(ARTIFACTS)
+        match = PLACE.fullmatch(uri)
+        if match is None:
+            raise ValueError(f"no place for a job here: {uri}")
+        container, account, path = match.groups()
+        if (account, container) == (self.deployed.storage, "artifacts"):
+            return self.artifacts / path
+        return Path(self.deployed.containers[f"{account}/{container}"]) / path
 
     def training_status(self, training: Training) -> str:
         try:
