@@ -12,7 +12,7 @@ use super::jobs::{self, Container};
 use super::limits::QUOTAS;
 use super::member::Member;
 use super::messages::{Messages, PIPE, QUEUE};
-use super::training::{self, Training};
+use super::training::{self, Training, Work};
 use super::triggers;
 use super::workflow::Placeholders;
 use super::workflow::bounded::is_bounded;
@@ -280,16 +280,11 @@ impl<'a> Names<'a> {
                 job,
                 logical: logical.name(&member.qualified(&step.path), "JobDefinition"),
             }));
-            let trainings = pipeline
-                .steps
-                .iter()
-                .filter_map(|step| Some((step, training::of(step)?)));
-            names.trainings.extend(trainings.map(|(step, train)| Training {
-                member: place,
-                pipeline: &pipeline.name,
-                step,
-                train,
-                logical: logical.name(&member.qualified(&step.path), "Image"),
+            let steps = pipeline.steps.iter();
+            let trainings = steps.filter_map(|step| Training::of(place, pipeline, step));
+            names.trainings.extend(trainings.map(|training| Training {
+                logical: logical.name(&member.qualified(&training.step.path), "Image"),
+                ..training
             }));
             if member.is_root() {
                 names.root(member.pipeline, &mut logical);
@@ -404,11 +399,16 @@ impl<'a> Names<'a> {
     pub fn packages(&self) -> Vec<&str> {
         let mut found = Vec::new();
         for training in &self.trainings {
-            if !found.contains(&training.train.package.as_str()) {
-                found.push(training.train.package.as_str());
+            if !found.contains(&training.package) {
+                found.push(training.package);
             }
         }
         found
+    }
+
+    /// True where it has jobs for that.
+    pub fn works(&self, work: Work) -> bool {
+        self.trainings.iter().any(|training| training.work == work)
     }
 
     /// True where HTTP requests start it.
@@ -930,7 +930,12 @@ fn outputs(names: &Names<'_>) -> IndexMap<String, Output> {
         outputs.insert(
             training::BUCKET_NAME.to_owned(),
             Output {
-                description: "The bucket of the code, the models and the results of trainings".to_owned(),
+                description: if names.works(Work::Train) {
+                    "The bucket of the code, the models and the results of trainings"
+                } else {
+                    "The bucket of the code that predicts"
+                }
+                .to_owned(),
                 value: reference(training::BUCKET),
             },
         );

@@ -205,11 +205,13 @@ pub struct Quotas {
     pub sagemaker: SageMaker,
 }
 
-/// Of training jobs.
+/// Of jobs.
 #[derive(Debug, Default, Deserialize)]
 pub struct SageMaker {
-    /// Longest run.
+    /// Longest training.
     pub train_seconds: u64,
+    /// Longest processing job.
+    pub processing_seconds: u64,
 }
 
 /// Of functions.
@@ -291,10 +293,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         match &step.kind {
             Kind::Function(call) => check_function(&step.path, call, span, &mut problems),
             Kind::Job(job) => check_job(step, job, &mut problems),
-            Kind::Train(train) => training::check(step, train, &mut problems),
+            Kind::Train(_) | Kind::BatchPredict(_) => training::check(pipeline, step, &mut problems),
             Kind::Wait(_)
             | Kind::Endpoint(_)
-            | Kind::BatchPredict(_)
             | Kind::Monitor(_)
             | Kind::Fail { .. }
             | Kind::Notify(_)

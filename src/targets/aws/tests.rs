@@ -635,6 +635,65 @@ steps:
 }
 
 #[test]
+fn predictions_for_files_read_and_write_what_their_step_names_and_no_more() {
+    let artifacts = artifacts(
+        "steps:
+  predict:
+    batch_predict:
+      model: 's3://company-models/churn/'
+      input: 's3://company-data/rows/${{ run.id }}/'
+      output: 's3://company-data/predicted/'
+      framework: { name: xgboost, version: '1.7' }
+      compute: { memory: 16GB }
+      max_duration: 2h
+",
+    );
+    let template = template(&artifacts);
+    let machine = &template["Resources"]["StateMachine"]["Properties"];
+    let statements = machine["Policies"][0]["Statement"].as_array().unwrap();
+    assert_eq!(
+        statements[0]["Resource"][0]["Fn::Sub"],
+        "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:processing-job/churn-predict-*"
+    );
+    assert_eq!(statements[0]["Action"][1], "sagemaker:CreateProcessingJob");
+    // Neither the results of trainings nor anything else in a bucket.
+    assert_eq!(statements.len(), 3);
+    let policies = template["Resources"]["TrainingRole"]["Properties"]["Policies"]
+        .as_array()
+        .unwrap();
+    let own = &policies[0]["PolicyDocument"]["Statement"];
+    assert_eq!(own.as_array().unwrap().len(), 2);
+    assert_eq!(own[1]["Action"], serde_json::json!(["s3:GetObject"]));
+    let data = &policies[3]["PolicyDocument"]["Statement"];
+    assert_eq!(
+        data[1]["Resource"],
+        serde_json::json!([
+            { "Fn::Sub": "arn:${AWS::Partition}:s3:::company-models/churn/*" },
+            { "Fn::Sub": "arn:${AWS::Partition}:s3:::company-data/rows/*" },
+        ])
+    );
+    assert_eq!(
+        data[3]["Resource"],
+        serde_json::json!([{ "Fn::Sub": "arn:${AWS::Partition}:s3:::company-data/predicted/*" }])
+    );
+
+    let definition: Value = serde_json::from_str(&file(&artifacts, crate::targets::aws::DEFINITION)).unwrap();
+    let task = &definition["States"]["predict"];
+    assert_eq!(task["TimeoutSeconds"], 7200);
+    let cluster = &task["Arguments"]["ProcessingResources"]["ClusterConfig"];
+    assert_eq!(cluster["InstanceType"], "ml.r6i.large");
+    assert_eq!(cluster["InstanceCount"], 1);
+    assert!(
+        artifacts
+            .files
+            .contains_key("training/mlpipe-predict/mlpipe_serving.py")
+    );
+    let readme = file(&artifacts, "README.md");
+    assert!(readme.contains("aws s3 sync --delete training/mlpipe-predict"));
+    assert!(!readme.contains("list-training-jobs"));
+}
+
+#[test]
 fn a_container_has_a_job_definition_and_roles_that_name_what_they_are_for() {
     let artifacts = artifacts(
         "buckets: { raw: {} }

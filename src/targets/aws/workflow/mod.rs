@@ -1,6 +1,7 @@
 //! The plan as a state machine: `workflow.asl.json`.
 
 mod approval;
+mod batch_predict;
 pub(super) mod bounded;
 mod catch;
 mod child;
