@@ -94,6 +94,7 @@ pub fn text(
         })).collect::<Value>(),
         "jobs": names.has_jobs(),
         "packages": names.packages(),
+        "alarms": names.alarms().join(" "),
         "trainings": names.works(Work::Train),
         "predictions": names.works(Work::Predict),
         "prefix": training::prefix(&pipeline.name, ""),

@@ -10,7 +10,7 @@ from typing import Any
 
 import botocore.session
 
-RESOURCE = re.compile(r"arn:aws:states:::(?:aws-sdk:)?(sagemaker|batch|s3):([A-Za-z]+)(?:\.sync)?")
+RESOURCE = re.compile(r"arn:aws:states:::(?:aws-sdk:)?(sagemaker|batch|s3|cloudwatch):([A-Za-z]+)(?:\.sync)?")
 
 
 def check(definition: str) -> list[str]:
@@ -73,6 +73,8 @@ def differences(value: Any, shape: Any, place: str) -> list[str]:
             return bounds(len(value), shape, place)
         case "integer" | "long":
             return bounds(value, shape, place) if isinstance(value, int) and not isinstance(value, bool) else [f"{place} is no integer"]
+        case "double":
+            return [] if isinstance(value, int | float) and not isinstance(value, bool) else [f"{place} is no number"]
         case "boolean":
             return [] if isinstance(value, bool) else [f"{place} is no boolean"]
         case kind:

@@ -96,6 +96,8 @@ class Run:
         self.entered: list[str] = []
         self.events: list[tuple[str, Any]] = []
         self.published: list[dict[str, str]] = []
+        self.alarms: dict[str, dict[str, Any]] = {}
+        """Alarms by their names."""
         self.map_runs: list[MapRun] = []
         self.executions: dict[str, dict[str, Any]] = {}
         """What DescribeExecution tells of executions that are no items'."""

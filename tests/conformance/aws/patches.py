@@ -738,6 +738,17 @@ def call_sdk(self: StateTaskServiceAwsSdk, env: Environment) -> None:
             except Refused as refused:
                 raise failure(env, refused.error, refused.cause) from None
             result = {}
+        case "cloudwatch:putMetricAlarm":
+            check_request("cloudwatch", "PutMetricAlarm", arguments)
+            if unknown := [arn for arn in arguments["AlarmActions"] if arn not in run.topics]:
+                raise HarnessFault(f"no such topic: {unknown[0]}")
+            run.alarms[arguments["AlarmName"]] = arguments
+            result = {}
+        case "cloudwatch:deleteAlarms":
+            check_request("cloudwatch", "DeleteAlarms", arguments)
+            for name in arguments["AlarmNames"]:
+                run.alarms.pop(name, None)
+            result = {}
         case "listMapRuns":
             result = {"MapRuns": [map_run.listed() for map_run in run.map_runs if map_run.execution_arn == arguments["ExecutionArn"]]}
         case "listExecutions":

@@ -11,6 +11,7 @@ mod for_each;
 mod groups;
 mod job;
 mod message;
+mod monitor;
 mod notify;
 mod parts;
 mod reads;
@@ -67,6 +68,8 @@ pub struct Placeholders {
     pub jobs: BTreeMap<String, String>,
     /// By step: the image of its training.
     pub images: BTreeMap<String, String>,
+    /// By logical id: the topic's ARN, where alarms publish to it.
+    pub alarm_topics: BTreeMap<String, String>,
     /// By trigger of a topic: the queue's ARN.
     pub queues: Vec<String>,
 }

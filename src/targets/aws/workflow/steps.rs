@@ -40,7 +40,7 @@ impl Writer<'_> {
         let pipeline = self.pipeline;
         match &pipeline.step(ix).kind {
             // Refused before.
-            Kind::Endpoint(_) | Kind::Monitor(_) => Piece {
+            Kind::Endpoint(_) => Piece {
                 entry: None,
                 exits: Vec::new(),
             },
@@ -63,6 +63,7 @@ impl Writer<'_> {
             Kind::Fail { error, message } => self.fail(ix, error, message, scope, name),
             Kind::Train(train) => self.train(ix, train, scope, finish, name),
             Kind::BatchPredict(batch) => self.batch_predict(ix, batch, scope, finish, name),
+            Kind::Monitor(monitor) => self.monitor(ix, monitor, scope, finish, name),
             Kind::Job(job) => self.job(ix, job, scope, finish, name),
             Kind::Notify(notify) => self.notify(ix, notify, scope, finish, name),
             Kind::Approval(approval) => self.approval(ix, approval, scope, finish, name),
