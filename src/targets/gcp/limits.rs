@@ -11,7 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::functions::ENTRY;
-use super::{jobs, training};
+use super::{jobs, serving, training};
 use crate::diagnostics::Problems;
 use crate::expr::ExprKind;
 use crate::model::{FunctionUse, Kind, ON_FAILURE, Pipeline, Step, Wait};
@@ -286,6 +286,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     }
     jobs::check(pipeline, &mut problems);
     training::check(pipeline, &mut problems);
+    serving::check(pipeline, &mut problems);
     let most = pipeline.steps.iter().map(buckets_of).max().unwrap_or(0);
     check_environment(most, &mut problems);
     problems

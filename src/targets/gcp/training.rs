@@ -59,14 +59,7 @@ pub fn job(root: &Pipeline, pipeline: &Pipeline, step: &Step, train: &Train) -> 
     let instance = instance(step, train).ok();
     let gpu = instance.and_then(|instance| instance.gpu);
     let image = image(root, &train.runtime, gpu.is_some());
-    let mut machine = Map::new();
-    if let Some(instance) = instance {
-        machine.insert("machineType".to_owned(), json!(instance.machine()));
-    }
-    if let (Some(gpu), Some(accelerator)) = (gpu, instance.and_then(|instance| instance.accelerator.as_ref())) {
-        machine.insert("acceleratorType".to_owned(), json!(accelerator));
-        machine.insert("acceleratorCount".to_owned(), json!(gpu.count));
-    }
+    let machine = machine(instance);
     let workers = train.machines.compute.count;
     let mut scheduling = json!({ "timeout": format!("{}s", step.attempt_timeout() + GRACE) });
     if train.spot {
@@ -91,8 +84,21 @@ pub fn job(root: &Pipeline, pipeline: &Pipeline, step: &Step, train: &Train) -> 
     })
 }
 
+/// A `MachineSpec`.
+pub fn machine(instance: Option<&Instance>) -> Value {
+    let mut machine = Map::new();
+    if let Some(instance) = instance {
+        machine.insert("machineType".to_owned(), json!(instance.machine()));
+        if let (Some(gpu), Some(accelerator)) = (instance.gpu, &instance.accelerator) {
+            machine.insert("acceleratorType".to_owned(), json!(accelerator));
+            machine.insert("acceleratorCount".to_owned(), json!(gpu.count));
+        }
+    }
+    Value::Object(machine)
+}
+
 /// The image of a job; what pip must install in it is what [`pins`] gives.
-fn image(root: &Pipeline, runtime: &Runtime, with_gpu: bool) -> Option<String> {
+pub fn image(root: &Pipeline, runtime: &Runtime, with_gpu: bool) -> Option<String> {
     match runtime {
         Runtime::Framework(framework, version) => FRAMEWORKS
             .pick(*framework, version)
