@@ -1,40 +1,17 @@
 //! The Python that runs the code of a source folder: what it asks for goes into an environment of its own.
 
-use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::LazyLock;
-
-use serde::Deserialize;
 
 use crate::model::Runtime;
+use crate::targets::packages::{self, numbers};
 
 /// Where mlpipe keeps what it makes beside a pipeline file.
 pub const WORK_FOLDER: &str = ".mlpipe";
 
 /// Names the Python to take, which has the frameworks that the user wants: none is installed for it.
 const PYTHON: &str = "MLPIPE_PYTHON";
-
-const FRAMEWORKS: &str = include_str!("../../targets/local/frameworks.yaml");
-
-static TABLE: LazyLock<BTreeMap<String, Package>> = LazyLock::new(|| {
-    #[expect(clippy::expect_used, reason = "a file of ours, compiled in; every test reads it")]
-    serde_yaml::from_str(FRAMEWORKS).expect("targets/local/frameworks.yaml fits its type")
-});
-
-#[derive(Deserialize)]
-struct Package {
-    package: String,
-    also: Vec<String>,
-    older: Older,
-}
-
-#[derive(Deserialize)]
-struct Older {
-    below: String,
-    also: Vec<String>,
-}
 
 /// What a piece of code asks of Python.
 #[derive(Clone, Debug, Default)]
@@ -58,16 +35,12 @@ impl Wanted {
 
     /// The same, by the framework's name as typed.
     pub fn framework(name: &str, version: &str) -> Self {
-        let Some(package) = TABLE.get(name) else {
+        let Some(package) = packages::package(name, version) else {
             return Self::default();
         };
-        let mut also = package.also.clone();
-        if numbers(version) < numbers(&package.older.below) {
-            also.extend(package.older.also.clone());
-        }
         Self {
-            framework: Some((package.package.clone(), version.to_owned())),
-            also,
+            framework: Some((package.name.to_owned(), version.to_owned())),
+            also: package.also.into_iter().map(str::to_owned).collect(),
             file: None,
         }
     }
@@ -118,10 +91,6 @@ impl Wanted {
         let file = self.file.iter().map(|(file, _)| file.display().to_string());
         framework.chain(file).collect::<Vec<_>>().join(" and ")
     }
-}
-
-fn numbers(version: &str) -> Vec<u32> {
-    version.split('.').map_while(|part| part.parse().ok()).collect()
 }
 
 fn installed(python: &Path, package: &str) -> Option<String> {

@@ -5,6 +5,7 @@ pub mod azure;
 pub mod gcp;
 pub mod instances;
 pub mod package;
+pub mod packages;
 mod pending;
 pub mod size;
 

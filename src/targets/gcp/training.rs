@@ -45,18 +45,7 @@ pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
                 step: step.path.clone(),
                 span: step.span,
             }),
-            Runtime::Image(_) => {}
-            Runtime::Framework(framework, version) => {
-                if FRAMEWORKS.pick(*framework, version).is_none() {
-                    problems.push(GcpProblem::Framework {
-                        step: step.path.clone(),
-                        framework: framework.name(),
-                        version: version.clone(),
-                        known: FRAMEWORKS.versions(*framework),
-                        span: step.span,
-                    });
-                }
-            }
+            Runtime::Image(_) | Runtime::Framework(..) => {}
         }
         if let Err(problem) = instance(step, train) {
             problems.push(problem);
@@ -69,12 +58,7 @@ pub fn job(root: &Pipeline, pipeline: &Pipeline, step: &Step, train: &Train) -> 
     // Refused before where there is none.
     let instance = instance(step, train).ok();
     let gpu = instance.and_then(|instance| instance.gpu);
-    let image = match &train.runtime {
-        Runtime::Framework(framework, version) => FRAMEWORKS
-            .pick(*framework, version)
-            .map(|image| image.name(root.targets.gcp.region.as_deref(), gpu.is_some())),
-        Runtime::Image(image) => image.gcp.clone(),
-    };
+    let image = image(root, &train.runtime, gpu.is_some());
     let mut machine = Map::new();
     if let Some(instance) = instance {
         machine.insert("machineType".to_owned(), json!(instance.machine()));
@@ -105,6 +89,27 @@ pub fn job(root: &Pipeline, pipeline: &Pipeline, step: &Step, train: &Train) -> 
         "others": (workers > 1).then(|| json!({ "replicaCount": workers - 1 })),
         "scheduling": scheduling,
     })
+}
+
+/// The image of a job; what pip must install in it is what [`pins`] gives.
+fn image(root: &Pipeline, runtime: &Runtime, with_gpu: bool) -> Option<String> {
+    match runtime {
+        Runtime::Framework(framework, version) => FRAMEWORKS
+            .pick(*framework, version)
+            .map(|image| image.name(root.targets.gcp.region.as_deref(), with_gpu)),
+        Runtime::Image(image) => image.gcp.clone(),
+    }
+}
+
+/// Requirements that pip installs before anything runs: the framework, where no image has its version.
+pub fn pins(runtime: &Runtime) -> Vec<String> {
+    match runtime {
+        Runtime::Framework(framework, version) => FRAMEWORKS
+            .pick(*framework, version)
+            .map(|image| image.lacks(*framework, version))
+            .unwrap_or_default(),
+        Runtime::Image(_) => Vec::new(),
+    }
 }
 
 /// The bucket's name behind the project and a dash.
@@ -205,6 +210,20 @@ pub fn packages<'a>(family: &Family<'a>) -> Vec<&'a str> {
         for (_, train) in trainings(member.pipeline) {
             if !found.contains(&train.package.as_str()) {
                 found.push(&train.package);
+            }
+        }
+    }
+    found
+}
+
+/// What pip installs in the images of trainings, each set once.
+pub fn pinned(family: &Family<'_>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for member in &family.members {
+        for (_, train) in trainings(member.pipeline) {
+            let pins = pins(&train.runtime).join(" ");
+            if !pins.is_empty() && !found.contains(&pins) {
+                found.push(pins);
             }
         }
     }

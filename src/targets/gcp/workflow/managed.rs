@@ -78,6 +78,10 @@ impl Writer<'_> {
             let value = printer.string_template(uri, &format!("{id}_data_{channel}"));
             data.push(json!({ "name": format!("MLPIPE_CHANNEL_{channel}"), "value": value }));
         }
+        let pins = training::pins(&train.runtime);
+        if !pins.is_empty() {
+            data.push(json!({ "name": "MLPIPE_REQUIREMENTS", "value": pins.join(" ") }));
+        }
         let given = self.variables.taken.name(&format!("{id}_training"));
         let mut job = training::job(self.family.root, self.pipeline, step, train);
         job["arguments"] = words.into();
