@@ -48,6 +48,8 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
         "http": pipeline.triggers.iter().any(|trigger| matches!(trigger.kind, TriggerKind::Http)),
         "containers": family.has_jobs(),
         "trainings": training::packages(family),
+        "trains": family.has_trainings(),
+        "predictions": family.has_predictions(),
         "pinned": training::pinned(family),
         "lists": pipeline.steps.iter().any(|step| step.for_each.is_some()),
         "bounded": pipeline.steps.iter().any(|step| matches!(step.kind, Kind::Group(_)) && step.timeout.is_some()),
