@@ -14,7 +14,6 @@ use crate::syntax::span::Span;
 /// Constructs that some targets leave out, with those targets.
 const BEHIND: &[(&str, &[Target])] = &[
     ("endpoint", &[Target::Aws, Target::Azure]),
-    ("batch_predict", &[Target::Gcp]),
     ("monitor", &[Target::Gcp, Target::Azure]),
     // SageMaker Model Monitor takes no new customers (SageMaker Developer Guide, "Schedule monitoring jobs", read 2026-11-25).
     ("drift", &[Target::Aws]),
