@@ -12,6 +12,7 @@ use super::jobs::{self, Container};
 use super::limits::QUOTAS;
 use super::member::Member;
 use super::messages::{Messages, PIPE, QUEUE};
+use super::serving::{self, Served};
 use super::training::{self, Training};
 use super::triggers;
 use super::workflow::Placeholders;
@@ -232,6 +233,9 @@ pub struct Names<'a> {
     messages: Vec<Messages<'a>>,
     containers: Vec<Container<'a>>,
     trainings: Vec<Training<'a>>,
+    endpoints: Vec<Served<'a>>,
+    /// The name of the pipeline, the first.
+    pipeline: &'a str,
     /// The logical id of the API that HTTP requests come to.
     api: Option<String>,
     /// All state machines but the pipeline's.
@@ -262,6 +266,8 @@ impl<'a> Names<'a> {
             messages: Vec::new(),
             containers: Vec::new(),
             trainings: Vec::new(),
+            endpoints: Vec::new(),
+            pipeline: members.first().map_or("", |member| member.pipeline.name.as_str()),
             api: None,
             machines: Vec::new(),
         };
@@ -291,6 +297,25 @@ impl<'a> Names<'a> {
                 train,
                 logical: logical.name(&member.qualified(&step.path), "Image"),
             }));
+            let endpoints = pipeline.steps.iter();
+            for (step, endpoint) in endpoints.filter_map(|step| Some((step, serving::of(step)?))) {
+                let same = names
+                    .endpoints
+                    .iter()
+                    .find(|served| served.endpoint.name == endpoint.name);
+                let of_endpoint = match same {
+                    Some(served) => served.of_endpoint.clone(),
+                    None => logical.name(&endpoint.name, "Endpoint"),
+                };
+                names.endpoints.push(Served {
+                    member: place,
+                    pipeline: &pipeline.name,
+                    step,
+                    endpoint,
+                    logical: logical.name(&member.qualified(&step.path), "ServingImage"),
+                    of_endpoint,
+                });
+            }
             if member.is_root() {
                 names.root(member.pipeline, &mut logical);
             } else {
@@ -381,6 +406,12 @@ impl<'a> Names<'a> {
                 .filter(|training| training.member == member)
                 .map(|training| (training.step.path.clone(), training.placeholder()))
                 .collect(),
+            endpoints: self
+                .endpoints
+                .iter()
+                .filter(|served| served.member == member)
+                .map(|served| (served.step.path.clone(), served.called()))
+                .collect(),
             queues: self.messages.iter().map(Messages::placeholder).collect(),
         }
     }
@@ -409,6 +440,11 @@ impl<'a> Names<'a> {
             }
         }
         found
+    }
+
+    /// Endpoints, a step each.
+    pub fn endpoints(&self) -> &[Served<'a>] {
+        &self.endpoints
     }
 
     /// True where HTTP requests start it.
@@ -474,6 +510,10 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
     if !names.trainings.is_empty() {
         resources.extend(training::shared(&names.trainings, access(names)));
     }
+    if !names.endpoints.is_empty() {
+        let models = reading(names);
+        resources.extend(serving::shared(&names.endpoints, models, !names.trainings.is_empty()));
+    }
     for bucket in names.buckets.iter().filter(|bucket| bucket.existing().is_none()) {
         resources.insert(bucket.logical.clone(), of_bucket(bucket, pipeline));
         resources.insert(bucket.policy.clone(), encrypted_transport(bucket));
@@ -522,7 +562,10 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
             .map(|text| cut(text.trim(), QUOTAS.cloudformation.description_bytes)),
         globals: has_functions.then(|| globals(names, &pipeline.labels)),
         parameters,
-        mappings: training::mappings(&names.trainings),
+        mappings: training::mappings(&names.trainings)
+            .into_iter()
+            .chain(serving::mappings(&names.endpoints))
+            .collect(),
         resources,
         outputs: outputs(names),
     }
@@ -667,6 +710,19 @@ fn access(names: &Names<'_>) -> Vec<Value> {
     ]
 }
 
+/// Reading the declared buckets, where there are any.
+fn reading(names: &Names<'_>) -> Vec<Value> {
+    if names.buckets.is_empty() {
+        return Vec::new();
+    }
+    let buckets = names.buckets.iter().map(Bucketed::arn).collect();
+    let objects = names.buckets.iter().map(Bucketed::objects).collect();
+    vec![
+        allow(&["s3:GetBucketLocation", "s3:ListBucket"], buckets),
+        allow(&["s3:GetObject"], objects),
+    ]
+}
+
 /// What writing a log takes.
 pub const LOG_ACTIONS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
 
@@ -716,6 +772,19 @@ fn machine(
     let trainings: Vec<&Training<'_>> = trainings.collect();
     if !trainings.is_empty() {
         policies.push(training::submission(&trainings));
+    }
+    let endpoints = names.endpoints.iter();
+    let endpoints: Vec<&Served<'_>> = endpoints
+        .filter(|served| {
+            served
+                .called()
+                .images
+                .iter()
+                .any(|image| definition.contains(&format!("${{{image}}}")))
+        })
+        .collect();
+    if !endpoints.is_empty() {
+        policies.push(serving::deployment(&endpoints, names.pipeline));
     }
     if definition.contains(distributed::LOOK_UP) {
         let name = format!("{}RunItems", logical.strip_suffix(STATE_MACHINE).unwrap_or(logical));
@@ -825,6 +894,9 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
         (training::ROLE_ARN.to_owned(), get_att(training::ROLE, "Arn")),
         (training::BUCKET_NAME.to_owned(), reference(training::BUCKET)),
     ]);
+    let endpoints = names.endpoints.iter();
+    let endpoints = endpoints.flat_map(|served| served.substitutions(names.pipeline));
+    let endpoints = endpoints.chain([(serving::ROLE_ARN.to_owned(), get_att(serving::ROLE, "Arn"))]);
     let queues = names.messages.iter();
     let queues = queues.map(|messages| (messages.placeholder(), get_att(&messages.queue, "Arn")));
     functions
@@ -834,6 +906,7 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
         .chain(queues)
         .chain(containers)
         .chain(trainings)
+        .chain(endpoints)
         .filter(|(name, _)| definition.contains(&format!("${{{name}}}")))
         .collect()
 }
@@ -926,7 +999,7 @@ fn outputs(names: &Names<'_>) -> IndexMap<String, Output> {
             },
         );
     }
-    if !names.trainings.is_empty() {
+    if !names.trainings.is_empty() || serving::captures(&names.endpoints) {
         outputs.insert(
             training::BUCKET_NAME.to_owned(),
             Output {

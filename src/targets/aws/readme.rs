@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::infra::{For, Names};
 use super::lists;
 use super::member::Member;
-use super::training;
+use super::{serving, training};
 use crate::expr::Type;
-use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
+use crate::model::{HandlerAction, Kind, Pipeline, Runtime, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
@@ -49,6 +49,12 @@ pub fn text(
             }
         }
     }
+    let mut endpoints: Vec<&str> = Vec::new();
+    for served in names.endpoints() {
+        if !endpoints.contains(&served.endpoint.name.as_str()) {
+            endpoints.push(&served.endpoint.name);
+        }
+    }
     let approvals = members.iter().flat_map(|member| &member.pipeline.steps);
     let approvals = approvals.filter(|step| matches!(step.kind, Kind::Approval(_)));
     let notifies = members.iter().any(|member| {
@@ -79,7 +85,7 @@ pub fn text(
         "description": pipeline.description.as_deref().map(str::trim),
         "functions": members.iter().map(|member| member.pipeline.functions().len()).sum::<usize>(),
         "buckets": names.own_buckets().next().is_some(),
-        "kept": names.own_buckets().next().is_some() || !names.packages().is_empty(),
+        "kept": names.own_buckets().next().is_some() || !names.packages().is_empty() || serving::captures(names.endpoints()),
         "region": pipeline.targets.aws.region,
         "secrets": secrets,
         "existing": existing,
@@ -94,6 +100,9 @@ pub fn text(
         })).collect::<Value>(),
         "jobs": names.has_jobs(),
         "trainings": names.packages(),
+        "endpoints": endpoints,
+        "framework_endpoints": names.endpoints().iter().any(|served| matches!(served.endpoint.runtime, Runtime::Framework(..))),
+        "captured": serving::captures(names.endpoints()),
         "prefix": training::prefix(&pipeline.name, ""),
         "http": names.has_api(),
         "notifies": notifies,

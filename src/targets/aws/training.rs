@@ -7,12 +7,13 @@ use super::frameworks::{FRAMEWORKS, Registry};
 use super::infra::{Resource, allow, document, get_att, reference, sub};
 use super::jobs;
 use super::limits::{AwsProblem, QUOTAS, is_bucket_name};
+use super::serving::INFERENCE;
 use crate::diagnostics::Problems;
 use crate::expr::Template;
 use crate::expr::ast::TextPart;
 use crate::model::{Kind, Pipeline, Runtime, Step, Train};
 use crate::targets::instances::{self, Instance};
-use crate::targets::package::{TRAINING, TRAINING_MODULE};
+use crate::targets::package::{SERVING, SERVING_MODULE, TRAINING, TRAINING_MODULE};
 use crate::targets::{Artifacts, Sources};
 
 /// The bucket of code and results.
@@ -28,6 +29,8 @@ const ACCOUNTS: &str = "TrainingImages";
 /// File name of what SageMaker starts.
 pub const LAUNCHER_MODULE: &str = "mlpipe_launcher.py";
 const LAUNCHER: &str = include_str!("../../../targets/aws/launcher.py");
+/// What the launcher puts into a model, so that endpoints serve it, by a name that no file of the user's has.
+const MODEL_INFERENCE: &str = "mlpipe_inference.py";
 /// Where jobs write their logs, and what of their metrics.
 const LOGS: &str = "/aws/sagemaker/TrainingJobs";
 /// How many characters of a job's name come before its number of 36 (API reference, CreateTrainingJob: 63 in all).
@@ -244,7 +247,11 @@ pub fn shared(trainings: &[Training<'_>], buckets: Vec<Value>) -> IndexMap<Strin
     }
     policies.extend((!repositories.is_empty()).then(|| policy("Images", jobs::pulls(repositories))));
     policies.extend((!buckets.is_empty()).then(|| policy("Buckets", buckets)));
-    let data = data(trainings);
+    let data = reading(
+        trainings
+            .iter()
+            .flat_map(|training| training.train.data.iter().map(|(_, uri)| uri)),
+    );
     policies.extend((!data.is_empty()).then(|| policy("Data", data)));
     IndexMap::from([
         (
@@ -261,11 +268,10 @@ pub fn shared(trainings: &[Training<'_>], buckets: Vec<Value>) -> IndexMap<Strin
     ])
 }
 
-/// Reading what channels name outright: as much of a URI as is written before its first expression.
-fn data(trainings: &[Training<'_>]) -> Vec<Value> {
+/// Reading what URIs name outright: as much of each as is written before its first expression.
+pub fn reading<'t>(uris: impl Iterator<Item = &'t Template>) -> Vec<Value> {
     let (mut buckets, mut objects) = (Vec::new(), Vec::new());
-    let uris = trainings.iter().flat_map(|training| &training.train.data);
-    for (bucket, prefix) in uris.filter_map(|(_, uri)| place(uri)) {
+    for (bucket, prefix) in uris.filter_map(place) {
         let arn = format!("arn:${{AWS::Partition}}:s3:::{bucket}");
         for (found, resource) in [
             (&mut buckets, sub(&arn)),
@@ -356,5 +362,7 @@ pub fn add(pipeline: &Pipeline, sources: &Sources, artifacts: &mut Artifacts) {
         }
         artifacts.text(format!("{folder}/{TRAINING_MODULE}"), TRAINING);
         artifacts.text(format!("{folder}/{LAUNCHER_MODULE}"), LAUNCHER);
+        artifacts.text(format!("{folder}/{MODEL_INFERENCE}"), INFERENCE);
+        artifacts.text(format!("{folder}/{SERVING_MODULE}"), SERVING);
     }
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import botocore.session
 
-RESOURCE = re.compile(r"arn:aws:states:::(?:aws-sdk:)?(sagemaker|batch|s3):([A-Za-z]+)(?:\.sync)?")
+RESOURCE = re.compile(r"arn:aws:states:::(?:aws-sdk:)?(sagemaker|applicationautoscaling|batch|s3):([A-Za-z]+)(?:\.sync)?")
 
 
 def check(definition: str) -> list[str]:
@@ -34,7 +34,8 @@ def of_state(name: str, state: dict[str, Any]) -> list[str]:
     found = RESOURCE.fullmatch(str(state.get("Resource")))
     if found is None:
         return []
-    service, action = found[1], found[2][0].upper() + found[2][1:]
+    service = "application-autoscaling" if found[1] == "applicationautoscaling" else found[1]
+    action = found[2][0].upper() + found[2][1:]
     return [f"state '{name}': {problem}" for problem in differences(state.get("Arguments"), shape_of(service, action), action)]
 
 
@@ -73,13 +74,15 @@ def differences(value: Any, shape: Any, place: str) -> list[str]:
             return bounds(len(value), shape, place)
         case "integer" | "long":
             return bounds(value, shape, place) if isinstance(value, int) and not isinstance(value, bool) else [f"{place} is no integer"]
+        case "float" | "double":
+            return bounds(value, shape, place) if isinstance(value, (int, float)) and not isinstance(value, bool) else [f"{place} is no number"]
         case "boolean":
             return [] if isinstance(value, bool) else [f"{place} is no boolean"]
         case kind:
             return [f"{place}: the validator does not know {kind}"]
 
 
-def bounds(size: int, shape: Any, place: str) -> list[str]:
+def bounds(size: float, shape: Any, place: str) -> list[str]:
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     if (least is not None and size < least) or (most is not None and size > most):
         return [f"{place}: {size} is not between {least} and {most}"]

@@ -5,6 +5,7 @@ pub(super) mod bounded;
 mod catch;
 mod child;
 pub(super) mod distributed;
+pub(super) mod endpoint;
 mod finish;
 mod for_each;
 mod groups;
@@ -30,6 +31,7 @@ use super::failure;
 use super::layout::{Layout, Node};
 use super::member::Member;
 use super::params;
+use super::serving::Called;
 use super::states::{Branch, Catcher, Choice, Definition, Parallel, Rule, State, States, Succeed, Task, Then};
 use super::variables::{Carried, ROOT, Reach, Variables};
 use crate::expr::jsonata::{self, braced};
@@ -66,6 +68,8 @@ pub struct Placeholders {
     pub jobs: BTreeMap<String, String>,
     /// By step: the image of its training.
     pub images: BTreeMap<String, String>,
+    /// By step: its endpoint and the images of its variants.
+    pub endpoints: BTreeMap<String, Called>,
     /// By trigger of a topic: the queue's ARN.
     pub queues: Vec<String>,
 }

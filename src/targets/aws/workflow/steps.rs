@@ -40,10 +40,11 @@ impl Writer<'_> {
         let pipeline = self.pipeline;
         match &pipeline.step(ix).kind {
             // Refused before.
-            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => Piece {
+            Kind::BatchPredict(_) | Kind::Monitor(_) => Piece {
                 entry: None,
                 exits: Vec::new(),
             },
+            Kind::Endpoint(endpoint) => self.endpoint(ix, endpoint, scope, finish, name),
             Kind::Function(call) => {
                 let index = scope.states.len();
                 let task = self.function(ix, call, scope, finish, Vec::new());

@@ -162,7 +162,7 @@ impl Writer<'_> {
     }
 
     /// Tags by which a job is found, with the pipeline's labels.
-    fn tags(&self, path: &str, scope: &Scope) -> Value {
+    pub(super) fn tags(&self, path: &str, scope: &Scope) -> Value {
         let run = braced(&format!("{}.Name", scope.execution));
         let own = [
             ("pipeline", self.pipeline.name.clone()),
