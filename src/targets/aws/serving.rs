@@ -360,18 +360,17 @@ pub fn deployment(endpoints: &[&Served<'_>], root: &str) -> Value {
             all(&[&whole, &configs]),
         ),
         allow(
-            &[
-                "sagemaker:DeleteEndpoint",
-                "sagemaker:DescribeEndpoint",
-                "sagemaker:UpdateEndpointWeightsAndCapacities",
-            ],
-            whole,
+            &["sagemaker:DeleteEndpoint", "sagemaker:DescribeEndpoint"],
+            whole.clone(),
         ),
         pass,
         scaling,
     ];
     if targets {
-        // What scaling does in the account's name, made by the first target of the account.
+        // Application Auto Scaling User Guide, "Identity-based policy examples": what registering a variant takes. The role is what
+        // scales in the account's name, made by the first target of the account.
+        statements.push(allow(&["sagemaker:DescribeEndpointConfig"], configs));
+        statements.push(allow(&["sagemaker:UpdateEndpointWeightsAndCapacities"], whole));
         let role = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint";
         statements.push(json!({
             "Effect": "Allow",
