@@ -15,7 +15,7 @@ use crate::syntax::span::Span;
 const BEHIND: &[(&str, &[Target])] = &[
     ("endpoint", &[Target::Aws, Target::Gcp, Target::Azure]),
     ("batch_predict", &[Target::Aws, Target::Gcp]),
-    ("monitor", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("monitor", &[Target::Aws, Target::Gcp]),
 ];
 
 #[derive(Debug, Error, Diagnostic)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::jobs;
 use super::layout::Py;
+use super::monitoring;
 use super::names;
 use super::orchestrator::{comment, number};
 use super::training;
@@ -93,7 +94,16 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             "Wait"
         }
         // Refused before.
-        Kind::Endpoint(_) | Kind::Monitor(_) => "Refused",
+        Kind::Endpoint(_) => "Refused",
+        Kind::Monitor(monitor) => {
+            fields.extend(monitoring::fields(pipeline, step, monitor));
+            if let Some(baseline) = &monitor.baseline {
+                fields.push((Some("baseline"), lazy(baseline, parameters)));
+            }
+            fields.extend(bound);
+            fields.extend(retry);
+            "Monitor"
+        }
         Kind::Fail { error, message } => {
             fields.push((Some("error"), lazy(error, parameters)));
             fields.push((Some("message"), lazy(message, parameters)));
