@@ -109,7 +109,7 @@ def everything(path: Path, document: dict[str, Any]) -> tuple[dict[str, str], li
     bodies = []
     for step, body, _ in nested({**steps, "on_failure": document.get("on_failure") or {}}):
         bodies.append(body)
-        if {"function", "train", "job"} & set(body):
+        if {"function", "train", "batch_predict", "job"} & set(body):
             functions[step] = step
         if "pipeline" in body:
             file = path.parent / body["pipeline"]["file"]
