@@ -436,7 +436,8 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
     if training::used(pipeline) {
         depends_on.push(JOBS_IDENTITY_ID.to_owned());
     }
-    let jobs: Vec<(String, String)> = jobs::all(pipeline)
+    // By name: endpoints and their monitors may tell the same.
+    let jobs: IndexMap<String, String> = jobs::all(pipeline)
         .map(|(member, step, _)| {
             let id = jobs::id(pipeline, member, step);
             (jobs::setting(member, step), format!("[{id}]"))

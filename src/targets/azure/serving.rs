@@ -9,5 +9,5 @@ pub fn endpoint_name(name: &str) -> String {
 
 /// The app setting with that name.
 pub fn endpoint_setting(name: &str) -> String {
-    format!("MLPIPE_ENDPOINT_{}", identifier(name).to_ascii_uppercase())
+    format!("MLPIPE_ENDPOINT_{}", identifier(name))
 }
