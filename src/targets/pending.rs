@@ -13,7 +13,7 @@ use crate::syntax::span::Span;
 
 /// Constructs that some targets leave out, with those targets.
 const BEHIND: &[(&str, &[Target])] = &[
-    ("endpoint", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("endpoint", &[Target::Aws, Target::Gcp]),
     ("batch_predict", &[Target::Aws, Target::Gcp, Target::Azure]),
     ("monitor", &[Target::Aws, Target::Gcp, Target::Azure]),
 ];

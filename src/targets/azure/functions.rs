@@ -44,12 +44,16 @@ const USED: [&str; 24] = [
 ];
 
 /// The modules that are the same in every app.
-pub const RUNTIME: [(&str, &str); 14] = [
+pub const RUNTIME: [(&str, &str); 15] = [
     (
         "mlpipe_activity.py",
         include_str!("../../../targets/azure/mlpipe_activity.py"),
     ),
     ("mlpipe_dag.py", include_str!("../../../targets/azure/mlpipe_dag.py")),
+    (
+        "mlpipe_endpoint.py",
+        include_str!("../../../targets/azure/mlpipe_endpoint.py"),
+    ),
     ("mlpipe_expr.py", include_str!("../../../targets/azure/mlpipe_expr.py")),
     (
         "mlpipe_fibers.py",
@@ -140,12 +144,17 @@ impl App<'_> {
 
     /// Whether a managed service runs a step.
     fn uses_services(&self) -> bool {
-        self.has_jobs() || self.has_trainings()
+        self.has_jobs() || self.has_trainings() || self.has_endpoints()
     }
 
     fn has_trainings(&self) -> bool {
         let mut steps = self.members.iter().flat_map(|member| &member.pipeline.steps);
         steps.any(|step| matches!(step.kind, Kind::Train(_)))
+    }
+
+    fn has_endpoints(&self) -> bool {
+        let mut steps = self.members.iter().flat_map(|member| &member.pipeline.steps);
+        steps.any(|step| matches!(step.kind, Kind::Endpoint(_)))
     }
 
     fn has_jobs(&self) -> bool {
@@ -272,7 +281,9 @@ pub fn write(
             "mlpipe_topic.py" => app.publishes(),
             "mlpipe_rest.py" | "mlpipe_service.py" => app.uses_services(),
             "mlpipe_job.py" => app.has_jobs(),
-            "mlpipe_train.py" => app.has_trainings(),
+            "mlpipe_endpoint.py" => app.has_endpoints(),
+            // Endpoints read storage as it does.
+            "mlpipe_train.py" => app.has_trainings() || app.has_endpoints(),
             _ => true,
         };
         if needed {

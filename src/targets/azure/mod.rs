@@ -13,6 +13,7 @@ pub mod layout;
 pub mod limits;
 pub mod names;
 pub mod orchestrator;
+pub mod serving;
 pub mod steps;
 pub mod training;
 
@@ -60,6 +61,7 @@ fn write_texts(
     }
     functions::write(pipeline, app, sources, artifacts, problems)?;
     training::add(pipeline, sources, artifacts);
+    serving::add(pipeline, artifacts);
     Ok(())
 }
 
@@ -93,6 +95,8 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
         group_timeout => steps().any(|step| step.timeout.is_some() && matches!(step.kind, Kind::Group(_))),
         approvals => steps().any(|step| matches!(step.kind, Kind::Approval(_))),
         trainings => trainings(pipeline),
+        endpoints => endpoints(pipeline),
+        serves_frameworks => serving::builds(pipeline),
         jobs => steps().any(|step| matches!(step.kind, Kind::Job(_))),
         children => app.members.len() > 1,
         topics => pipeline.topics.iter().map(|topic| topic.id.clone()).collect::<Vec<_>>(),
@@ -110,6 +114,17 @@ fn trainings(pipeline: &Pipeline) -> Vec<String> {
         }
     }
     packages
+}
+
+/// The names of endpoints, each once.
+fn endpoints(pipeline: &Pipeline) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (_, _, endpoint) in serving::all(pipeline) {
+        if !names.contains(&endpoint.name) {
+            names.push(endpoint.name.clone());
+        }
+    }
+    names
 }
 
 /// The project's template environment with the templates of this target.

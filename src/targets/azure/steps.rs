@@ -6,6 +6,7 @@ use super::jobs;
 use super::layout::Py;
 use super::names;
 use super::orchestrator::{comment, number};
+use super::serving;
 use super::training;
 use crate::expr::{Expr, ExprKind, Template, python};
 use crate::model::{
@@ -93,7 +94,20 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             "Wait"
         }
         // Refused before.
-        Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => "Refused",
+        Kind::BatchPredict(_) | Kind::Monitor(_) => "Refused",
+        Kind::Endpoint(endpoint) => {
+            fields.extend(serving::fields(pipeline, step, endpoint));
+            let models = endpoint.variants.iter().map(|variant| &variant.model);
+            let by_name = endpoint
+                .variants
+                .iter()
+                .map(|variant| (python::string_literal(&variant.name), Py::template(&variant.model)));
+            let models = lazy_all(Py::Dict(by_name.collect()), models, parameters);
+            fields.push((Some("models"), models));
+            fields.push(timeout(step.attempt_timeout()));
+            fields.extend(retry);
+            "Endpoint"
+        }
         Kind::Fail { error, message } => {
             fields.push((Some("error"), lazy(error, parameters)));
             fields.push((Some("message"), lazy(message, parameters)));
