@@ -149,6 +149,11 @@ impl Desk {
         self.folder.join("endpoints").join(format!("{name}.json"))
     }
 
+    /// Where the server's own files are.
+    pub fn server_folder(&self) -> PathBuf {
+        self.folder.join("serve")
+    }
+
     /// All endpoints, by name.
     pub fn endpoints(&self) -> Result<Vec<EndpointRecord>, String> {
         read_all(&self.folder.join("endpoints"))

@@ -8,8 +8,6 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use crate::engine::interpreter::{self, Wanted};
 use crate::targets::package;
 
@@ -109,11 +107,10 @@ fn next(schedule: &str, now: i64) -> Option<i64> {
     Some(cron.find_next_occurrence(&now, false).ok()?.timestamp())
 }
 
-/// A server and its files; both go when it is dropped.
+/// A server; it goes when it is dropped.
 struct Server {
     child: Child,
     lines: mpsc::Receiver<String>,
-    _staged: TempDir,
 }
 
 impl Server {
@@ -130,19 +127,18 @@ impl Server {
             None => Wanted::default(),
         };
         let python = interpreter::python(folder, &wanted, &mut |line| on_event(Event::Line(line)))?;
-        let staged = tempfile::Builder::new()
-            .prefix("mlpipe-serve-")
-            .tempdir()
-            .map_err(say)?;
-        std::fs::write(staged.path().join("serve.py"), SERVER).map_err(say)?;
-        std::fs::write(staged.path().join(package::SERVING_MODULE), package::SERVING).map_err(say)?;
+        // Not a temporary folder: whoever ends this by a signal would leave it behind.
+        let staged = desk.server_folder();
+        std::fs::create_dir_all(&staged).map_err(say)?;
+        std::fs::write(staged.join("serve.py"), SERVER).map_err(say)?;
+        std::fs::write(staged.join(package::SERVING_MODULE), package::SERVING).map_err(say)?;
         let captured = desk.captured_file(&record.name);
         if let Some(folder) = captured.parent() {
             std::fs::create_dir_all(folder).map_err(say)?;
         }
         let mut child = Command::new(python)
             .arg("-u")
-            .arg(staged.path().join("serve.py"))
+            .arg(staged.join("serve.py"))
             .arg(desk.endpoint_file(&record.name))
             .arg(captured)
             .arg(port.to_string())
@@ -159,11 +155,7 @@ impl Server {
         if let Some(out) = child.stderr.take() {
             forward(out, sender);
         }
-        Ok(Self {
-            child,
-            lines,
-            _staged: staged,
-        })
+        Ok(Self { child, lines })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::syntax::span::Span;
 /// Constructs that some targets leave out, with those targets.
 const BEHIND: &[(&str, &[Target])] = &[
     ("endpoint", &[Target::Aws, Target::Gcp]),
-    ("batch_predict", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("batch_predict", &[Target::Aws, Target::Gcp]),
     ("monitor", &[Target::Aws, Target::Gcp, Target::Azure]),
 ];
 

@@ -163,6 +163,18 @@ class Endpoint(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchPredict(Step):
+    """A step that predicts for the files of a folder: a job of Azure Machine Learning, too."""
+
+    environment: str
+    instance: str
+    model: object
+    input: object
+    output: object
+    requirements: list = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Child(Step):
     """A step that runs another pipeline, by the name of its orchestrator; its output is an object of that one's outputs."""
 

@@ -1,4 +1,4 @@
-"""Training: command jobs of Azure Machine Learning on serverless compute.
+"""Training: command jobs of Azure Machine Learning on serverless compute, those of mlpipe_batch.py too.
 
 The job reads the code from the container `artifacts`, below `code/`, and leaves there, below `runs/`, its model and what came of it.
 """
@@ -24,19 +24,28 @@ class NothingThere(Exception):
 
 def start(request, name):
     """Creates a job of this name."""
+    return create(request, name, [(f"channel `{channel}`", channel, uri) for channel, uri in request["data"].items()])
+
+
+def create(request, name, channels, output=None):
+    """Creates a job: its channels are names in messages, names and URIs; `output` is the URI of a folder that is not the run's own."""
     inputs = {"mlpipe": folder(f"azureml://datastores/artifacts/paths/code/{request['code']}/", "Download")}
-    for channel, uri in request["data"].items():
+    for title, channel, uri in channels:
         try:
             inputs[f"data_{channel}"] = found(uri)
         except NothingThere:
-            return {"error": {"name": "DataNotFound", "message": f"channel `{channel}`: there is nothing at {uri}"}}
-    channels = [f'{channel}="${{{{inputs.data_{channel}}}}}"' for channel in request["data"]]
+            return {"error": {"name": "DataNotFound", "message": f"{title}: there is nothing at {uri}"}}
+    outputs = {"run": made(f"azureml://datastores/artifacts/paths/runs/{name}/")}
+    words = [f'{channel}="${{{{inputs.data_{channel}}}}}"' for _, channel, _ in channels]
+    if output is not None:
+        outputs["made"] = made(f"{place(output).rstrip('/')}/")
+        words.append('--output="${{outputs.made}}"')
     properties = {
         "jobType": "Command",
         "displayName": name,
         "experimentName": request["pipeline"],
         "tags": {"pipeline": request["pipeline"], "run": request["run"], "step": request["step"]},
-        "command": " ".join(['python "${{inputs.mlpipe}}/mlpipe_launcher.py" "${{outputs.run}}"', *channels]),
+        "command": " ".join(['python "${{inputs.mlpipe}}/mlpipe_launcher.py" "${{outputs.run}}"', *words]),
         "environmentId": request["environment"],
         # No `$` that the service could take for a reference of its own.
         "environmentVariables": {
@@ -47,7 +56,7 @@ def start(request, name):
         },
         "identity": {"identityType": "Managed", "clientId": os.environ["MLPIPE_ML_CLIENT_ID"]},
         "inputs": inputs,
-        "outputs": {"run": {"jobOutputType": "uri_folder", "mode": "ReadWriteMount", "uri": f"azureml://datastores/artifacts/paths/runs/{name}/"}},
+        "outputs": outputs,
         "resources": {"instanceType": request["instance"], "instanceCount": request["count"]},
         "queueSettings": {"jobTier": "Spot" if request["spot"] else "Standard"},
         "limits": {"jobLimitsType": "Command", "timeout": f"PT{request['timeout'] + GRACE}S"},
@@ -60,18 +69,25 @@ def start(request, name):
 
 def look(handle):
     """How it went: None while it runs."""
-    name = handle["name"]
+    answer = ended(handle["name"], "training")
+    if answer is None or "error" in answer:
+        return answer
+    name, account = handle["name"], os.environ["MLPIPE_ML_STORAGE"]
+    model = f"abfs://artifacts@{account}.dfs.core.windows.net/runs/{name}/model"
+    return {"output": {"job_name": name, "model_uri": model, "metrics": answer["metrics"]}}
+
+
+def ended(name, what):
+    """What the launcher of a job said in the end, or that it said nothing; None while it runs."""
     status = call("GET", address(name))["properties"]["status"]
     if status not in ENDED:
         return None
-    account = os.environ["MLPIPE_ML_STORAGE"]
-    answer = result(account, name)
+    answer = result(os.environ["MLPIPE_ML_STORAGE"], name)
     if "error" in answer:
         return {"error": answer["error"]}
     if status != "Completed" or "metrics" not in answer:
-        return {"error": {"name": "WorkerCrashed", "message": "the training ended without an answer"}}
-    model = f"abfs://artifacts@{account}.dfs.core.windows.net/runs/{name}/model"
-    return {"output": {"job_name": name, "model_uri": model, "metrics": answer["metrics"]}}
+        return {"error": {"name": "WorkerCrashed", "message": f"the {what} ended without an answer"}}
+    return answer
 
 
 def stop(handle):
@@ -98,10 +114,9 @@ def found(uri):
     if match is None:
         return folder(uri)
     container, account, path = match.groups()
-    place = f"wasbs://{container}@{account}.blob.core.windows.net/{path}"
     try:
         if path and not path.endswith("/") and exists(f"{account}/{container}/{quote(path)}"):
-            return {"jobInputType": "uri_file", "mode": "ReadOnlyMount", "uri": place}
+            return {"jobInputType": "uri_file", "mode": "ReadOnlyMount", "uri": place(uri)}
         prefix = quote(f"{path.rstrip('/')}/", safe="") if path else ""
         query = f"restype=container&comp=list&maxresults=1&prefix={prefix}"
         if b"<Blob>" not in blob("GET", f"{account}/{container}?{query}").content:
@@ -109,7 +124,16 @@ def found(uri):
     except Refused as refused:
         if refused.status == NOT_FOUND:
             raise NothingThere from refused
-    return folder(f"{place.rstrip('/')}/")
+    return folder(f"{place(uri).rstrip('/')}/")
+
+
+def place(uri):
+    """A bucket's URI as jobs take it; any other as it is."""
+    match = BUCKET.fullmatch(uri)
+    if match is None:
+        return uri
+    container, account, path = match.groups()
+    return f"wasbs://{container}@{account}.blob.core.windows.net/{path}"
 
 
 def exists(path):
@@ -124,6 +148,10 @@ def exists(path):
 
 def folder(uri, mode="ReadOnlyMount"):
     return {"jobInputType": "uri_folder", "mode": mode, "uri": uri}
+
+
+def made(uri):
+    return {"jobOutputType": "uri_folder", "mode": "ReadWriteMount", "uri": uri}
 
 
 def blob(method, path):

@@ -9,6 +9,8 @@ use super::cron;
 use super::layout::Py;
 use super::limits::{AzureProblem, Pin};
 use super::names::{self, FunctionNames};
+use super::serving;
+use super::training;
 use crate::diagnostics::Problems;
 use crate::expr::python;
 use crate::model::{FunctionUse, HandlerAction, Kind, Pipeline, Trigger, TriggerKind, identifier};
@@ -44,10 +46,14 @@ const USED: [&str; 24] = [
 ];
 
 /// The modules that are the same in every app.
-pub const RUNTIME: [(&str, &str); 15] = [
+pub const RUNTIME: [(&str, &str); 16] = [
     (
         "mlpipe_activity.py",
         include_str!("../../../targets/azure/mlpipe_activity.py"),
+    ),
+    (
+        "mlpipe_batch.py",
+        include_str!("../../../targets/azure/mlpipe_batch.py"),
     ),
     ("mlpipe_dag.py", include_str!("../../../targets/azure/mlpipe_dag.py")),
     (
@@ -144,17 +150,8 @@ impl App<'_> {
 
     /// Whether a managed service runs a step.
     fn uses_services(&self) -> bool {
-        self.has_jobs() || self.has_trainings() || self.has_endpoints()
-    }
-
-    fn has_trainings(&self) -> bool {
-        let mut steps = self.members.iter().flat_map(|member| &member.pipeline.steps);
-        steps.any(|step| matches!(step.kind, Kind::Train(_)))
-    }
-
-    fn has_endpoints(&self) -> bool {
-        let mut steps = self.members.iter().flat_map(|member| &member.pipeline.steps);
-        steps.any(|step| matches!(step.kind, Kind::Endpoint(_)))
+        let root = self.members.first();
+        self.has_jobs() || root.is_some_and(|root| training::has_workspace(root.pipeline))
     }
 
     fn has_jobs(&self) -> bool {
@@ -281,9 +278,10 @@ pub fn write(
             "mlpipe_topic.py" => app.publishes(),
             "mlpipe_rest.py" | "mlpipe_service.py" => app.uses_services(),
             "mlpipe_job.py" => app.has_jobs(),
-            "mlpipe_endpoint.py" => app.has_endpoints(),
-            // Endpoints read storage as it does.
-            "mlpipe_train.py" => app.has_trainings() || app.has_endpoints(),
+            "mlpipe_endpoint.py" => serving::used(pipeline),
+            // The others read storage as it does.
+            "mlpipe_train.py" => training::has_workspace(pipeline),
+            "mlpipe_batch.py" => training::predicts(pipeline),
             _ => true,
         };
         if needed {

@@ -36,7 +36,7 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     resources.extend(host_roles());
     let roles = &RESOURCES.roles;
     let mut identities = vec![("grant", IDENTITY_ID, &roles.storage_blob_data_contributor)];
-    let trains = training::all(pipeline).next().is_some();
+    let trains = training::used(pipeline);
     if trains || jobs::all(pipeline).next().is_some() {
         resources.push(identity("concat(variables('app'), '-jobs')"));
         identities.push(("grant-jobs", JOBS_IDENTITY_ID, &roles.storage_blob_data_contributor));
@@ -440,7 +440,7 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
         ));
         depends_on.push(vault.to_owned());
     }
-    if training::all(pipeline).next().is_some() {
+    if training::used(pipeline) {
         depends_on.push(JOBS_IDENTITY_ID.to_owned());
     }
     let jobs: Vec<(String, String)> = jobs::all(pipeline)

@@ -105,13 +105,16 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
     })
 }
 
-/// The packages of code that trainings run, each once.
+/// The packages of code that jobs of the workspace run, each once.
 fn trainings(pipeline: &Pipeline) -> Vec<String> {
     let mut packages: Vec<String> = Vec::new();
     for (_, _, train) in training::all(pipeline) {
         if !packages.contains(&train.package) {
             packages.push(train.package.clone());
         }
+    }
+    if training::predicts(pipeline) {
+        packages.push(training::PREDICTING_PACKAGE.to_owned());
     }
     packages
 }

@@ -94,7 +94,7 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             "Wait"
         }
         // Refused before.
-        Kind::BatchPredict(_) | Kind::Monitor(_) => "Refused",
+        Kind::Monitor(_) => "Refused",
         Kind::Endpoint(endpoint) => {
             fields.extend(serving::fields(pipeline, step, endpoint));
             let models = endpoint.variants.iter().map(|variant| &variant.model);
@@ -133,6 +133,19 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             fields.push(timeout(step.attempt_timeout()));
             fields.extend(retry);
             "Train"
+        }
+        Kind::BatchPredict(batch) => {
+            fields.extend(training::job_fields(pipeline, step, &batch.runtime, &batch.machines));
+            for (name, uri) in [
+                ("model", &batch.model),
+                ("input", &batch.input),
+                ("output", &batch.output),
+            ] {
+                fields.push((Some(name), lazy(uri, parameters)));
+            }
+            fields.push(timeout(step.attempt_timeout()));
+            fields.extend(retry);
+            "BatchPredict"
         }
         Kind::Notify(notify) => {
             fields.extend(message(&notify.topic, &notify.message, parameters));

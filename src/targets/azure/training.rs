@@ -1,4 +1,4 @@
-//! Training: jobs of an Azure Machine Learning workspace on serverless compute, with the code and what comes of them in a container of its
+//! Training and predictions for files: jobs of an Azure Machine Learning workspace on serverless compute, with the code and what comes of them in a container of its
 //! storage account.
 
 use serde_json::{Value, json};
@@ -12,9 +12,9 @@ use super::limits::AzureProblem;
 use super::serving;
 use crate::diagnostics::Problems;
 use crate::expr::python;
-use crate::model::{Kind, Pipeline, Runtime, Step, Train, identifier};
+use crate::model::{Kind, Machines, Pipeline, Runtime, Step, Train, identifier};
 use crate::targets::instances;
-use crate::targets::package::{TRAINING, TRAINING_MODULE};
+use crate::targets::package::{PREDICTING, PREDICTING_MODULE, SERVING, SERVING_MODULE, TRAINING, TRAINING_MODULE};
 use crate::targets::{Artifacts, Sources};
 
 /// The variable with the name of the workspace's storage account.
@@ -27,6 +27,8 @@ pub const WORKSPACE_ID: &str =
     "resourceId('Microsoft.MachineLearningServices/workspaces', concat('ml-', variables('suffix')))";
 const VAULT_ID: &str = "resourceId('Microsoft.KeyVault/vaults', concat('ml-', variables('suffix')))";
 const ARTIFACTS: &str = "artifacts";
+/// The folder of the code that predicts; `mlpipe_batch.py` names it too.
+pub const PREDICTING_PACKAGE: &str = "mlpipe_predicting";
 const LAUNCHER_MODULE: &str = "mlpipe_launcher.py";
 const LAUNCHER: &str = include_str!("../../../targets/azure/launcher.py");
 
@@ -42,7 +44,7 @@ pub fn all(pipeline: &Pipeline) -> impl Iterator<Item = (&Pipeline, &Step, &Trai
 
 /// Whether there is a workspace.
 pub fn has_workspace(pipeline: &Pipeline) -> bool {
-    all(pipeline).next().is_some() || serving::used(pipeline)
+    used(pipeline) || serving::used(pipeline)
 }
 
 /// The container of the code and of what comes of it.
@@ -50,35 +52,80 @@ pub fn artifacts_id() -> String {
     infra::container_id(STORAGE, ARTIFACTS)
 }
 
-/// What of the trainings Azure Machine Learning does not take.
+/// Whether the workspace runs jobs.
+pub fn used(pipeline: &Pipeline) -> bool {
+    runtimes(pipeline).next().is_some()
+}
+
+/// What the jobs of the workspace run in, with their steps and pipelines.
+fn runtimes(pipeline: &Pipeline) -> impl Iterator<Item = (&Pipeline, &Step, &Runtime)> {
+    pipeline.family().into_iter().flat_map(|member| {
+        let steps = member.steps.iter();
+        steps.filter_map(move |step| launched(step).map(|(runtime, _)| (member, step, runtime)))
+    })
+}
+
+/// What a step's job runs in and on.
+fn launched(step: &Step) -> Option<(&Runtime, &Machines)> {
+    match &step.kind {
+        Kind::Train(train) => Some((&train.runtime, &train.machines)),
+        Kind::BatchPredict(batch) => Some((&batch.runtime, &batch.machines)),
+        _ => None,
+    }
+}
+
+/// What of the jobs Azure Machine Learning does not take.
 pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
     for step in &pipeline.steps {
-        let Kind::Train(train) = &step.kind else { continue };
-        match &train.runtime {
+        let Some((runtime, machines)) = launched(step) else {
+            continue;
+        };
+        match runtime {
             Runtime::Image(image) if image.azure.is_none() => problems.push(AzureProblem::Image {
                 step: step.path.clone(),
                 span: step.span,
             }),
             Runtime::Image(_) | Runtime::Framework(..) => {}
         }
-        if let Err(problem) = machine(step, train) {
+        if let Err(problem) = machine(step, machines) {
             problems.push(problem);
         }
     }
 }
 
-fn machine(step: &Step, train: &Train) -> Result<&'static instances::Instance, AzureProblem> {
+fn machine(step: &Step, machines: &Machines) -> Result<&'static instances::Instance, AzureProblem> {
     let table = &instances::AZURE.ml_training;
-    instance(table, step, &train.machines.named, &train.machines.compute)
+    instance(table, step, &machines.named, &machines.compute)
 }
 
 fn setting(member: &Pipeline, step: &Step) -> String {
     format!("{ENVIRONMENT}_{}__{}", identifier(&member.name), identifier(&step.path))
 }
 
-/// What of a step never changes, as the app reads it.
+/// What of a training never changes, as the app reads it.
 pub fn fields(member: &Pipeline, step: &Step, train: &Train) -> Vec<(Option<&'static str>, Py)> {
-    let (environment, requirements) = match &train.runtime {
+    let mut fields = vec![
+        (Some("code"), Py::string(&train.package)),
+        (Some("script"), Py::string(&train.entrypoint)),
+    ];
+    fields.extend(job_fields(member, step, &train.runtime, &train.machines));
+    if train.machines.compute.count > 1 {
+        fields.push((Some("count"), Py::Text(train.machines.compute.count.to_string())));
+    }
+    if train.spot {
+        fields.push((Some("spot"), Py::Text("True".to_owned())));
+    }
+    fields
+}
+
+/// What a job runs in and on, as the app reads it.
+pub fn job_fields(
+    member: &Pipeline,
+    step: &Step,
+    runtime: &Runtime,
+    machines: &Machines,
+) -> Vec<(Option<&'static str>, Py)> {
+    let (environment, requirements) = match runtime {
         Runtime::Framework(framework, version) => FRAMEWORKS.pick(*framework, version).map_or_else(
             || (Py::string(""), Vec::new()),
             |picked| (Py::string(&picked.environment), picked.requirements),
@@ -89,22 +136,14 @@ pub fn fields(member: &Pipeline, step: &Step, train: &Train) -> Vec<(Option<&'st
         }
     };
     // Refused before where there is none.
-    let machine = machine(step, train).map_or("", instances::Instance::machine);
+    let machine = machine(step, machines).map_or("", instances::Instance::machine);
     let mut fields = vec![
-        (Some("code"), Py::string(&train.package)),
-        (Some("script"), Py::string(&train.entrypoint)),
         (Some("environment"), environment),
         (Some("instance"), Py::string(machine)),
     ];
     if !requirements.is_empty() {
         let packages = requirements.iter().map(|package| Py::string(package));
         fields.push((Some("requirements"), Py::List(packages.collect())));
-    }
-    if train.machines.compute.count > 1 {
-        fields.push((Some("count"), Py::Text(train.machines.compute.count.to_string())));
-    }
-    if train.spot {
-        fields.push((Some("spot"), Py::Text("True".to_owned())));
     }
     fields
 }
@@ -119,21 +158,21 @@ pub fn settings(pipeline: &Pipeline) -> Vec<(String, String)> {
         ("MLPIPE_ML_WORKSPACE".to_owned(), format!("[{WORKSPACE_ID}]")),
         ("MLPIPE_ML_STORAGE".to_owned(), format!("[variables('{STORAGE}')]")),
     ];
-    if all(pipeline).next().is_some() {
+    if used(pipeline) {
         settings.push((
             "MLPIPE_ML_CLIENT_ID".to_owned(),
             format!("[reference({JOBS_IDENTITY_ID}, '{api}').clientId]"),
         ));
     }
-    settings.extend(all(pipeline).filter_map(|(member, step, train)| {
-        let id = environment_id(&environment(image(train)?));
+    settings.extend(runtimes(pipeline).filter_map(|(member, step, runtime)| {
+        let id = environment_id(&environment(image(runtime)?));
         Some((setting(member, step), format!("[{id}]")))
     }));
     settings
 }
 
-fn image(train: &Train) -> Option<&str> {
-    match &train.runtime {
+fn image(runtime: &Runtime) -> Option<&str> {
+    match runtime {
         Runtime::Image(image) => image.azure.as_deref(),
         Runtime::Framework(..) => None,
     }
@@ -156,18 +195,20 @@ pub fn resources(pipeline: &Pipeline) -> Vec<Value> {
     if !has_workspace(pipeline) {
         return Vec::new();
     }
-    let trains = all(pipeline).next().is_some();
+    let launches = used(pipeline);
     let roles = &RESOURCES.roles;
     let artifacts = artifacts_id();
     let mut resources = infra::storage_account(STORAGE, false);
     resources.push(infra::container(STORAGE, ARTIFACTS));
     resources.push(vault());
     resources.push(workspace(
-        trains.then_some(JOBS_IDENTITY_ID),
+        launches.then_some(JOBS_IDENTITY_ID),
         serving::registry(pipeline),
     ));
     resources.push(datastore(&artifacts));
-    let mut images: Vec<&str> = all(pipeline).filter_map(|(_, _, train)| image(train)).collect();
+    let mut images: Vec<&str> = runtimes(pipeline)
+        .filter_map(|(_, _, runtime)| image(runtime))
+        .collect();
     images.sort_unstable();
     images.dedup();
     resources.extend(images.into_iter().flat_map(|image| {
@@ -176,7 +217,7 @@ pub fn resources(pipeline: &Pipeline) -> Vec<Value> {
     }));
     resources.push(role(WORKSPACE_ID, &roles.azureml_data_scientist));
     resources.push(role(&artifacts, &roles.storage_blob_data_reader));
-    if trains {
+    if launches {
         // To have jobs run as that identity.
         resources.push(role(JOBS_IDENTITY_ID, &roles.managed_identity_operator));
         resources.push(role_of(
@@ -281,7 +322,23 @@ pub fn add(pipeline: &Pipeline, sources: &Sources, artifacts: &mut Artifacts) {
         for (path, bytes) in sources.folders.get(&train.source).into_iter().flatten() {
             artifacts.files.insert(format!("{folder}/{path}"), bytes.clone());
         }
-        artifacts.text(format!("{folder}/{TRAINING_MODULE}"), TRAINING);
-        artifacts.text(format!("{folder}/{LAUNCHER_MODULE}"), LAUNCHER);
+        add_launcher(&folder, artifacts);
     }
+    if predicts(pipeline) {
+        let folder = format!("training/{PREDICTING_PACKAGE}");
+        artifacts.text(format!("{folder}/{PREDICTING_MODULE}"), PREDICTING);
+        artifacts.text(format!("{folder}/{SERVING_MODULE}"), SERVING);
+        add_launcher(&folder, artifacts);
+    }
+}
+
+fn add_launcher(folder: &str, artifacts: &mut Artifacts) {
+    artifacts.text(format!("{folder}/{TRAINING_MODULE}"), TRAINING);
+    artifacts.text(format!("{folder}/{LAUNCHER_MODULE}"), LAUNCHER);
+}
+
+/// Whether a step predicts for files.
+pub fn predicts(pipeline: &Pipeline) -> bool {
+    let mut steps = pipeline.family().into_iter().flat_map(|member| &member.steps);
+    steps.any(|step| matches!(step.kind, Kind::BatchPredict(_)))
 }

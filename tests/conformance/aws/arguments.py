@@ -9,8 +9,16 @@ from functools import lru_cache
 from typing import Any
 
 import botocore.session
+from botocore.exceptions import UnknownServiceError
+from botocore.model import OperationNotFoundError
 
-RESOURCE = re.compile(r"arn:aws:states:::(?:aws-sdk:)?(sagemaker|batch|s3):([A-Za-z]+)(?:\.sync)?")
+RESOURCE = re.compile(r"arn:aws:states:::(aws-sdk:)?([a-z0-9]+):([A-Za-z]+)(?:\.sync(?::2)?|\.waitForTaskToken)?")
+# Step Functions' names of services that botocore calls otherwise.
+NAMES = {"states": "stepfunctions", "sfn": "stepfunctions", "applicationautoscaling": "application-autoscaling"}
+# Step Functions docs, Optimized integrations: these take any JSON value where the service takes text.
+JSON = {("states", "Input"), ("sns", "Message")}
+# A function's payload is the function's business.
+APART = {"lambda"}
 
 
 def check(definition: str) -> list[str]:
@@ -34,8 +42,19 @@ def of_state(name: str, state: dict[str, Any]) -> list[str]:
     found = RESOURCE.fullmatch(str(state.get("Resource")))
     if found is None:
         return []
-    service, action = found[1], found[2][0].upper() + found[2][1:]
-    return [f"state '{name}': {problem}" for problem in differences(state.get("Arguments"), shape_of(service, action), action)]
+    sdk, service, action = found[1], found[2], found[3][0].upper() + found[3][1:]
+    if service in APART:
+        return []
+    arguments = state.get("Arguments")
+    if sdk is None and isinstance(arguments, dict):
+        arguments = {key: "{% json %}" if (service, key) in JSON else value for key, value in arguments.items()}
+    try:
+        shape = shape_of(NAMES.get(service, service), action)
+    except UnknownServiceError:
+        return [f"state '{name}': there is no service {service}"]
+    except OperationNotFoundError:
+        return [f"state '{name}': {service} has no {action}"]
+    return [f"state '{name}': {problem}" for problem in differences(arguments, shape, action)]
 
 
 @lru_cache

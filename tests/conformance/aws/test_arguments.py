@@ -44,5 +44,26 @@ class ArgumentsTest(unittest.TestCase):
                 self.assertIn(said, problem)
 
 
+def of(resource: str, given: object) -> list[str]:
+    state = {"Type": "Task", "Resource": f"arn:aws:states:::{resource}", "Arguments": given}
+    return [problem.split(": ", 1)[1] for problem in arguments.check(json.dumps({"States": {"a": state}}))]
+
+
+class Services(unittest.TestCase):
+    def test_right_ones_have_no_findings(self) -> None:
+        self.assertEqual([], of("sns:publish", {"TopicArn": "${TopicArn}", "Message": {"any": "value"}}))
+        self.assertEqual([], of("states:startExecution.sync:2", {"StateMachineArn": "${ChildArn}", "Input": {"params": "{% $params %}"}}))
+        self.assertEqual([], of("aws-sdk:sfn:describeExecution", {"ExecutionArn": "{% $states.result.ExecutionArn %}"}))
+        self.assertEqual([], of("lambda:invoke", {"FunctionName": "${Arn}", "Payload": 1}))
+
+    def test_wrong_ones_are_found(self) -> None:
+        self.assertEqual(["Publish has no Subjct"], of("sns:publish.waitForTaskToken", {"TopicArn": "t", "Message": "m", "Subjct": "s"}))
+        self.assertEqual(["StartExecution lacks StateMachineArn"], of("states:startExecution.sync:2", {}))
+        # The SDK itself takes text only.
+        self.assertEqual(["Publish.Message is no text"], of("aws-sdk:sns:publish", {"Message": {"any": "value"}}))
+        self.assertEqual(["there is no service nothing"], of("aws-sdk:nothing:at", {}))
+        self.assertEqual(["sns has no Puplish"], of("sns:puplish", {}))
+
+
 if __name__ == "__main__":
     unittest.main()

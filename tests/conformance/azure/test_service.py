@@ -165,8 +165,9 @@ class TrainTest(unittest.TestCase):
             (raw / "rows").mkdir(parents=True)
             (raw / "rows" / "a.csv").write_text("a")
             deployed = Deployed("p", {}, SETTINGS["MLPIPE_ML_WORKSPACE"], "mlx", containers={"acc/raw": str(raw)}, code=scratch)
-            (Path(scratch) / "training").mkdir()
-            (Path(scratch) / "training" / "mlpipe_launcher.py").write_text("import time; time.sleep(600)")
+            for package in ("training", "mlpipe_predicting"):
+                (Path(scratch) / package).mkdir()
+                (Path(scratch) / package / "mlpipe_launcher.py").write_text("import time; time.sleep(600)")
             services = Services(deployed, patience=0.1)
             try:
                 return in_child(lambda: self.in_activity(services.port, work))
@@ -206,6 +207,21 @@ class TrainTest(unittest.TestCase):
 
         crashed = {"error": {"name": "WorkerCrashed", "message": "the training ended without an answer"}}
         self.assertEqual(self.with_services(work), [None, crashed, ["r-1"]])
+
+    def test_predictions(self) -> None:
+        def work(train: Any, _: int) -> Any:
+            import mlpipe_batch
+
+            base = "abfs://raw@acc.dfs.core.windows.net"
+            given = {**REQUEST, "step": "predict", "model": f"{base}/model/", "input": f"{base}/rows/", "output": f"{base}/made/"}
+            missing = mlpipe_batch.start(given, "r-1")
+            handle = mlpipe_batch.start({**given, "model": f"{base}/rows"}, "r-2")
+            mlpipe_batch.stop(handle)
+            return [missing, mlpipe_batch.look(handle)]
+
+        nothing = {"name": "DataNotFound", "message": "model: there is nothing at abfs://raw@acc.dfs.core.windows.net/model/"}
+        crashed = {"name": "WorkerCrashed", "message": "the job ended without an answer"}
+        self.assertEqual(self.with_services(work), [{"error": nothing}, {"error": crashed}])
 
     def test_bodies_are_held_against_the_schema(self) -> None:
         def work(train: Any, _: int) -> Any:

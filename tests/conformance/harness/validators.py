@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import install
 
-SCRIPTS = {"aws": "validate.py", "gcp": "check_terraform.py", "azure": "validate.py"}
+SCRIPTS = {"aws": "validate.py", "gcp": "validate.py", "azure": "validate.py"}
 
 SHOWN = 60
 """Lines of a validator's complaints that the report shows."""

@@ -16,7 +16,7 @@ from itertools import islice
 from types import SimpleNamespace
 
 import mlpipe_sub
-from mlpipe_dag import Approval, Child, Endpoint, Fail, Function, Group, Job, Notify, Train, Wait, matches
+from mlpipe_dag import Approval, BatchPredict, Child, Endpoint, Fail, Function, Group, Job, Notify, Train, Wait, matches
 from mlpipe_expr import string
 from mlpipe_fibers import Fibers, StepFailed
 from mlpipe_params import check
@@ -352,6 +352,8 @@ class Runner:
                 return (yield from self.train(step, scope, *error))
             case Endpoint():
                 return (yield from self.endpoint(step, scope, *error))
+            case BatchPredict():
+                return (yield from self.batch_predict(step, scope, *error))
             case Approval():
                 return (yield from self.approval(step, scope, *error))
             case Wait():
@@ -467,6 +469,20 @@ class Runner:
             "step": step.path,
         }
         return (yield from self.service(step, "endpoint", request))
+
+    def batch_predict(self, step, scope, *error):
+        """Predicts for files."""
+        uris = {name: self.evaluate("batch_predict", step.path, getattr(step, name), scope, *error) for name in ("model", "input", "output")}
+        if not all(isinstance(uri, str) for uri in uris.values()):
+            raise cannot_evaluate("batch_predict", step.path)
+        request = {
+            **{name: getattr(step, name) for name in ("environment", "requirements", "instance", "timeout")},
+            **uris,
+            "pipeline": self.run.name,
+            "run": self.run.id,
+            "step": step.path,
+        }
+        return (yield from self.service(step, "batch", request))
 
     def service(self, step, service, request):
         """One attempt of what a managed service runs."""

@@ -228,7 +228,7 @@ class State:
             for key, given in job["inputs"].items():
                 words = words.replace(f"${{{{inputs.{key}}}}}", str(self.input(node, given)))
             for key, given in job["outputs"].items():
-                folder = self.artifacts / given["uri"].removeprefix(ARTIFACTS)
+                folder = self.place(given["uri"])
                 folder.mkdir(parents=True, exist_ok=True)
                 words = words.replace(f"${{{{outputs.{key}}}}}", str(folder))
             environment = dict(job["environmentVariables"])
@@ -253,14 +253,22 @@ class State:
             place = uri.removeprefix(f"{ARTIFACTS}code/")
             shutil.copytree(Path(self.deployed.code) / place, copied)
             return copied
-        match = PLACE.fullmatch(uri)
-        if match is None:
-            raise ValueError(f"no input of a job here: {uri}")
-        container, account, path = match.groups()
-        found = Path(self.deployed.containers[f"{account}/{container}"]) / path
+        found = self.place(uri)
         if found.is_file() != (given["jobInputType"] == "uri_file"):
             raise ValueError(f"{uri} is no {given['jobInputType']}")
         return found
+
+    def place(self, uri: str) -> Path:
+        """A file or folder of the account of the workspace, or of a bucket."""
+        if uri.startswith(ARTIFACTS):
+            return self.artifacts / uri.removeprefix(ARTIFACTS)
+        match = PLACE.fullmatch(uri)
+        if match is None:
+            raise ValueError(f"no place for a job here: {uri}")
+        container, account, path = match.groups()
+        if (account, container) == (self.deployed.storage, "artifacts"):
+            return self.artifacts / path
+        return Path(self.deployed.containers[f"{account}/{container}"]) / path
 
     def training_status(self, training: Training) -> str:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import connectors, http, limits
+from . import connectors, discovery, http, limits
 from .definition import (
     Assign,
     Call,
@@ -493,6 +493,8 @@ class Execution:
             self._assign(call.result, value, frame)
 
     def _blocking(self, function: str, arguments: dict[str, Any], frame: _Frame) -> Task:
+        if function.startswith(discovery.PREFIX) and (problems := discovery.check_call(function, arguments)):
+            raise Fault("; ".join(problems))
         if function == "sys.sleep":
             seconds = arguments["seconds"]
             if not is_number(seconds):
