@@ -72,6 +72,8 @@ pub struct ApiVersions {
     pub app: String,
     /// Microsoft.Authorization
     pub authorization: String,
+    /// Microsoft.ContainerRegistry
+    pub container_registry: String,
     /// Microsoft.Resources/deployments
     pub deployments: String,
     /// Microsoft.EventGrid
@@ -95,8 +97,12 @@ pub struct ApiVersions {
 /// Ids of built-in roles.
 #[derive(Debug, Default, Deserialize)]
 pub struct Roles {
+    /// AcrPull.
+    pub acr_pull: String,
     /// AzureML Data Scientist.
     pub azureml_data_scientist: String,
+    /// AzureML Metrics Writer (preview).
+    pub azureml_metrics_writer: String,
     /// Container Apps Jobs Operator.
     pub container_apps_jobs_operator: String,
     /// EventGrid Data Sender.

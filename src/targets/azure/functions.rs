@@ -10,6 +10,7 @@ use super::layout::Py;
 use super::limits::{AzureProblem, Pin};
 use super::monitoring::{self, Watch};
 use super::names::{self, FunctionNames};
+use super::serving;
 use super::training;
 use crate::diagnostics::Problems;
 use crate::expr::python;
@@ -49,7 +50,7 @@ const USED: [&str; 27] = [
 ];
 
 /// The modules that are the same in every app.
-pub const RUNTIME: [(&str, &str); 16] = [
+pub const RUNTIME: [(&str, &str); 17] = [
     (
         "mlpipe_activity.py",
         include_str!("../../../targets/azure/mlpipe_activity.py"),
@@ -59,6 +60,10 @@ pub const RUNTIME: [(&str, &str); 16] = [
         include_str!("../../../targets/azure/mlpipe_batch.py"),
     ),
     ("mlpipe_dag.py", include_str!("../../../targets/azure/mlpipe_dag.py")),
+    (
+        "mlpipe_endpoint.py",
+        include_str!("../../../targets/azure/mlpipe_endpoint.py"),
+    ),
     ("mlpipe_expr.py", include_str!("../../../targets/azure/mlpipe_expr.py")),
     (
         "mlpipe_fibers.py",
@@ -156,7 +161,7 @@ impl App<'_> {
     /// Whether a managed service runs a step.
     fn uses_services(&self) -> bool {
         let root = self.members.first();
-        self.has_jobs() || root.is_some_and(|root| training::used(root.pipeline))
+        self.has_jobs() || root.is_some_and(|root| training::has_workspace(root.pipeline))
     }
 
     fn has_jobs(&self) -> bool {
@@ -291,8 +296,10 @@ pub fn write(
             "mlpipe_topic.py" => app.publishes(),
             "mlpipe_rest.py" | "mlpipe_service.py" => app.uses_services(),
             "mlpipe_job.py" => app.has_jobs(),
-            "mlpipe_train.py" => training::used(pipeline),
             "mlpipe_monitor.py" => monitoring::all(pipeline).next().is_some(),
+            "mlpipe_endpoint.py" => serving::used(pipeline),
+            // The others read storage as it does.
+            "mlpipe_train.py" => training::has_workspace(pipeline),
             "mlpipe_batch.py" => training::predicts(pipeline),
             _ => true,
         };

@@ -11,6 +11,7 @@ use super::functions;
 use super::jobs;
 use super::monitoring;
 use super::names::{self, Place};
+use super::serving;
 use super::training;
 use crate::diagnostics::Problems;
 use crate::model::{FunctionUse, Pipeline, identifier};
@@ -212,6 +213,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     jobs::check(pipeline, &mut problems);
     training::check(pipeline, &mut problems);
     monitoring::check(pipeline, &mut problems);
+    serving::check(pipeline, &mut problems);
     for child in pipeline.family().into_iter().skip(1) {
         for function in child.functions() {
             let name = format!("{}{}", functions::child_prefix(child), identifier(function.step));

@@ -62,6 +62,7 @@ fn write_texts(
     }
     functions::write(pipeline, app, sources, artifacts, problems)?;
     training::add(pipeline, sources, artifacts);
+    serving::add(pipeline, artifacts);
     Ok(())
 }
 
@@ -95,6 +96,8 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
         group_timeout => steps().any(|step| step.timeout.is_some() && matches!(step.kind, Kind::Group(_))),
         approvals => steps().any(|step| matches!(step.kind, Kind::Approval(_))),
         trainings => trainings(pipeline),
+        endpoints => endpoints(pipeline),
+        serves_frameworks => serving::builds(pipeline),
         jobs => steps().any(|step| matches!(step.kind, Kind::Job(_))),
         monitors => steps().any(|step| matches!(step.kind, Kind::Monitor(_))),
         drifts => monitoring::drifts(pipeline),
@@ -117,6 +120,17 @@ fn trainings(pipeline: &Pipeline) -> Vec<String> {
         packages.push(training::PREDICTING_PACKAGE.to_owned());
     }
     packages
+}
+
+/// The names of endpoints, each once.
+fn endpoints(pipeline: &Pipeline) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (_, _, endpoint) in serving::all(pipeline) {
+        if !names.contains(&endpoint.name) {
+            names.push(endpoint.name.clone());
+        }
+    }
+    names
 }
 
 /// The project's template environment with the templates of this target.

@@ -213,17 +213,9 @@ pub fn drift_monitors(pipeline: &Pipeline) -> String {
     Py::Dict(entries.collect()).render(4, "mlpipe_monitor.drifted(event, )".len())
 }
 
-/// The app's settings: the endpoints' names.
-pub fn settings(pipeline: &Pipeline) -> Vec<(String, String)> {
-    let mut endpoints: Vec<&str> = all(pipeline).map(|(_, _, monitor)| monitor.endpoint.as_str()).collect();
-    endpoints.sort_unstable();
-    endpoints.dedup();
-    let names = endpoints.into_iter().map(|name| {
-        let value = format!("[{}]", serving::endpoint_name(name));
-        (serving::endpoint_setting(name), value)
-    });
-    let identity = drifts(pipeline).then(|| ("MLPIPE_ML_IDENTITY".to_owned(), format!("[{JOBS_IDENTITY_ID}]")));
-    names.chain(identity).collect()
+/// The app's settings, beside those of the endpoints.
+pub fn settings(pipeline: &Pipeline) -> Option<(String, String)> {
+    drifts(pipeline).then(|| ("MLPIPE_ML_IDENTITY".to_owned(), format!("[{JOBS_IDENTITY_ID}]")))
 }
 
 /// The workspace's events of drift, and who may do what.

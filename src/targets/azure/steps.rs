@@ -7,6 +7,7 @@ use super::layout::Py;
 use super::monitoring;
 use super::names;
 use super::orchestrator::{comment, number};
+use super::serving;
 use super::training;
 use crate::expr::{Expr, ExprKind, Template, python};
 use crate::model::{
@@ -94,7 +95,6 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             "Wait"
         }
         // Refused before.
-        Kind::Endpoint(_) => "Refused",
         Kind::Monitor(monitor) => {
             fields.extend(monitoring::fields(pipeline, step, monitor));
             if let Some(baseline) = &monitor.baseline {
@@ -103,6 +103,19 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             fields.extend(bound);
             fields.extend(retry);
             "Monitor"
+        }
+        Kind::Endpoint(endpoint) => {
+            fields.extend(serving::fields(pipeline, step, endpoint));
+            let models = endpoint.variants.iter().map(|variant| &variant.model);
+            let by_name = endpoint
+                .variants
+                .iter()
+                .map(|variant| (python::string_literal(&variant.name), Py::template(&variant.model)));
+            let models = lazy_all(Py::Dict(by_name.collect()), models, parameters);
+            fields.push((Some("models"), models));
+            fields.push(timeout(step.attempt_timeout()));
+            fields.extend(retry);
+            "Endpoint"
         }
         Kind::Fail { error, message } => {
             fields.push((Some("error"), lazy(error, parameters)));

@@ -27,6 +27,8 @@ from xml.sax.saxutils import escape
 from arm import Unknown
 from arm_schema import Checker, files
 
+from .endpoints import Endpoints
+
 MANAGEMENT = "https://management.azure.com"
 STUBS = Path(__file__).resolve().parent.parent / "stubs"
 PATIENCE = 20.0
@@ -59,6 +61,8 @@ class Deployed:
     """The name of its storage account."""
     environments: list[str] = field(default_factory=list)
     """The ids of environments in it."""
+    identities: list[str] = field(default_factory=list)
+    """The ids of identities."""
     containers: dict[str, str] = field(default_factory=dict)
     """Folders by account/container."""
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -95,9 +99,24 @@ class State:
     schedules: dict[str, Any] = field(default_factory=dict)
     throttled: set[str] = field(default_factory=set)
     """Names of trainings that are never created."""
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.RLock = field(default_factory=threading.RLock)
     ended: list[str] = field(default_factory=list)
     """What was stopped."""
+    endpoints: Endpoints = field(init=False)
+
+    def __post_init__(self) -> None:
+        known = self.deployed
+        self.endpoints = Endpoints(
+            known.workspace or "", known.environments, known.identities, self.container, known.storage or "", self.fault, resource_problems,
+            datastores={"artifacts": (known.storage or "", "artifacts")}, ended=self.ended,
+        )  # fmt: skip
+
+    def container(self, account: str, name: str) -> Path | None:
+        """The folder of a container."""
+        if (account, name) == (self.deployed.storage, "artifacts"):
+            return self.artifacts
+        folder = self.deployed.containers.get(f"{account}/{name}")
+        return Path(folder) if folder else None
 
     def fault(self, pipeline: str, step: str) -> str | None:
         """How this creation fails."""
@@ -115,6 +134,10 @@ class State:
             if token != f"Bearer {scope}/.default":
                 return refused(401, "InvalidAuthenticationToken")
             return handler(method, match, body)
+        with self.lock:
+            answer = self.endpoints.answer(method, url, body)
+        if answer is not None:
+            return answer if token == f"Bearer {MANAGEMENT}/.default" else refused(401, "InvalidAuthenticationToken")
         return refused(404, f"this host does not know {method} {url}")
 
     # https://learn.microsoft.com/rest/api/resource-manager/containerapps/jobs
