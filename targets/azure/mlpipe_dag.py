@@ -149,6 +149,20 @@ class Train(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Endpoint(Step):
+    """A step that serves: an online endpoint of Azure Machine Learning, and `name`, as the pipeline's file calls it."""
+
+    endpoint: str
+    name: str
+    environment: str
+    variants: dict  # by name: instance, count, percent
+    models: object
+    scores: bool = True  # with score.py
+    captured: bool = False
+    autoscale: dict | None = None  # min, max, requests
+
+
+@dataclass(frozen=True, kw_only=True)
 class BatchPredict(Step):
     """A step that predicts for the files of a folder: a job of Azure Machine Learning, too."""
 
@@ -158,6 +172,17 @@ class BatchPredict(Step):
     input: object
     output: object
     requirements: list = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitor(Step):
+    """A step that has an endpoint watched: its `title` in the file, and its name. `drift` is None where nothing looks for that."""
+
+    name: str
+    title: str
+    endpoint: str
+    drift: object = None
+    baseline: object = None
 
 
 @dataclass(frozen=True, kw_only=True)

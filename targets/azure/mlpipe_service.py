@@ -73,7 +73,9 @@ class Watch:
                 self.log(look.result)
                 return UNAVAILABLE
             if isinstance(look.result, dict):
-                return look.result
+                if "handle" not in look.result:
+                    return look.result
+                self.given["handle"] = look.result["handle"]
             if self.now() >= self.given["until"]:
                 return LATE
         return AGAIN
@@ -114,7 +116,7 @@ def start(given):
 
 
 def look(known):
-    """Activity: how it went; None while it runs."""
+    """Activity: how it went; None while it runs, or the handle where that is another now."""
     return module(known).look(known["handle"])
 
 

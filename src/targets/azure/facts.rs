@@ -72,6 +72,8 @@ pub struct ApiVersions {
     pub app: String,
     /// Microsoft.Authorization
     pub authorization: String,
+    /// Microsoft.ContainerRegistry
+    pub container_registry: String,
     /// Microsoft.Resources/deployments
     pub deployments: String,
     /// Microsoft.EventGrid
@@ -95,8 +97,12 @@ pub struct ApiVersions {
 /// Ids of built-in roles.
 #[derive(Debug, Default, Deserialize)]
 pub struct Roles {
+    /// AcrPull.
+    pub acr_pull: String,
     /// AzureML Data Scientist.
     pub azureml_data_scientist: String,
+    /// AzureML Metrics Writer (preview).
+    pub azureml_metrics_writer: String,
     /// Container Apps Jobs Operator.
     pub container_apps_jobs_operator: String,
     /// EventGrid Data Sender.
@@ -105,6 +111,8 @@ pub struct Roles {
     pub key_vault_secrets_user: String,
     /// Managed Identity Operator.
     pub managed_identity_operator: String,
+    /// Monitoring Reader
+    pub monitoring_reader: String,
     /// Monitoring Metrics Publisher
     pub monitoring_metrics_publisher: String,
     /// Storage Blob Data Contributor

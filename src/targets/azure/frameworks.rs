@@ -17,6 +17,22 @@ pub struct Frameworks {
     /// Addresses.
     pub sources: Vec<String>,
     frameworks: IndexMap<String, Vec<Curated>>,
+    /// What models are served in.
+    pub serving: Serving,
+}
+
+/// What the environment of an endpoint is built of, beside the framework.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Serving {
+    /// The image that it is built on.
+    pub image: String,
+    /// The version of Python.
+    pub python: String,
+    /// Packages that serve.
+    pub packages: Vec<String>,
+    /// Packages that keep what is asked and answered.
+    pub captures: Vec<String>,
 }
 
 /// The environment of a minor version.

@@ -7,8 +7,10 @@ use super::facts::{LIMITS, RESOURCES};
 use super::functions::{self, Starter, all_functions};
 use super::jobs;
 use super::limits::{self, AzureProblem};
+use super::monitoring;
 use super::names::{self, Place};
 use super::orchestrator::ACCOUNT_SETTING;
+use super::serving::{self, SERVING_IDENTITY_ID};
 use super::training;
 use crate::diagnostics::Problems;
 use crate::expr::Type;
@@ -16,7 +18,8 @@ use crate::model::{Bucket, Pipeline, Topic, TriggerKind, identifier};
 
 const SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
 const APP_ID: &str = "resourceId('Microsoft.Web/sites', variables('app'))";
-const IDENTITY_ID: &str = "resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', variables('app'))";
+/// The app's identity.
+pub const IDENTITY_ID: &str = "resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', variables('app'))";
 /// The identity of what runs outside of the app.
 pub const JOBS_IDENTITY_ID: &str =
     "resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', concat(variables('app'), '-jobs'))";
@@ -32,19 +35,27 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     resources.extend(data_storage(&made));
     resources.push(identity("variables('app')"));
     resources.extend(host_roles());
-    let mut identities = vec![("grant", IDENTITY_ID)];
+    let roles = &RESOURCES.roles;
+    let mut identities = vec![("grant", IDENTITY_ID, &roles.storage_blob_data_contributor)];
     let trains = training::used(pipeline);
     if trains || jobs::all(pipeline).next().is_some() {
         resources.push(identity("concat(variables('app'), '-jobs')"));
-        identities.push(("grant-jobs", JOBS_IDENTITY_ID));
+        identities.push(("grant-jobs", JOBS_IDENTITY_ID, &roles.storage_blob_data_contributor));
     }
-    for (grant, identity) in identities {
-        let id = &RESOURCES.roles.storage_blob_data_contributor;
+    if serving::used(pipeline) {
+        resources.push(identity("concat(variables('app'), '-serving')"));
+        identities.push(("grant-serving", SERVING_IDENTITY_ID, &roles.storage_blob_data_reader));
+    }
+    for (grant, identity, id) in identities {
         let of_made = made
             .iter()
             .map(|(_, name)| role_of(identity, &container_id(DATA, name), id));
         resources.extend(of_made);
-        resources.extend(existing.iter().map(|bucket| grant_existing(bucket, grant, identity)));
+        resources.extend(
+            existing
+                .iter()
+                .map(|bucket| grant_existing(bucket, grant, identity, id)),
+        );
     }
     if !pipeline.secrets.is_empty() {
         resources.extend(key_vault());
@@ -54,8 +65,10 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     }
     resources.extend(jobs::resources(pipeline));
     resources.extend(training::resources(pipeline));
+    resources.extend(serving::resources(pipeline));
     resources.extend(function_app(pipeline, !made.is_empty()));
     resources.extend(event_grid(pipeline, starters));
+    resources.extend(monitoring::resources(pipeline, APP_ID));
     if !pipeline.labels.is_empty() {
         resources
             .iter_mut()
@@ -91,14 +104,16 @@ fn tag(resource: &mut Value, labels: &IndexMap<String, String>) {
     }
 }
 
-/// True where an Event Grid subscription starts the pipeline.
-pub fn delivers_events(starters: &[Starter<'_>]) -> bool {
-    starters.iter().any(|starter| {
-        matches!(
-            starter.trigger.kind,
-            TriggerKind::ObjectCreated { .. } | TriggerKind::Topic { .. }
-        )
-    })
+/// True where an Event Grid subscription calls the app.
+pub fn delivers_events(pipeline: &Pipeline, starters: &[Starter<'_>]) -> bool {
+    let mut starters = starters.iter();
+    monitoring::drifts(pipeline)
+        || starters.any(|starter| {
+            matches!(
+                starter.trigger.kind,
+                TriggerKind::ObjectCreated { .. } | TriggerKind::Topic { .. }
+            )
+        })
 }
 
 /// A value of the type, for an example.
@@ -130,7 +145,7 @@ fn parameters(pipeline: &Pipeline, starters: &[Starter<'_>], existing: &[Existin
         "location".to_owned(),
         json!({"type": "string", "defaultValue": location, "metadata": {"description": "Where everything is made."}}),
     );
-    if delivers_events(starters) {
+    if delivers_events(pipeline, starters) {
         parameters.insert(
             "deliverEvents".to_owned(),
             json!({
@@ -165,7 +180,7 @@ fn variables(pipeline: &Pipeline, has_data: bool) -> Value {
     if has_data {
         add(DATA, "[concat('data', variables('suffix'))]".to_owned());
     }
-    if training::used(pipeline) {
+    if training::has_workspace(pipeline) {
         add(training::STORAGE, "[concat('ml', variables('suffix'))]".to_owned());
     }
     if !pipeline.secrets.is_empty() {
@@ -204,7 +219,7 @@ fn outputs(pipeline: &Pipeline) -> Value {
             format!("[{}]", topic_name(pipeline, topic)),
         );
     }
-    if training::used(pipeline) {
+    if training::has_workspace(pipeline) {
         add("trainingStorage", format!("[variables('{}')]", training::STORAGE));
     }
     if !pipeline.secrets.is_empty() {
@@ -432,12 +447,15 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
     if training::used(pipeline) {
         depends_on.push(JOBS_IDENTITY_ID.to_owned());
     }
-    let jobs: Vec<(String, String)> = jobs::all(pipeline)
+    // By name: endpoints and their monitors may tell the same.
+    let jobs: IndexMap<String, String> = jobs::all(pipeline)
         .map(|(member, step, _)| {
             let id = jobs::id(pipeline, member, step);
             (jobs::setting(member, step), format!("[{id}]"))
         })
         .chain(training::settings(pipeline))
+        .chain(monitoring::settings(pipeline))
+        .chain(serving::settings(pipeline))
         .collect();
     settings.extend(jobs.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let topics: Vec<[(String, String); 2]> = pipeline
@@ -658,14 +676,13 @@ fn deployment(bucket: &Existing<'_>, name: &str, resource: &Value, depends_on: &
     })
 }
 
-fn grant_existing(bucket: &Existing<'_>, grant: &str, identity: &str) -> Value {
+fn grant_existing(bucket: &Existing<'_>, grant: &str, identity: &str, id: &str) -> Value {
     let scope = format!(
         "resourceId(parameters('{}'), 'Microsoft.Storage/storageAccounts/blobServices/containers', '{}', 'default', '{}')",
         bucket.group_parameter(),
         bucket.account,
         bucket.container
     );
-    let id = &RESOURCES.roles.storage_blob_data_contributor;
     let resource = json!({
         "type": "Microsoft.Authorization/roleAssignments",
         "apiVersion": RESOURCES.api_versions.authorization,
@@ -792,7 +809,7 @@ fn subscription(function: &str, container: &str, prefix: &str, suffix: &str, hie
 }
 
 /// What an event subscription tells: one event a call, tried again for a day.
-fn delivery(function: &str, filter: Value) -> Value {
+pub fn delivery(function: &str, filter: Value) -> Value {
     json!({
         "destination": {
             "endpointType": "AzureFunction",

@@ -11,8 +11,10 @@ pub mod infra;
 pub mod jobs;
 pub mod layout;
 pub mod limits;
+pub mod monitoring;
 pub mod names;
 pub mod orchestrator;
+pub mod serving;
 pub mod steps;
 pub mod training;
 
@@ -60,6 +62,7 @@ fn write_texts(
     }
     functions::write(pipeline, app, sources, artifacts, problems)?;
     training::add(pipeline, sources, artifacts);
+    serving::add(pipeline, artifacts);
     Ok(())
 }
 
@@ -78,7 +81,7 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
         orchestrator => names::orchestrator(pipeline),
         location => pipeline.targets.azure.location.as_deref().unwrap_or("westeurope"),
         items => names::items_orchestrator(pipeline),
-        delivers_events => infra::delivers_events(&app.starters),
+        delivers_events => infra::delivers_events(pipeline, &app.starters),
         new_objects => app.starters.iter().any(|starter| matches!(starter.trigger.kind, TriggerKind::ObjectCreated { .. })),
         listens => pipeline.triggers.iter().find_map(|trigger| match &trigger.kind {
             TriggerKind::Topic { topic } => Some(topic),
@@ -93,7 +96,11 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
         group_timeout => steps().any(|step| step.timeout.is_some() && matches!(step.kind, Kind::Group(_))),
         approvals => steps().any(|step| matches!(step.kind, Kind::Approval(_))),
         trainings => trainings(pipeline),
+        endpoints => endpoints(pipeline),
+        serves_frameworks => serving::builds(pipeline),
         jobs => steps().any(|step| matches!(step.kind, Kind::Job(_))),
+        monitors => steps().any(|step| matches!(step.kind, Kind::Monitor(_))),
+        drifts => monitoring::drifts(pipeline),
         children => app.members.len() > 1,
         topics => pipeline.topics.iter().map(|topic| topic.id.clone()).collect::<Vec<_>>(),
         secrets => pipeline.secrets.iter().map(|secret| secret.replace('_', "-")).collect::<Vec<_>>(),
@@ -113,6 +120,17 @@ fn trainings(pipeline: &Pipeline) -> Vec<String> {
         packages.push(training::PREDICTING_PACKAGE.to_owned());
     }
     packages
+}
+
+/// The names of endpoints, each once.
+fn endpoints(pipeline: &Pipeline) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (_, _, endpoint) in serving::all(pipeline) {
+        if !names.contains(&endpoint.name) {
+            names.push(endpoint.name.clone());
+        }
+    }
+    names
 }
 
 /// The project's template environment with the templates of this target.

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::jobs;
 use super::layout::Py;
+use super::monitoring;
 use super::names;
 use super::orchestrator::{comment, number};
+use super::serving;
 use super::training;
 use crate::expr::{Expr, ExprKind, Template, python};
 use crate::model::{
@@ -93,7 +95,28 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             "Wait"
         }
         // Refused before.
-        Kind::Endpoint(_) | Kind::Monitor(_) => "Refused",
+        Kind::Monitor(monitor) => {
+            fields.extend(monitoring::fields(pipeline, step, monitor));
+            if let Some(baseline) = &monitor.baseline {
+                fields.push((Some("baseline"), lazy(baseline, parameters)));
+            }
+            fields.extend(bound);
+            fields.extend(retry);
+            "Monitor"
+        }
+        Kind::Endpoint(endpoint) => {
+            fields.extend(serving::fields(pipeline, step, endpoint));
+            let models = endpoint.variants.iter().map(|variant| &variant.model);
+            let by_name = endpoint
+                .variants
+                .iter()
+                .map(|variant| (python::string_literal(&variant.name), Py::template(&variant.model)));
+            let models = lazy_all(Py::Dict(by_name.collect()), models, parameters);
+            fields.push((Some("models"), models));
+            fields.push(timeout(step.attempt_timeout()));
+            fields.extend(retry);
+            "Endpoint"
+        }
         Kind::Fail { error, message } => {
             fields.push((Some("error"), lazy(error, parameters)));
             fields.push((Some("message"), lazy(message, parameters)));

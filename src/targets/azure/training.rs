@@ -9,6 +9,8 @@ use super::infra::{self, JOBS_IDENTITY_ID, role, role_of};
 use super::jobs::instance;
 use super::layout::Py;
 use super::limits::AzureProblem;
+use super::monitoring;
+use super::serving;
 use crate::diagnostics::Problems;
 use crate::expr::python;
 use crate::model::{Kind, Machines, Pipeline, Runtime, Step, Train, identifier};
@@ -20,12 +22,14 @@ use crate::targets::{Artifacts, Sources};
 pub const STORAGE: &str = "mlStorage";
 /// What an app setting's name with the id of an image's environment starts with.
 const ENVIRONMENT: &str = "MLPIPE_ENVIRONMENT";
-const WORKSPACE: &str = "concat('ml-', variables('suffix'))";
-const WORKSPACE_ID: &str =
+/// The name of the workspace.
+pub const WORKSPACE: &str = "concat('ml-', variables('suffix'))";
+/// The workspace.
+pub const WORKSPACE_ID: &str =
     "resourceId('Microsoft.MachineLearningServices/workspaces', concat('ml-', variables('suffix')))";
 const VAULT_ID: &str = "resourceId('Microsoft.KeyVault/vaults', concat('ml-', variables('suffix')))";
 /// The container of the code and of what comes of it.
-const ARTIFACTS: &str = "artifacts";
+pub const ARTIFACTS: &str = "artifacts";
 /// The folder of the code that predicts; `mlpipe_batch.py` names it too.
 pub const PREDICTING_PACKAGE: &str = "mlpipe_predicting";
 const LAUNCHER_MODULE: &str = "mlpipe_launcher.py";
@@ -41,9 +45,19 @@ pub fn all(pipeline: &Pipeline) -> impl Iterator<Item = (&Pipeline, &Step, &Trai
     })
 }
 
-/// Whether a step runs in the workspace.
+/// Whether there is a workspace.
+pub fn has_workspace(pipeline: &Pipeline) -> bool {
+    used(pipeline) || serving::used(pipeline)
+}
+
+/// The container of the code and of what comes of it.
+pub fn artifacts_id() -> String {
+    infra::container_id(STORAGE, ARTIFACTS)
+}
+
+/// Whether the workspace runs jobs.
 pub fn used(pipeline: &Pipeline) -> bool {
-    runtimes(pipeline).next().is_some()
+    runtimes(pipeline).next().is_some() || monitoring::drifts(pipeline)
 }
 
 /// What the jobs of the workspace run in, with their steps and pipelines.
@@ -139,20 +153,22 @@ pub fn job_fields(
 
 /// The app's settings.
 pub fn settings(pipeline: &Pipeline) -> Vec<(String, String)> {
-    if !used(pipeline) {
+    if !has_workspace(pipeline) {
         return Vec::new();
     }
     let api = &RESOURCES.api_versions.managed_identity;
     let mut settings = vec![
         ("MLPIPE_ML_WORKSPACE".to_owned(), format!("[{WORKSPACE_ID}]")),
         ("MLPIPE_ML_STORAGE".to_owned(), format!("[variables('{STORAGE}')]")),
-        (
+    ];
+    if used(pipeline) {
+        settings.push((
             "MLPIPE_ML_CLIENT_ID".to_owned(),
             format!("[reference({JOBS_IDENTITY_ID}, '{api}').clientId]"),
-        ),
-    ];
+        ));
+    }
     settings.extend(runtimes(pipeline).filter_map(|(member, step, runtime)| {
-        let id = environment_id(image(runtime)?);
+        let id = environment_id(&environment(image(runtime)?));
         Some((setting(member, step), format!("[{id}]")))
     }));
     settings
@@ -170,40 +186,49 @@ fn environment(image: &str) -> String {
     format!("concat('image-', uniqueString('{}'))", image.replace('\'', "''"))
 }
 
-fn environment_id(image: &str) -> String {
+/// The id of an environment by the expression of its name.
+pub fn environment_id(name: &str) -> String {
     format!(
-        "resourceId('Microsoft.MachineLearningServices/workspaces/environments/versions', {WORKSPACE}, {}, '1')",
-        environment(image)
+        "resourceId('Microsoft.MachineLearningServices/workspaces/environments/versions', {WORKSPACE}, {name}, '1')"
     )
 }
 
 /// The workspace and what it needs, environments of the users' images, and who may do what.
 pub fn resources(pipeline: &Pipeline) -> Vec<Value> {
-    if !used(pipeline) {
+    if !has_workspace(pipeline) {
         return Vec::new();
     }
+    let launches = used(pipeline);
     let roles = &RESOURCES.roles;
-    let artifacts = infra::container_id(STORAGE, ARTIFACTS);
+    let artifacts = artifacts_id();
     let mut resources = infra::storage_account(STORAGE, false);
     resources.push(infra::container(STORAGE, ARTIFACTS));
     resources.push(vault());
-    resources.push(workspace());
+    resources.push(workspace(
+        launches.then_some(JOBS_IDENTITY_ID),
+        serving::registry(pipeline),
+    ));
     resources.push(datastore(&artifacts));
     let mut images: Vec<&str> = runtimes(pipeline)
         .filter_map(|(_, _, runtime)| image(runtime))
         .collect();
     images.sort_unstable();
     images.dedup();
-    resources.extend(images.into_iter().flat_map(image_environment));
+    resources.extend(images.into_iter().flat_map(|image| {
+        let properties = json!({"image": infra::text(image), "osType": "Linux"});
+        environment_resources(&environment(image), &properties)
+    }));
     resources.push(role(WORKSPACE_ID, &roles.azureml_data_scientist));
-    // To have jobs run as that identity.
-    resources.push(role(JOBS_IDENTITY_ID, &roles.managed_identity_operator));
     resources.push(role(&artifacts, &roles.storage_blob_data_reader));
-    resources.push(role_of(
-        JOBS_IDENTITY_ID,
-        &artifacts,
-        &roles.storage_blob_data_contributor,
-    ));
+    if launches {
+        // To have jobs run as that identity.
+        resources.push(role(JOBS_IDENTITY_ID, &roles.managed_identity_operator));
+        resources.push(role_of(
+            JOBS_IDENTITY_ID,
+            &artifacts,
+            &roles.storage_blob_data_contributor,
+        ));
+    }
     resources
 }
 
@@ -221,30 +246,37 @@ fn vault() -> Value {
     })
 }
 
-fn workspace() -> Value {
+/// The workspace, with the identity of its jobs and the registry of the images that it builds. It may push there by itself: it has rights of its
+/// own to what belongs to it.
+fn workspace(jobs: Option<&str>, registry: Option<&str>) -> Value {
     let account = infra::account_id(STORAGE);
     let insights = "resourceId('Microsoft.Insights/components', variables('app'))";
+    let needed = [Some(account.as_str()), Some(VAULT_ID), Some(insights), jobs, registry];
+    let depends_on: Vec<String> = needed.into_iter().flatten().map(|id| format!("[{id}]")).collect();
+    let identity = match jobs {
+        Some(jobs) => json!({
+            "type": "SystemAssigned,UserAssigned",
+            "userAssignedIdentities": {format!("[{jobs}]"): {}},
+        }),
+        None => json!({"type": "SystemAssigned"}),
+    };
+    let mut properties = json!({
+        "storageAccount": format!("[{account}]"),
+        "keyVault": format!("[{VAULT_ID}]"),
+        "applicationInsights": format!("[{insights}]"),
+        "systemDatastoresAuthMode": "Identity",
+    });
+    if let Some(registry) = registry {
+        properties["containerRegistry"] = json!(format!("[{registry}]"));
+    }
     json!({
         "type": "Microsoft.MachineLearningServices/workspaces",
         "apiVersion": RESOURCES.api_versions.machine_learning,
         "name": format!("[{WORKSPACE}]"),
         "location": "[parameters('location')]",
-        "identity": {
-            "type": "SystemAssigned,UserAssigned",
-            "userAssignedIdentities": {format!("[{JOBS_IDENTITY_ID}]"): {}},
-        },
-        "properties": {
-            "storageAccount": format!("[{account}]"),
-            "keyVault": format!("[{VAULT_ID}]"),
-            "applicationInsights": format!("[{insights}]"),
-            "systemDatastoresAuthMode": "Identity",
-        },
-        "dependsOn": [
-            format!("[{account}]"),
-            format!("[{VAULT_ID}]"),
-            format!("[{insights}]"),
-            format!("[{JOBS_IDENTITY_ID}]"),
-        ],
+        "identity": identity,
+        "properties": properties,
+        "dependsOn": depends_on,
     })
 }
 
@@ -264,10 +296,10 @@ fn datastore(artifacts: &str) -> Value {
     })
 }
 
-fn image_environment(image: &str) -> [Value; 2] {
+/// An environment and its only version.
+pub fn environment_resources(name: &str, properties: &Value) -> [Value; 2] {
     let kind = "Microsoft.MachineLearningServices/workspaces/environments";
     let api = &RESOURCES.api_versions.machine_learning;
-    let name = environment(image);
     [
         json!({
             "type": kind,
@@ -280,7 +312,7 @@ fn image_environment(image: &str) -> [Value; 2] {
             "type": format!("{kind}/versions"),
             "apiVersion": api,
             "name": format!("[concat({WORKSPACE}, '/', {name}, '/1')]"),
-            "properties": {"image": infra::text(image), "osType": "Linux"},
+            "properties": properties,
             "dependsOn": [format!("[resourceId('{kind}', {WORKSPACE}, {name})]")],
         }),
     ]

@@ -148,6 +148,7 @@ def deployed(template: Template, artifacts: Path, request: dict[str, Any], addre
         "workspace": next(iter(workspaces), None),
         "storage": storage,
         "environments": environments,
+        "identities": [template.id(one) for one in template.of_type("Microsoft.ManagedIdentity/userAssignedIdentities")],
         "containers": containers,
         "code": str((artifacts / "training").resolve()),
     }

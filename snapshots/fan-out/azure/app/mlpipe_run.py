@@ -16,7 +16,7 @@ from itertools import islice
 from types import SimpleNamespace
 
 import mlpipe_sub
-from mlpipe_dag import Approval, BatchPredict, Child, Fail, Function, Group, Job, Notify, Train, Wait, matches
+from mlpipe_dag import Approval, BatchPredict, Child, Endpoint, Fail, Function, Group, Job, Notify, Train, Wait, matches
 from mlpipe_expr import string
 from mlpipe_fibers import Fibers, StepFailed
 from mlpipe_params import check
@@ -350,6 +350,8 @@ class Runner:
                 return (yield from self.job(step, scope, *error))
             case Train():
                 return (yield from self.train(step, scope, *error))
+            case Endpoint():
+                return (yield from self.endpoint(step, scope, *error))
             case BatchPredict():
                 return (yield from self.batch_predict(step, scope, *error))
             case Approval():
@@ -453,6 +455,20 @@ class Runner:
             "step": step.path,
         }
         return (yield from self.service(step, "train", request))
+
+    def endpoint(self, step, scope, *error):
+        """Brings an endpoint into service."""
+        models = self.evaluate("endpoint", step.path, step.models, scope, *error)
+        if not all(isinstance(uri, str) for uri in models.values()):
+            raise cannot_evaluate("endpoint", step.path)
+        request = {
+            **{name: getattr(step, name) for name in ("endpoint", "name", "environment", "variants", "scores", "captured", "autoscale")},
+            "models": models,
+            "pipeline": self.run.name,
+            "run": self.run.id,
+            "step": step.path,
+        }
+        return (yield from self.service(step, "endpoint", request))
 
     def batch_predict(self, step, scope, *error):
         """Predicts for files."""
