@@ -30,14 +30,16 @@ pub async fn once(
     }
     let mut channels = Vec::new();
     for (channel, uri) in &train.data {
-        let uri = run::text(uri, "train", &step.path, scope)?;
-        channels.push((
-            channel.clone(),
-            there(&uri, &format!("channel `{channel}`"), &step.path)?,
-        ));
+        channels.push((channel, run::text(uri, "train", &step.path, scope)?));
     }
     let options = shared.host.options;
     let label = scope.label(&step.path);
+    begin(shared, step, attempt, &label);
+    let channels = channels.into_iter().map(|(channel, uri)| {
+        let folder = there(&uri, &format!("channel `{channel}`"), &step.path)?;
+        Ok((channel.clone(), folder))
+    });
+    let channels = channels.collect::<Result<_, Stop>>()?;
     let model = std::path::absolute(&options.folder)
         .map_err(|error| Stop::Host(error.to_string()))?
         .join(WORK_FOLDER)
@@ -60,7 +62,7 @@ pub async fn once(
         workers: train.machines.compute.count,
         limit: Duration::from_secs(step.attempt_timeout()),
     };
-    let metrics = launch(shared, step, script, attempt, &label).await?;
+    let metrics = launch(shared, step, script, &label).await?;
     let output = json!({
         "job_name": job_name(shared, step),
         "model_uri": format!("file://{}", model.display()),
@@ -79,6 +81,8 @@ pub async fn predict(
 ) -> Result<Value, Stop> {
     let text = |template: &Template| run::text(template, "batch_predict", &step.path, scope);
     let (model, input, output) = (text(&batch.model)?, text(&batch.input)?, text(&batch.output)?);
+    let label = scope.label(&step.path);
+    begin(shared, step, attempt, &label);
     let channels = vec![
         ("model".to_owned(), there(&model, "model", &step.path)?),
         ("input".to_owned(), there(&input, "input", &step.path)?),
@@ -106,8 +110,7 @@ pub async fn predict(
         workers: 1,
         limit: Duration::from_secs(step.attempt_timeout()),
     };
-    let label = scope.label(&step.path);
-    let metrics = launch(shared, step, script, attempt, &label).await?;
+    let metrics = launch(shared, step, script, &label).await?;
     let output = json!({
         "job_name": job_name(shared, step),
         "output_uri": output,
@@ -116,16 +119,14 @@ pub async fn predict(
     run::fitting(output, "output", &step.path)
 }
 
-/// Runs the script; gives its metrics.
-async fn launch(
-    shared: &Shared<'_, '_>,
-    step: &Step,
-    script: Script,
-    attempt: u32,
-    label: &str,
-) -> Result<Value, Stop> {
+/// An attempt begins. On a cloud the job is there before anybody looks for its data.
+fn begin(shared: &Shared<'_, '_>, step: &Step, attempt: u32, label: &str) {
     shared.count(&step.path);
     shared.tell(Event::Started { step: label, attempt });
+}
+
+/// Runs the script; gives its metrics.
+async fn launch(shared: &Shared<'_, '_>, step: &Step, script: Script, label: &str) -> Result<Value, Stop> {
     let on_line = shared.host.lines_of(label);
     let began = Instant::now();
     let answer = tokio::task::spawn_blocking(move || script.run(&on_line))

@@ -718,7 +718,7 @@ steps:
     let definition: Value = serde_json::from_str(&file(&artifacts, crate::targets::aws::DEFINITION)).unwrap();
     let states = &definition["States"];
     let latency = &states["watch"]["Arguments"];
-    assert_eq!(latency["AlarmName"], "churn-churn-latency");
+    assert_eq!(latency["AlarmName"], "${ChurnEndpointName}-latency");
     assert_eq!(latency["Threshold"], 300_000.0);
     assert_eq!(latency["Metrics"][0]["Expression"], "MAX([latency0, latency1])");
     assert_eq!(
@@ -729,12 +729,15 @@ steps:
         states["Errors of watch"]["Arguments"]["Metrics"][0]["Expression"],
         "IF((FILL(all0, 0) + FILL(all1, 0)) > 0, (FILL(failed0, 0) + FILL(failed1, 0)) / (FILL(all0, 0) + FILL(all1, 0)), 0)"
     );
-    assert_eq!(states["again"]["Arguments"]["AlarmName"], "churn-churn-latency");
+    assert_eq!(
+        states["again"]["Arguments"]["AlarmName"],
+        "${ChurnEndpointName}-latency"
+    );
     let removed = &states["Errors of again"];
     assert_eq!(removed["Resource"], "arn:aws:states:::aws-sdk:cloudwatch:deleteAlarms");
     assert_eq!(
         removed["Arguments"],
-        serde_json::json!({ "AlarmNames": ["churn-churn-errors"] })
+        serde_json::json!({ "AlarmNames": ["${ChurnEndpointName}-errors"] })
     );
 
     let resources = &template(&artifacts)["Resources"];
@@ -753,11 +756,12 @@ steps:
         serde_json::json!(["cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm"])
     );
     assert_eq!(
-        alarms["Resource"][1]["Fn::Sub"],
-        "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:churn-churn-errors"
+        alarms["Resource"][1]["Fn::Sub"][0],
+        "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:churn-churn-${Stack}-errors"
     );
     assert!(
-        file(&artifacts, "README.md").contains("delete-alarms --alarm-names churn-churn-latency churn-churn-errors")
+        file(&artifacts, "README.md")
+            .contains("delete-alarms --alarm-names <endpoint_name>-latency <endpoint_name>-errors")
     );
 }
 
