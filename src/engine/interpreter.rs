@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::model::Runtime;
-use crate::targets::pins::{self, Pin, numbers};
+use crate::targets::packages::{self, numbers};
 
 /// Where mlpipe keeps what it makes beside a pipeline file.
 pub const WORK_FOLDER: &str = ".mlpipe";
@@ -16,7 +16,10 @@ const PYTHON: &str = "MLPIPE_PYTHON";
 /// What a piece of code asks of Python.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    framework: Option<Pin>,
+    /// A package and its version, or the start of it.
+    framework: Option<(String, String)>,
+    /// What goes with it.
+    also: Vec<String>,
     /// A requirements file of the user's, and its text.
     file: Option<(PathBuf, String)>,
 }
@@ -32,8 +35,12 @@ impl Wanted {
 
     /// The same, by the framework's name as typed.
     pub fn framework(name: &str, version: &str) -> Self {
+        let Some(package) = packages::package(name, version) else {
+            return Self::default();
+        };
         Self {
-            framework: pins::pin(name, version),
+            framework: Some((package.name.to_owned(), version.to_owned())),
+            also: package.also.into_iter().map(str::to_owned).collect(),
             file: None,
         }
     }
@@ -53,8 +60,8 @@ impl Wanted {
         match (&self.framework, &self.file) {
             (None, None) => true,
             (_, Some(_)) => false,
-            (Some(pin), None) => {
-                installed(python, pin.package).is_some_and(|found| numbers(&found).starts_with(&numbers(&pin.version)))
+            (Some((package, version)), None) => {
+                installed(python, package).is_some_and(|found| numbers(&found).starts_with(&numbers(version)))
             }
         }
     }
@@ -69,14 +76,18 @@ impl Wanted {
 
     /// What pip gets for the framework.
     fn packages(&self) -> Vec<String> {
-        self.framework.iter().flat_map(Pin::requirements).collect()
+        let framework = self
+            .framework
+            .iter()
+            .map(|(package, version)| format!("{package}=={version}.*"));
+        framework.chain(self.also.iter().cloned()).collect()
     }
 
     fn name(&self) -> String {
         let framework = self
             .framework
             .iter()
-            .map(|pin| format!("{} {}", pin.package, pin.version));
+            .map(|(package, version)| format!("{package} {version}"));
         let file = self.file.iter().map(|(file, _)| file.display().to_string());
         framework.chain(file).collect::<Vec<_>>().join(" and ")
     }

@@ -27,7 +27,7 @@ pub struct Aws {
     /// Of `endpoint`.
     pub sagemaker_hosting: Table,
     /// Of `batch_predict`.
-    pub sagemaker_transform: Table,
+    pub sagemaker_processing: Table,
     /// Of `job`.
     pub batch_fargate: Table,
 }

@@ -5,8 +5,8 @@ pub mod azure;
 pub mod gcp;
 pub mod instances;
 pub mod package;
+pub mod packages;
 mod pending;
-pub mod pins;
 pub mod size;
 
 use indexmap::IndexMap;

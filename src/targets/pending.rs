@@ -13,9 +13,11 @@ use crate::syntax::span::Span;
 
 /// Constructs that some targets leave out, with those targets.
 const BEHIND: &[(&str, &[Target])] = &[
-    ("endpoint", &[Target::Aws, Target::Gcp]),
-    ("batch_predict", &[Target::Aws, Target::Gcp]),
-    ("monitor", &[Target::Aws, Target::Gcp, Target::Azure]),
+    ("endpoint", &[Target::Aws]),
+    ("batch_predict", &[Target::Gcp]),
+    ("monitor", &[Target::Gcp, Target::Azure]),
+    // SageMaker Model Monitor takes no new customers (SageMaker Developer Guide, "Schedule monitoring jobs", read 2026-11-25).
+    ("drift", &[Target::Aws]),
 ];
 
 #[derive(Debug, Error, Diagnostic)]
@@ -37,6 +39,7 @@ pub fn check(pipeline: &Pipeline, target: Target) -> Problems {
             Kind::Train(_) => "train",
             Kind::Endpoint(_) => "endpoint",
             Kind::BatchPredict(_) => "batch_predict",
+            Kind::Monitor(monitor) if monitor.drift.is_some() && target == Target::Aws => "drift",
             Kind::Monitor(_) => "monitor",
             Kind::Notify(_) => "notify",
             Kind::Approval(_) => "approval",

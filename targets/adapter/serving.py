@@ -40,7 +40,10 @@ def unpacked(folder):
     inner = os.path.join(folder, "model")
     if not os.path.isdir(inner):
         with tarfile.open(archive) as packed:
-            packed.extractall(inner, filter="data")
+            if hasattr(tarfile, "data_filter"):  # early patches of Python 3.8 to 3.11 lack it
+                packed.extractall(inner, filter="data")
+            else:
+                packed.extractall(inner)
     return inner
 
 

@@ -62,6 +62,11 @@ def channels():
     return found, None
 
 
+def install(requirements):
+    if requirements:
+        subprocess.run([sys.executable, "-m", "pip", "install", *requirements], check=True)
+
+
 def main(script, arguments):
     code = os.path.dirname(os.path.abspath(__file__))
     result = mounted(os.environ["MLPIPE_RESULT"])
@@ -76,9 +81,10 @@ def main(script, arguments):
     os.makedirs(model, exist_ok=True)
     work = tempfile.mkdtemp(prefix="mlpipe-")
     os.environ.update(folders, MLPIPE_MODEL_DIR=model, MLPIPE_METRICS=os.path.join(work, "metrics.json"))
+    install(os.environ.get("MLPIPE_REQUIREMENTS", "").split())
     requirements = os.path.join(code, "requirements.txt")
     if os.path.exists(requirements):
-        subprocess.run([sys.executable, "-m", "pip", "install", "-r", requirements], check=True)
+        install(["-r", requirements])
     return launch(os.path.join(code, script), arguments, result)
 
 

@@ -123,7 +123,7 @@ fn picks() -> String {
         &GCP.vertex_prediction,
         &AZURE.ml_online_endpoints,
     ];
-    let batch = [&AWS.sagemaker_transform, &GCP.vertex_prediction, &AZURE.ml_training];
+    let batch = [&AWS.sagemaker_processing, &GCP.vertex_prediction, &AZURE.ml_training];
     let jobs = [&AWS.batch_fargate, &GCP.cloud_run_jobs, &AZURE.container_apps_jobs];
     let all = [SIZES.as_slice(), GPUS.as_slice()].concat();
 

@@ -12,12 +12,13 @@ use super::jobs::{self, Container};
 use super::limits::QUOTAS;
 use super::member::Member;
 use super::messages::{Messages, PIPE, QUEUE};
-use super::training::{self, Training};
+use super::serving;
+use super::training::{self, Training, Work};
 use super::triggers;
 use super::workflow::Placeholders;
 use super::workflow::bounded::is_bounded;
 use super::workflow::distributed;
-use crate::model::{Bucket, FunctionUse, Pipeline, Trigger, TriggerKind, secret_variable};
+use crate::model::{Bucket, FunctionUse, Kind, Pipeline, Trigger, TriggerKind, secret_variable};
 
 /// The logical id of the state machine.
 pub const STATE_MACHINE: &str = "StateMachine";
@@ -26,6 +27,8 @@ const PART: &str = "PartStateMachine";
 const MACHINE: &str = "AWS::Serverless::StateMachine";
 const TOPIC: &str = "AWS::SNS::Topic";
 const API: &str = "AWS::Serverless::Api";
+/// What definitions call the ARN of a topic that alarms publish to: the state machine itself does not.
+const ALARMED: &str = "AlarmArn";
 const LOGS: &str = "FunctionLogs";
 const ROLE: &str = "FunctionRole";
 /// How many ARNs of functions (at most 119 characters each) a managed policy of 6,144 characters names.
@@ -232,6 +235,10 @@ pub struct Names<'a> {
     messages: Vec<Messages<'a>>,
     containers: Vec<Container<'a>>,
     trainings: Vec<Training<'a>>,
+    /// Topics that alarms publish to.
+    watched: Vec<&'a str>,
+    /// Names of alarms, each once.
+    alarms: Vec<String>,
     /// The logical id of the API that HTTP requests come to.
     api: Option<String>,
     /// All state machines but the pipeline's.
@@ -251,7 +258,7 @@ impl<'a> Names<'a> {
     /// Of a pipeline, the first, and those that it runs.
     pub fn new(members: &[Member<'a>]) -> Self {
         let mut logical = Logical::default();
-        for taken in [STATE_MACHINE, LOGS, ROLE].into_iter().chain(jobs::TAKEN) {
+        for taken in [STATE_MACHINE, LOGS, ROLE, serving::KEY].into_iter().chain(jobs::TAKEN) {
             logical.taken.insert(taken.to_owned());
         }
         let mut names = Self {
@@ -262,6 +269,8 @@ impl<'a> Names<'a> {
             messages: Vec::new(),
             containers: Vec::new(),
             trainings: Vec::new(),
+            watched: Vec::new(),
+            alarms: Vec::new(),
             api: None,
             machines: Vec::new(),
         };
@@ -280,17 +289,21 @@ impl<'a> Names<'a> {
                 job,
                 logical: logical.name(&member.qualified(&step.path), "JobDefinition"),
             }));
-            let trainings = pipeline
-                .steps
-                .iter()
-                .filter_map(|step| Some((step, training::of(step)?)));
-            names.trainings.extend(trainings.map(|(step, train)| Training {
-                member: place,
-                pipeline: &pipeline.name,
-                step,
-                train,
-                logical: logical.name(&member.qualified(&step.path), "Image"),
+            let steps = pipeline.steps.iter();
+            let trainings = steps.filter_map(|step| Training::of(place, pipeline, step));
+            names.trainings.extend(trainings.map(|training| Training {
+                logical: logical.name(&member.qualified(&training.step.path), "Image"),
+                ..training
             }));
+            for step in &pipeline.steps {
+                let Kind::Monitor(monitor) = &step.kind else { continue };
+                names.watched.push(&monitor.alert);
+                for (alarm, _) in serving::alarms(member.root, monitor) {
+                    if !names.alarms.contains(&alarm) {
+                        names.alarms.push(alarm);
+                    }
+                }
+            }
             if member.is_root() {
                 names.root(member.pipeline, &mut logical);
             } else {
@@ -364,6 +377,7 @@ impl<'a> Names<'a> {
                 .collect(),
             topics: topics("Name"),
             topic_arns: topics("Arn"),
+            alarm_topics: topics(ALARMED),
             machines: self
                 .machines
                 .iter()
@@ -404,11 +418,21 @@ impl<'a> Names<'a> {
     pub fn packages(&self) -> Vec<&str> {
         let mut found = Vec::new();
         for training in &self.trainings {
-            if !found.contains(&training.train.package.as_str()) {
-                found.push(training.train.package.as_str());
+            if !found.contains(&training.package) {
+                found.push(training.package);
             }
         }
         found
+    }
+
+    /// True where it has jobs for that.
+    pub fn works(&self, work: Work) -> bool {
+        self.trainings.iter().any(|training| training.work == work)
+    }
+
+    /// Alarms that executions set up.
+    pub fn alarms(&self) -> &[String] {
+        &self.alarms
     }
 
     /// True where HTTP requests start it.
@@ -478,10 +502,15 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
         resources.insert(bucket.logical.clone(), of_bucket(bucket, pipeline));
         resources.insert(bucket.policy.clone(), encrypted_transport(bucket));
     }
-    for (_, logical) in &names.topics {
-        // Encrypted, by the key that AWS has for it.
-        let properties = json!({ "KmsMasterKeyId": "alias/aws/sns" });
+    for (id, logical) in &names.topics {
+        // Encrypted, by the key that AWS has for it where that will do.
+        let watched = names.watched.contains(id);
+        let properties = json!({ "KmsMasterKeyId": serving::key_of(watched) });
         resources.insert(logical.clone(), Resource::of(TOPIC, properties));
+        if watched {
+            resources.insert(format!("{logical}Policy"), serving::topic_policy(logical));
+            resources.insert(serving::KEY.to_owned(), serving::key());
+        }
     }
     for messages in &names.messages {
         let topic = names.topics.iter().find(|(id, _)| *id == messages.topic);
@@ -557,6 +586,7 @@ impl Resource {
             | "AWS::Logs::LogGroup"
             | "AWS::S3::Bucket"
             | "AWS::SecretsManager::Secret"
+            | "AWS::KMS::Key"
             | TOPIC
             | QUEUE => {
                 let tags = labels.iter().map(|(key, value)| json!({ "Key": key, "Value": value }));
@@ -700,11 +730,13 @@ fn machine(
     if !started.is_empty() {
         policies.push(executions(&started));
     }
-    let topics = names.topics.iter().map(|(_, id)| id.as_str());
-    let topics: Vec<Value> = topics.filter(|id| used(id)).map(reference).collect();
-    if !topics.is_empty() {
-        let statement = json!({ "Effect": "Allow", "Action": ["sns:Publish"], "Resource": topics });
-        policies.push(document(vec![statement]));
+    let published: Vec<_> = names.topics.iter().filter(|(_, id)| used(id)).collect();
+    if !published.is_empty() {
+        let topics = published.iter().map(|(_, id)| reference(id)).collect();
+        let mut statements = vec![allow(&["sns:Publish"], topics)];
+        let watched = published.iter().any(|(id, _)| names.watched.contains(id));
+        statements.extend(watched.then(serving::publishing));
+        policies.push(document(statements));
     }
     let containers = names.containers.iter().map(|container| container.logical.as_str());
     let containers: Vec<&str> = containers.filter(|id| used(id)).collect();
@@ -716,6 +748,14 @@ fn machine(
     let trainings: Vec<&Training<'_>> = trainings.collect();
     if !trainings.is_empty() {
         policies.push(training::submission(&trainings));
+    }
+    let alarms = names
+        .alarms
+        .iter()
+        .filter(|name| definition.contains(&format!("\"{name}\"")));
+    let alarms: Vec<String> = alarms.cloned().collect();
+    if !alarms.is_empty() {
+        policies.push(serving::setting_up(&alarms));
     }
     if definition.contains(distributed::LOOK_UP) {
         let name = format!("{}RunItems", logical.strip_suffix(STATE_MACHINE).unwrap_or(logical));
@@ -806,7 +846,8 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
         .map(|called| (format!("{}Arn", called.logical), get_att(&called.logical, "Arn")));
     let topics = names.topics.iter().flat_map(|(_, logical)| {
         let name = (format!("{logical}Name"), get_att(logical, "TopicName"));
-        [(format!("{logical}Arn"), reference(logical)), name]
+        let alarmed = (format!("{logical}{ALARMED}"), reference(logical));
+        [(format!("{logical}Arn"), reference(logical)), alarmed, name]
     });
     let machines = names
         .machines
@@ -930,7 +971,12 @@ fn outputs(names: &Names<'_>) -> IndexMap<String, Output> {
         outputs.insert(
             training::BUCKET_NAME.to_owned(),
             Output {
-                description: "The bucket of the code, the models and the results of trainings".to_owned(),
+                description: if names.works(Work::Train) {
+                    "The bucket of the code, the models and the results of trainings"
+                } else {
+                    "The bucket of the code that predicts"
+                }
+                .to_owned(),
                 value: reference(training::BUCKET),
             },
         );

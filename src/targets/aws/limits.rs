@@ -13,7 +13,7 @@ use crate::diagnostics::Problems;
 use crate::model::{self, FunctionCall, HandlerAction, Job, Kind, Pipeline, Retry, Step, TriggerKind};
 use crate::syntax::span::Span;
 use crate::targets::aws::workflow::deployed_bytes;
-use crate::targets::aws::{jobs, training};
+use crate::targets::aws::{jobs, serving, training};
 
 /// What AWS does not take.
 #[derive(Debug, Error, Diagnostic)]
@@ -179,6 +179,23 @@ pub enum AwsProblem {
         span: Option<Span>,
     },
 
+    /// More variants than an alarm can watch.
+    #[error("`{step}` watches more variants of `{endpoint}` than a CloudWatch alarm does (at most {most}): {found}")]
+    #[diagnostic(code(MLP0718), help("give the endpoint fewer variants, or leave `error_rate` out"))]
+    Unwatched {
+        /// The step.
+        step: String,
+        /// The endpoint.
+        endpoint: String,
+        /// Of the endpoint, by all steps that create it.
+        found: usize,
+        /// The quota.
+        most: usize,
+        /// The step's id.
+        #[label("aws: metrics of an alarm")]
+        span: Option<Span>,
+    },
+
     /// A bug of ours.
     #[error("the artifacts of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0719), help("report this with the pipeline file: it is a bug in mlpipe"))]
@@ -203,13 +220,24 @@ pub struct Quotas {
     pub s3: S3,
     /// Amazon SageMaker.
     pub sagemaker: SageMaker,
+    /// Amazon CloudWatch.
+    pub cloudwatch: CloudWatch,
 }
 
-/// Of training jobs.
+/// Of alarms.
+#[derive(Debug, Default, Deserialize)]
+pub struct CloudWatch {
+    /// That one alarm computes from.
+    pub alarm_metrics: usize,
+}
+
+/// Of jobs.
 #[derive(Debug, Default, Deserialize)]
 pub struct SageMaker {
-    /// Longest run.
+    /// Longest training.
     pub train_seconds: u64,
+    /// Longest processing job.
+    pub processing_seconds: u64,
 }
 
 /// Of functions.
@@ -291,11 +319,10 @@ pub fn check(pipeline: &Pipeline) -> Problems {
         match &step.kind {
             Kind::Function(call) => check_function(&step.path, call, span, &mut problems),
             Kind::Job(job) => check_job(step, job, &mut problems),
-            Kind::Train(train) => training::check(step, train, &mut problems),
+            Kind::Train(_) | Kind::BatchPredict(_) => training::check(pipeline, step, &mut problems),
+            Kind::Monitor(monitor) => serving::check(pipeline, step, monitor, &mut problems),
             Kind::Wait(_)
             | Kind::Endpoint(_)
-            | Kind::BatchPredict(_)
-            | Kind::Monitor(_)
             | Kind::Fail { .. }
             | Kind::Notify(_)
             | Kind::Approval(_)
@@ -320,8 +347,8 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             | Kind::Group(_) => 0,
         };
         let bound = match &step.kind {
-            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => None,
-            Kind::Group(_) | Kind::Pipeline(_) | Kind::Notify(_) => step.timeout,
+            Kind::Endpoint(_) | Kind::BatchPredict(_) => None,
+            Kind::Group(_) | Kind::Pipeline(_) | Kind::Notify(_) | Kind::Monitor(_) => step.timeout,
             Kind::Approval(_) | Kind::Job(_) => Some(step.attempt_timeout()),
             Kind::Train(_) => None,
             Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } => None,

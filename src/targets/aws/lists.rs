@@ -70,7 +70,11 @@ fn events_of_item(pipeline: &Pipeline, ix: StepIx) -> u64 {
 fn events_of_runs(pipeline: &Pipeline, step: &Step) -> u64 {
     let attempts = u64::from(step.retry.attempts);
     let attempt = match &step.kind {
-        Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => 0,
+        Kind::Endpoint(_) => 0,
+        // Two alarms, and the end.
+        Kind::Monitor(_) => (STATE + CALL + STATE + CALL + STATE).saturating_mul(attempts),
+        // Its name before.
+        Kind::BatchPredict(_) => (STATE + JOB).saturating_mul(attempts),
         Kind::Function(_) => STATE.saturating_add(CALL.saturating_mul(attempts)),
         Kind::Wait(_) | Kind::Fail { .. } => STATE.saturating_mul(attempts),
         Kind::Job(_) => JOB.saturating_mul(attempts),

@@ -14,18 +14,22 @@ pub struct Member<'a> {
     pub plan: &'a Plan,
     /// What its states are in.
     pub layout: Layout,
+    /// The name of the first one.
+    pub root: &'a str,
     is_root: bool,
 }
 
 impl<'a> Member<'a> {
     /// All of them, the pipeline itself first, none in parts.
     pub fn family(pipeline: &'a Pipeline, plan: &'a Plan) -> Vec<Self> {
+        let root = pipeline;
         let family = plan::family(pipeline, plan).into_iter().enumerate();
         family
             .map(|(i, (pipeline, plan))| Self {
                 pipeline,
                 plan,
                 layout: Layout::whole(plan),
+                root: &root.name,
                 is_root: i == 0,
             })
             .collect()

@@ -12,6 +12,7 @@ pub mod member;
 pub mod messages;
 pub mod params;
 pub mod readme;
+pub mod serving;
 pub mod states;
 pub mod training;
 pub mod triggers;

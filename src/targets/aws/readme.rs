@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::infra::{For, Names};
 use super::lists;
 use super::member::Member;
-use super::training;
+use super::training::{self, Work};
 use crate::expr::Type;
 use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::targets::package::environment;
@@ -93,7 +93,10 @@ pub fn text(
             "dead": format!("{}Url", messages.dead),
         })).collect::<Value>(),
         "jobs": names.has_jobs(),
-        "trainings": names.packages(),
+        "packages": names.packages(),
+        "alarms": names.alarms().join(" "),
+        "trainings": names.works(Work::Train),
+        "predictions": names.works(Work::Predict),
         "prefix": training::prefix(&pipeline.name, ""),
         "http": names.has_api(),
         "notifies": notifies,

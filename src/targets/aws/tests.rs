@@ -635,6 +635,150 @@ steps:
 }
 
 #[test]
+fn predictions_for_files_read_and_write_what_their_step_names_and_no_more() {
+    let artifacts = artifacts(
+        "steps:
+  predict:
+    batch_predict:
+      model: 's3://company-models/churn/'
+      input: 's3://company-data/rows/${{ run.id }}/'
+      output: 's3://company-data/predicted/'
+      framework: { name: xgboost, version: '1.7' }
+      compute: { memory: 16GB }
+      max_duration: 2h
+",
+    );
+    let template = template(&artifacts);
+    let machine = &template["Resources"]["StateMachine"]["Properties"];
+    let statements = machine["Policies"][0]["Statement"].as_array().unwrap();
+    assert_eq!(
+        statements[0]["Resource"][0]["Fn::Sub"],
+        "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:processing-job/churn-predict-*"
+    );
+    assert_eq!(statements[0]["Action"][1], "sagemaker:CreateProcessingJob");
+    // Neither the results of trainings nor anything else in a bucket.
+    assert_eq!(statements.len(), 3);
+    let policies = template["Resources"]["TrainingRole"]["Properties"]["Policies"]
+        .as_array()
+        .unwrap();
+    let own = &policies[0]["PolicyDocument"]["Statement"];
+    assert_eq!(own.as_array().unwrap().len(), 2);
+    assert_eq!(own[1]["Action"], serde_json::json!(["s3:GetObject"]));
+    let data = &policies[3]["PolicyDocument"]["Statement"];
+    assert_eq!(
+        data[1]["Resource"],
+        serde_json::json!([
+            { "Fn::Sub": "arn:${AWS::Partition}:s3:::company-models/churn/*" },
+            { "Fn::Sub": "arn:${AWS::Partition}:s3:::company-data/rows/*" },
+        ])
+    );
+    assert_eq!(
+        data[3]["Resource"],
+        serde_json::json!([{ "Fn::Sub": "arn:${AWS::Partition}:s3:::company-data/predicted/*" }])
+    );
+
+    let definition: Value = serde_json::from_str(&file(&artifacts, crate::targets::aws::DEFINITION)).unwrap();
+    let task = &definition["States"]["predict"];
+    assert_eq!(task["TimeoutSeconds"], 7200);
+    let cluster = &task["Arguments"]["ProcessingResources"]["ClusterConfig"];
+    assert_eq!(cluster["InstanceType"], "ml.r6i.large");
+    assert_eq!(cluster["InstanceCount"], 1);
+    assert!(
+        artifacts
+            .files
+            .contains_key("training/mlpipe-predict/mlpipe_serving.py")
+    );
+    let readme = file(&artifacts, "README.md");
+    assert!(readme.contains("aws s3 sync --delete training/mlpipe-predict"));
+    assert!(!readme.contains("list-training-jobs"));
+}
+
+#[test]
+fn a_monitor_sets_up_the_alarms_that_it_has_bounds_for_and_removes_the_others() {
+    let artifacts = artifacts(
+        "topics: { alerts: {}, news: {} }
+steps:
+  serve:
+    endpoint:
+      name: churn
+      framework: { name: sklearn, version: '1.2' }
+      variants:
+        old: { model: 's3://models/old/', weight: 1 }
+        new: { model: 's3://models/new/', weight: 1 }
+  watch:
+    needs: [serve]
+    monitor: { endpoint: churn, schedule: '0 * * * *', latency: { p95_ms: 300 }, error_rate: 0.01, alert: alerts }
+  again:
+    needs: [watch]
+    monitor: { endpoint: churn, schedule: '0 * * * *', latency: { p95_ms: 100 }, alert: alerts }
+  tell: { needs: [again], notify: { topic: alerts, message: done } }
+  tell_more: { needs: [tell], notify: { topic: news, message: done } }
+",
+    );
+    let definition: Value = serde_json::from_str(&file(&artifacts, crate::targets::aws::DEFINITION)).unwrap();
+    let states = &definition["States"];
+    let latency = &states["watch"]["Arguments"];
+    assert_eq!(latency["AlarmName"], "churn-churn-latency");
+    assert_eq!(latency["Threshold"], 300_000.0);
+    assert_eq!(latency["Metrics"][0]["Expression"], "MAX([latency0, latency1])");
+    assert_eq!(
+        latency["Metrics"][2]["MetricStat"]["Metric"]["Dimensions"][1]["Value"],
+        "new"
+    );
+    assert_eq!(
+        states["Errors of watch"]["Arguments"]["Metrics"][0]["Expression"],
+        "IF((FILL(all0, 0) + FILL(all1, 0)) > 0, (FILL(failed0, 0) + FILL(failed1, 0)) / (FILL(all0, 0) + FILL(all1, 0)), 0)"
+    );
+    assert_eq!(states["again"]["Arguments"]["AlarmName"], "churn-churn-latency");
+    let removed = &states["Errors of again"];
+    assert_eq!(removed["Resource"], "arn:aws:states:::aws-sdk:cloudwatch:deleteAlarms");
+    assert_eq!(
+        removed["Arguments"],
+        serde_json::json!({ "AlarmNames": ["churn-churn-errors"] })
+    );
+
+    let resources = &template(&artifacts)["Resources"];
+    // The key that AWS has for topics is no use to alarms.
+    assert_eq!(
+        resources["AlertsTopic"]["Properties"]["KmsMasterKeyId"]["Fn::GetAtt"][0],
+        "AlarmKey"
+    );
+    assert_eq!(resources["NewsTopic"]["Properties"]["KmsMasterKeyId"], "alias/aws/sns");
+    assert!(resources["NewsTopicPolicy"].is_null());
+    let policies = &resources["StateMachine"]["Properties"]["Policies"];
+    assert_eq!(policies[0]["Statement"][1]["Action"][0], "kms:Decrypt");
+    let alarms = &policies[1]["Statement"][0];
+    assert_eq!(
+        alarms["Action"],
+        serde_json::json!(["cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm"])
+    );
+    assert_eq!(
+        alarms["Resource"][1]["Fn::Sub"],
+        "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:churn-churn-errors"
+    );
+    assert!(
+        file(&artifacts, "README.md").contains("delete-alarms --alarm-names churn-churn-latency churn-churn-errors")
+    );
+}
+
+#[test]
+fn a_topic_that_only_alarms_publish_to_is_none_that_the_pipeline_may_publish_to() {
+    let artifacts = artifacts(
+        "topics: { alerts: {} }
+steps:
+  serve: { endpoint: { name: churn, model: 's3://models/old/', framework: { name: sklearn, version: '1.2' } } }
+  watch: { needs: [serve], monitor: { endpoint: churn, schedule: '0 * * * *', error_rate: 0.01, alert: alerts } }
+",
+    );
+    let machine = &template(&artifacts)["Resources"]["StateMachine"]["Properties"];
+    assert!(!machine["Policies"].to_string().contains("sns:Publish"));
+    assert_eq!(
+        machine["DefinitionSubstitutions"]["AlertsTopicAlarmArn"]["Ref"],
+        "AlertsTopic"
+    );
+}
+
+#[test]
 fn a_container_has_a_job_definition_and_roles_that_name_what_they_are_for() {
     let artifacts = artifacts(
         "buckets: { raw: {} }

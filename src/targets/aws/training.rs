@@ -1,4 +1,4 @@
-//! What trainings run on: SageMaker, with the code and the results in a bucket of the stack.
+//! What trainings and predictions for files run on: SageMaker, with the code and the results in a bucket of the stack.
 
 use indexmap::IndexMap;
 use serde_json::{Value, json};
@@ -10,16 +10,16 @@ use super::limits::{AwsProblem, QUOTAS, is_bucket_name};
 use crate::diagnostics::Problems;
 use crate::expr::Template;
 use crate::expr::ast::TextPart;
-use crate::model::{Kind, Pipeline, Runtime, Step, Train};
+use crate::model::{Kind, Machines, Pipeline, Runtime, Step};
 use crate::targets::instances::{self, Instance};
-use crate::targets::package::{TRAINING, TRAINING_MODULE};
+use crate::targets::package::{PREDICTING, PREDICTING_MODULE, SERVING, SERVING_MODULE, TRAINING, TRAINING_MODULE};
 use crate::targets::{Artifacts, Sources};
 
 /// The bucket of code and results.
 pub const BUCKET: &str = "TrainingArtifacts";
 /// What definitions call it.
 pub const BUCKET_NAME: &str = "TrainingArtifactsName";
-/// What a training may do.
+/// What a job may do.
 pub const ROLE: &str = "TrainingRole";
 /// What definitions call its ARN.
 pub const ROLE_ARN: &str = "TrainingRoleArn";
@@ -28,12 +28,44 @@ const ACCOUNTS: &str = "TrainingImages";
 /// File name of what SageMaker starts.
 pub const LAUNCHER_MODULE: &str = "mlpipe_launcher.py";
 const LAUNCHER: &str = include_str!("../../../targets/aws/launcher.py");
-/// Where jobs write their logs, and what of their metrics.
-const LOGS: &str = "/aws/sagemaker/TrainingJobs";
+/// The folder of mlpipe's own code that predicts: no package of the user's has a dash.
+pub const PREDICT_PACKAGE: &str = "mlpipe-predict";
+/// File name of what SageMaker starts for predictions.
+pub const PREDICTOR_MODULE: &str = "mlpipe_predictor.py";
+const PREDICTOR: &str = include_str!("../../../targets/aws/predictor.py");
 /// How many characters of a job's name come before its number of 36 (API reference, CreateTrainingJob: 63 in all).
 const PREFIX_CHARACTERS: usize = 26;
 
-/// A step that is a training.
+/// What a job is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// `train`: a training job.
+    Train,
+    /// `batch_predict`: a processing job.
+    Predict,
+}
+
+impl Work {
+    /// The service's jobs as ARNs name them, and as actions do.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Train => ("training-job", "TrainingJob"),
+            Self::Predict => ("processing-job", "ProcessingJob"),
+        }
+    }
+
+    /// Where the service writes logs of such jobs, and what of their metrics.
+    fn logs(self) -> &'static str {
+        match self {
+            Self::Train => "/aws/sagemaker/TrainingJobs",
+            Self::Predict => "/aws/sagemaker/ProcessingJobs",
+        }
+    }
+
+    const ALL: [Self; 2] = [Self::Train, Self::Predict];
+}
+
+/// A step that is a job of SageMaker.
 #[derive(Debug)]
 pub struct Training<'a> {
     /// Its pipeline's place among them.
@@ -42,10 +74,69 @@ pub struct Training<'a> {
     pub pipeline: &'a str,
     /// The step.
     pub step: &'a Step,
-    /// What runs.
-    pub train: &'a Train,
+    /// What the job is for.
+    pub work: Work,
+    /// What runs it.
+    pub runtime: &'a Runtime,
+    /// What it runs on.
+    pub machines: &'a Machines,
+    /// The folder of its code.
+    pub package: &'a str,
+    /// URIs that it reads.
+    pub reads: Vec<&'a Template>,
+    /// The URI that it writes to, beside the stack's own bucket.
+    pub writes: Option<&'a Template>,
     /// What the logical ids of its own begin with.
     pub logical: String,
+}
+
+impl<'a> Training<'a> {
+    /// The job of a step, if it is one.
+    pub fn of(member: usize, pipeline: &'a Pipeline, step: &'a Step) -> Option<Self> {
+        let job = |work, runtime, machines, package, reads, writes| Self {
+            member,
+            pipeline: &pipeline.name,
+            step,
+            work,
+            runtime,
+            machines,
+            package,
+            reads,
+            writes,
+            logical: String::new(),
+        };
+        match &step.kind {
+            Kind::Train(train) => {
+                let reads = train.data.iter().map(|(_, uri)| uri).collect();
+                Some(job(
+                    Work::Train,
+                    &train.runtime,
+                    &train.machines,
+                    &train.package,
+                    reads,
+                    None,
+                ))
+            }
+            Kind::BatchPredict(batch) => {
+                let reads = vec![&batch.model, &batch.input];
+                let writes = Some(&batch.output);
+                Some(job(
+                    Work::Predict,
+                    &batch.runtime,
+                    &batch.machines,
+                    PREDICT_PACKAGE,
+                    reads,
+                    writes,
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    /// The machine that it runs on.
+    fn machine(&self) -> Result<&'static Instance, AwsProblem> {
+        machine(self.work, self.step, self.machines)
+    }
 }
 
 impl Training<'_> {
@@ -67,11 +158,11 @@ impl Training<'_> {
 
     /// The kind of registry and the repository with the tag of a framework's image.
     fn images(&self) -> Option<(Registry, String)> {
-        let Runtime::Framework(framework, version) = &self.train.runtime else {
+        let Runtime::Framework(framework, version) = self.runtime else {
             return None;
         };
         let images = FRAMEWORKS.of(*framework)?;
-        let machine = machine(self.step, self.train).ok();
+        let machine = self.machine().ok();
         let tag = images
             .pick(version)?
             .tag(machine.is_some_and(|machine| machine.gpu.is_some()));
@@ -79,7 +170,7 @@ impl Training<'_> {
     }
 
     fn own_image(&self) -> Option<&str> {
-        match &self.train.runtime {
+        match self.runtime {
             Runtime::Image(image) => image.aws.as_deref(),
             Runtime::Framework(..) => None,
         }
@@ -104,17 +195,13 @@ fn account(registry: Registry) -> Value {
     json!({ "Fn::FindInMap": [ACCOUNTS, reference("AWS::Region"), registry.column()] })
 }
 
-/// The training of a step.
-pub fn of(step: &Step) -> Option<&Train> {
-    match &step.kind {
-        Kind::Train(train) => Some(train),
-        _ => None,
-    }
-}
-
-/// What it runs on.
-pub fn machine(step: &Step, train: &Train) -> Result<&'static Instance, AwsProblem> {
-    jobs::machine_of(&instances::AWS.sagemaker_training, step, &train.machines)
+/// What a job runs on.
+pub fn machine(work: Work, step: &Step, machines: &Machines) -> Result<&'static Instance, AwsProblem> {
+    let table = match work {
+        Work::Train => &instances::AWS.sagemaker_training,
+        Work::Predict => &instances::AWS.sagemaker_processing,
+    };
+    jobs::machine_of(table, step, machines)
 }
 
 /// What the names of its jobs begin with. ARNs of jobs are in small letters.
@@ -131,10 +218,13 @@ pub fn prefix(pipeline: &str, step: &str) -> String {
     most.trim_matches('-').to_owned()
 }
 
-/// What keeps a training off AWS.
-pub fn check(step: &Step, train: &Train, problems: &mut Problems) {
+/// What keeps a job off AWS.
+pub fn check(pipeline: &Pipeline, step: &Step, problems: &mut Problems) {
+    let Some(job) = Training::of(0, pipeline, step) else {
+        return;
+    };
     let span = Some(step.span);
-    match &train.runtime {
+    match job.runtime {
         Runtime::Image(image) if image.aws.is_none() => problems.push(AwsProblem::NoImage {
             step: step.path.clone(),
             span,
@@ -153,14 +243,20 @@ pub fn check(step: &Step, train: &Train, problems: &mut Problems) {
             }
         }
     }
-    if let Err(problem) = machine(step, train) {
+    if let Err(problem) = job.machine() {
         problems.push(problem);
     }
-    let most = QUOTAS.sagemaker.train_seconds;
+    let (what, most) = match job.work {
+        Work::Train => ("train.max_duration in seconds", QUOTAS.sagemaker.train_seconds),
+        Work::Predict => (
+            "batch_predict.max_duration in seconds",
+            QUOTAS.sagemaker.processing_seconds,
+        ),
+    };
     if step.attempt_timeout() > most {
         problems.push(AwsProblem::TooMuch {
             step: step.path.clone(),
-            what: "train.max_duration in seconds",
+            what,
             found: step.attempt_timeout(),
             most,
             span,
@@ -200,7 +296,11 @@ pub fn shared(trainings: &[Training<'_>], buckets: Vec<Value>) -> IndexMap<Strin
         "Condition": { "StringEquals": { "aws:SourceAccount": reference("AWS::AccountId") } },
     });
     let objects = |rest: &str| sub(&format!("${{{BUCKET}.Arn}}/{rest}"));
-    let logs = format!("arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:{LOGS}");
+    let groups: Vec<&str> = works(trainings.iter()).map(Work::logs).collect();
+    let logs = groups.iter().flat_map(|group| {
+        let arn = format!("arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:{group}");
+        [sub(&arn), sub(&format!("{arn}:*"))]
+    });
     let actions = [
         "logs:CreateLogGroup",
         "logs:CreateLogStream",
@@ -212,29 +312,25 @@ pub fn shared(trainings: &[Training<'_>], buckets: Vec<Value>) -> IndexMap<Strin
         "Effect": "Allow",
         "Action": ["cloudwatch:PutMetricData"],
         "Resource": "*",
-        "Condition": { "StringEquals": { "cloudwatch:namespace": LOGS } },
+        "Condition": { "StringEquals": { "cloudwatch:namespace": one_or_all(&groups) } },
     });
+    let mut artifacts = vec![
+        allow(&["s3:GetBucketLocation", "s3:ListBucket"], vec![get_att(BUCKET, "Arn")]),
+        allow(&["s3:GetObject"], vec![objects("code/*")]),
+    ];
+    let trains = trainings.iter().any(|training| training.work == Work::Train);
+    artifacts.extend(trains.then(|| {
+        let actions = [
+            "s3:AbortMultipartUpload",
+            "s3:DeleteObject",
+            "s3:GetObject",
+            "s3:PutObject",
+        ];
+        allow(&actions, vec![objects("runs/*")])
+    }));
     let mut policies = vec![
-        policy(
-            "Artifacts",
-            vec![
-                allow(&["s3:GetBucketLocation", "s3:ListBucket"], vec![get_att(BUCKET, "Arn")]),
-                allow(&["s3:GetObject"], vec![objects("code/*")]),
-                allow(
-                    &[
-                        "s3:AbortMultipartUpload",
-                        "s3:DeleteObject",
-                        "s3:GetObject",
-                        "s3:PutObject",
-                    ],
-                    vec![objects("runs/*")],
-                ),
-            ],
-        ),
-        policy(
-            "Logs",
-            vec![allow(&actions, vec![sub(&logs), sub(&format!("{logs}:*"))]), metrics],
-        ),
+        policy("Artifacts", artifacts),
+        policy("Logs", vec![allow(&actions, logs.collect()), metrics]),
     ];
     let mut repositories: Vec<Value> = Vec::new();
     for repository in trainings.iter().filter_map(Training::repository) {
@@ -261,11 +357,31 @@ pub fn shared(trainings: &[Training<'_>], buckets: Vec<Value>) -> IndexMap<Strin
     ])
 }
 
-/// Reading what channels name outright: as much of a URI as is written before its first expression.
+/// What the jobs are for, each once.
+fn works<'t, 'a: 't>(trainings: impl Iterator<Item = &'t Training<'a>>) -> impl Iterator<Item = Work> {
+    let found: Vec<Work> = trainings.map(|training| training.work).collect();
+    Work::ALL.into_iter().filter(move |work| found.contains(work))
+}
+
+fn one_or_all(texts: &[&str]) -> Value {
+    match texts {
+        [one] => json!(one),
+        all => json!(all),
+    }
+}
+
+/// Reading and writing what steps name outright: as much of a URI as is written before its first expression.
 fn data(trainings: &[Training<'_>]) -> Vec<Value> {
+    let reads = trainings.iter().flat_map(|training| training.reads.iter().copied());
+    let writes = trainings.iter().filter_map(|training| training.writes);
+    let mut statements = access(reads, &["s3:GetObject"]);
+    statements.extend(access(writes, &["s3:AbortMultipartUpload", "s3:PutObject"]));
+    statements
+}
+
+fn access<'t>(uris: impl Iterator<Item = &'t Template>, actions: &[&str]) -> Vec<Value> {
     let (mut buckets, mut objects) = (Vec::new(), Vec::new());
-    let uris = trainings.iter().flat_map(|training| &training.train.data);
-    for (bucket, prefix) in uris.filter_map(|(_, uri)| place(uri)) {
+    for (bucket, prefix) in uris.filter_map(place) {
         let arn = format!("arn:${{AWS::Partition}}:s3:::{bucket}");
         for (found, resource) in [
             (&mut buckets, sub(&arn)),
@@ -281,7 +397,7 @@ fn data(trainings: &[Training<'_>]) -> Vec<Value> {
     }
     vec![
         allow(&["s3:GetBucketLocation", "s3:ListBucket"], buckets),
-        allow(&["s3:GetObject"], objects),
+        allow(actions, objects),
     ]
 }
 
@@ -310,51 +426,70 @@ fn place(uri: &Template) -> Option<(&str, &str)> {
 /// Guide, "Create and manage Amazon SageMaker AI jobs", which tags what it waits for). Without `s3:ListBucket` an object that is not there could not be told from one that must not be read.
 pub fn submission(trainings: &[&Training<'_>]) -> Value {
     let place = "${AWS::Region}:${AWS::AccountId}";
-    let mut jobs: Vec<Value> = Vec::new();
-    for training in trainings {
-        let prefix = prefix(training.pipeline, &training.step.path);
-        let job = sub(&format!(
-            "arn:${{AWS::Partition}}:sagemaker:{place}:training-job/{prefix}-*"
-        ));
-        if !jobs.contains(&job) {
-            jobs.push(job);
+    let mut statements = Vec::new();
+    let mut rules = Vec::new();
+    for work in works(trainings.iter().copied()) {
+        let (arn, action) = work.names();
+        let mut jobs: Vec<Value> = Vec::new();
+        for training in trainings.iter().filter(|training| training.work == work) {
+            let prefix = prefix(training.pipeline, &training.step.path);
+            let job = sub(&format!("arn:${{AWS::Partition}}:sagemaker:{place}:{arn}/{prefix}-*"));
+            if !jobs.contains(&job) {
+                jobs.push(job);
+            }
         }
+        let [create, describe, stop] = ["Create", "Describe", "Stop"].map(|verb| format!("sagemaker:{verb}{action}"));
+        let actions = ["sagemaker:AddTags", &create, &describe, "sagemaker:ListTags", &stop];
+        statements.push(allow(&actions, jobs));
+        rules.push(sub(&format!(
+            "arn:${{AWS::Partition}}:events:{place}:rule/StepFunctionsGetEventsForSageMaker{action}sRule"
+        )));
     }
-    let actions = [
-        "sagemaker:AddTags",
-        "sagemaker:CreateTrainingJob",
-        "sagemaker:DescribeTrainingJob",
-        "sagemaker:ListTags",
-        "sagemaker:StopTrainingJob",
-    ];
-    let pass = json!({
+    statements.push(json!({
         "Effect": "Allow",
         "Action": ["iam:PassRole"],
         "Resource": [get_att(ROLE, "Arn")],
         "Condition": { "StringEquals": { "iam:PassedToService": "sagemaker.amazonaws.com" } },
-    });
-    document(vec![
-        allow(&actions, jobs),
-        pass,
-        allow(
-            &["events:DescribeRule", "events:PutRule", "events:PutTargets"],
-            vec![sub(&format!(
-                "arn:${{AWS::Partition}}:events:{place}:rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule"
-            ))],
-        ),
-        allow(&["s3:GetObject"], vec![sub(&format!("${{{BUCKET}.Arn}}/runs/*"))]),
-        allow(&["s3:ListBucket"], vec![get_att(BUCKET, "Arn")]),
-    ])
+    }));
+    statements.push(allow(
+        &["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+        rules,
+    ));
+    // Predictions tell their result when they are described.
+    if trainings.iter().any(|training| training.work == Work::Train) {
+        statements.push(allow(
+            &["s3:GetObject"],
+            vec![sub(&format!("${{{BUCKET}.Arn}}/runs/*"))],
+        ));
+        statements.push(allow(&["s3:ListBucket"], vec![get_att(BUCKET, "Arn")]));
+    }
+    document(statements)
 }
 
 /// Adds `training/<package>/…`.
 pub fn add(pipeline: &Pipeline, sources: &Sources, artifacts: &mut Artifacts) {
-    for train in pipeline.steps.iter().filter_map(of) {
-        let folder = format!("training/{}", train.package);
-        for (path, bytes) in sources.folders.get(&train.source).into_iter().flatten() {
-            artifacts.files.insert(format!("{folder}/{path}"), bytes.clone());
+    for step in &pipeline.steps {
+        match &step.kind {
+            Kind::Train(train) => {
+                let folder = format!("training/{}", train.package);
+                for (path, bytes) in sources.folders.get(&train.source).into_iter().flatten() {
+                    artifacts.files.insert(format!("{folder}/{path}"), bytes.clone());
+                }
+                artifacts.text(format!("{folder}/{TRAINING_MODULE}"), TRAINING);
+                artifacts.text(format!("{folder}/{LAUNCHER_MODULE}"), LAUNCHER);
+            }
+            Kind::BatchPredict(_) => {
+                let own = [
+                    (PREDICTOR_MODULE, PREDICTOR),
+                    (TRAINING_MODULE, TRAINING),
+                    (PREDICTING_MODULE, PREDICTING),
+                    (SERVING_MODULE, SERVING),
+                ];
+                for (name, text) in own {
+                    artifacts.text(format!("training/{PREDICT_PACKAGE}/{name}"), text);
+                }
+            }
+            _ => {}
         }
-        artifacts.text(format!("{folder}/{TRAINING_MODULE}"), TRAINING);
-        artifacts.text(format!("{folder}/{LAUNCHER_MODULE}"), LAUNCHER);
     }
 }

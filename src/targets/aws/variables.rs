@@ -178,7 +178,7 @@ impl<'a> Variables<'a> {
         self.template(&step.input, scope);
         match &step.kind {
             // Refused before.
-            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => {}
+            Kind::Endpoint(_) | Kind::Monitor(_) => {}
             Kind::Function(_) | Kind::Wait(Wait::Duration(_)) => {}
             Kind::Wait(Wait::Until(time)) => self.template(time, scope),
             Kind::Fail { error, message } => {
@@ -193,6 +193,11 @@ impl<'a> Variables<'a> {
             }
             Kind::Train(train) => {
                 for (_, template) in train.hyperparameters.iter().chain(&train.data) {
+                    self.template(template, scope);
+                }
+            }
+            Kind::BatchPredict(batch) => {
+                for template in [&batch.model, &batch.input, &batch.output] {
                     self.template(template, scope);
                 }
             }

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use crate::model::Framework;
-use crate::targets::pins::{self, Pin, numbers};
+use crate::targets::packages::{self, numbers};
 
 /// `targets/azure/frameworks.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -76,7 +76,7 @@ impl Frameworks {
         let found = same.or_else(nearest).or(environments.last())?;
         let requirements = match same {
             Some(_) => Vec::new(),
-            None => pins::pin(framework.name(), version).map_or_else(Vec::new, |pin| Pin::requirements(&pin)),
+            None => packages::requirements(framework.name(), version),
         };
         let Curated { environment, asset, .. } = found;
         Some(Picked {

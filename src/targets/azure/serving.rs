@@ -14,7 +14,7 @@ use crate::diagnostics::Problems;
 use crate::expr::python;
 use crate::model::{Endpoint, Kind, Pipeline, Runtime, Step, Variant, identifier};
 use crate::targets::package::{SERVING, SERVING_MODULE};
-use crate::targets::pins;
+use crate::targets::packages;
 use crate::targets::{Artifacts, instances};
 
 /// The identity that endpoints run as.
@@ -176,14 +176,14 @@ fn environment(endpoint: &Endpoint) -> Environment {
     match &endpoint.runtime {
         Runtime::Image(image) => Environment::Image(image.azure.clone().unwrap_or_default()),
         Runtime::Framework(framework, version) => {
-            let mut packages = serving.packages.clone();
-            packages.extend(pins::pin(framework.name(), version).map_or_else(Vec::new, |pin| pin.requirements()));
+            let mut installed = serving.packages.clone();
+            installed.extend(packages::requirements(framework.name(), version));
             if endpoint.captured {
-                packages.extend(serving.captures.iter().cloned());
+                installed.extend(serving.captures.iter().cloned());
             }
             let file = json!({
                 "channels": ["conda-forge"],
-                "dependencies": [format!("python={}", serving.python), "pip", {"pip": packages}],
+                "dependencies": [format!("python={}", serving.python), "pip", {"pip": installed}],
             });
             Environment::Built(file.to_string())
         }

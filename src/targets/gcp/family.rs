@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 
 use super::names::{self, Environment, SERVICE, Taken, resource};
-use super::{jobs, training};
+use super::{jobs, serving, training};
 use crate::model::{FunctionUse, Pipeline, identifier};
 use crate::plan::{self, Plan};
 
@@ -124,6 +124,12 @@ impl<'a> Family<'a> {
     pub fn has_trainings(&self) -> bool {
         let mut members = self.members.iter();
         members.any(|member| training::trainings(member.pipeline).next().is_some())
+    }
+
+    /// True where any of them serves models.
+    pub fn has_endpoints(&self) -> bool {
+        let mut members = self.members.iter();
+        members.any(|member| serving::endpoints(member.pipeline).next().is_some())
     }
 
     /// The workflow's name of one of them.

@@ -2,7 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
+use crate::targets::package;
+
 const TEXT: &str = include_str!("../../../targets/gcp/helpers.yaml");
+/// What a container that serves a model runs.
+const SERVER: &str = include_str!("../../../targets/gcp/server.py");
 
 /// Their names, in the order of the file.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -27,8 +33,18 @@ pub fn text(wanted: &BTreeSet<&'static str>) -> String {
     chunks
         .iter()
         .filter(|(name, _)| needed.contains(name))
-        .map(|(_, text)| format!("\n{text}\n"))
+        .map(|(name, text)| match *name {
+            "serving_code" => format!("\n{}\n", with_code(text)),
+            _ => format!("\n{text}\n"),
+        })
         .collect()
+}
+
+/// Python code in its place.
+fn with_code(text: &str) -> String {
+    let quoted = |code: &str| Value::from(code).to_string();
+    text.replace("- SERVER\n", &format!("- {}\n", quoted(SERVER)))
+        .replace("- SERVING", &format!("- {}", quoted(package::SERVING)))
 }
 
 /// Each helper's name and text: its comment, its name, its body.

@@ -12,7 +12,7 @@ use super::inputs::{FINALIZED, PUBLISHED};
 use super::names::{ACCOUNT, BUCKET, SERVICE, Taken, resource};
 use super::readme::published_to;
 use super::workflow::{PartText, Workflows};
-use super::{jobs, training};
+use super::{jobs, serving, training};
 use crate::expr::Template;
 use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, identifier, secret_variable};
 use crate::targets::package::{self, Package};
@@ -58,6 +58,7 @@ pub fn terraform(family: &Family<'_>, workflows: &[Workflows]) -> Terraform {
         jobs::resources(member, &mut document);
     }
     training::resources(family, &mut document);
+    serving::resources(family, &mut document);
     for (member, workflows) in family.members.iter().zip(workflows) {
         workflows_of(pipeline, member, workflows, &mut document);
     }
@@ -142,6 +143,9 @@ fn services(family: &Family<'_>, document: &mut Terraform) {
     }
     if family.has_trainings() {
         apis.extend(["aiplatform", "logging"]);
+    }
+    if family.has_endpoints() {
+        apis.push("aiplatform");
     }
     if !pipeline.topics.is_empty() {
         apis.push("pubsub");

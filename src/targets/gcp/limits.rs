@@ -11,7 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::functions::ENTRY;
-use super::{jobs, training};
+use super::{jobs, serving, training};
 use crate::diagnostics::Problems;
 use crate::expr::ExprKind;
 use crate::model::{FunctionUse, Kind, ON_FAILURE, Pipeline, Step, Wait};
@@ -175,23 +175,6 @@ pub enum GcpProblem {
         span: Span,
     },
 
-    /// No prebuilt image.
-    #[error("`{step}` asks for an image that Vertex AI does not have: {framework} {version}")]
-    #[diagnostic(code(MLP0731), help("use one of {known}, or an `image` of your own"))]
-    Framework {
-        /// The step.
-        step: String,
-        /// Its name.
-        framework: &'static str,
-        /// As written.
-        version: String,
-        /// All versions.
-        known: String,
-        /// The step's id.
-        #[label("gcp: framework of this training")]
-        span: Span,
-    },
-
     /// A bug of ours.
     #[error("the artifacts of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0739), help("report this with the pipeline file: it is a bug in mlpipe"))]
@@ -303,6 +286,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     }
     jobs::check(pipeline, &mut problems);
     training::check(pipeline, &mut problems);
+    serving::check(pipeline, &mut problems);
     let most = pipeline.steps.iter().map(buckets_of).max().unwrap_or(0);
     check_environment(most, &mut problems);
     problems

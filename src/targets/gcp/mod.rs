@@ -15,6 +15,7 @@ mod parts;
 mod readme;
 mod routines;
 mod scopes;
+mod serving;
 mod slices;
 mod steps;
 #[cfg(test)]

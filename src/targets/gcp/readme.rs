@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::family::{self, Family};
-use super::training;
 use super::workflow::Workflows;
+use super::{serving, training};
 use crate::expr::Type;
 use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::targets::package::environment;
@@ -48,6 +48,9 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
         "http": pipeline.triggers.iter().any(|trigger| matches!(trigger.kind, TriggerKind::Http)),
         "containers": family.has_jobs(),
         "trainings": training::packages(family),
+        "endpoints": serving::ids(family),
+        "endpoints_install": serving::has_pins(family),
+        "pinned": training::pinned(family),
         "lists": pipeline.steps.iter().any(|step| step.for_each.is_some()),
         "bounded": pipeline.steps.iter().any(|step| matches!(step.kind, Kind::Group(_)) && step.timeout.is_some()),
         "example": example_input(pipeline),

@@ -45,18 +45,7 @@ pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
                 step: step.path.clone(),
                 span: step.span,
             }),
-            Runtime::Image(_) => {}
-            Runtime::Framework(framework, version) => {
-                if FRAMEWORKS.pick(*framework, version).is_none() {
-                    problems.push(GcpProblem::Framework {
-                        step: step.path.clone(),
-                        framework: framework.name(),
-                        version: version.clone(),
-                        known: FRAMEWORKS.versions(*framework),
-                        span: step.span,
-                    });
-                }
-            }
+            Runtime::Image(_) | Runtime::Framework(..) => {}
         }
         if let Err(problem) = instance(step, train) {
             problems.push(problem);
@@ -69,20 +58,8 @@ pub fn job(root: &Pipeline, pipeline: &Pipeline, step: &Step, train: &Train) -> 
     // Refused before where there is none.
     let instance = instance(step, train).ok();
     let gpu = instance.and_then(|instance| instance.gpu);
-    let image = match &train.runtime {
-        Runtime::Framework(framework, version) => FRAMEWORKS
-            .pick(*framework, version)
-            .map(|image| image.name(root.targets.gcp.region.as_deref(), gpu.is_some())),
-        Runtime::Image(image) => image.gcp.clone(),
-    };
-    let mut machine = Map::new();
-    if let Some(instance) = instance {
-        machine.insert("machineType".to_owned(), json!(instance.machine()));
-    }
-    if let (Some(gpu), Some(accelerator)) = (gpu, instance.and_then(|instance| instance.accelerator.as_ref())) {
-        machine.insert("acceleratorType".to_owned(), json!(accelerator));
-        machine.insert("acceleratorCount".to_owned(), json!(gpu.count));
-    }
+    let image = image(root, &train.runtime, gpu.is_some());
+    let machine = machine(instance);
     let workers = train.machines.compute.count;
     let mut scheduling = json!({ "timeout": format!("{}s", step.attempt_timeout() + GRACE) });
     if train.spot {
@@ -105,6 +82,40 @@ pub fn job(root: &Pipeline, pipeline: &Pipeline, step: &Step, train: &Train) -> 
         "others": (workers > 1).then(|| json!({ "replicaCount": workers - 1 })),
         "scheduling": scheduling,
     })
+}
+
+/// A `MachineSpec`.
+pub fn machine(instance: Option<&Instance>) -> Value {
+    let mut machine = Map::new();
+    if let Some(instance) = instance {
+        machine.insert("machineType".to_owned(), json!(instance.machine()));
+        if let (Some(gpu), Some(accelerator)) = (instance.gpu, &instance.accelerator) {
+            machine.insert("acceleratorType".to_owned(), json!(accelerator));
+            machine.insert("acceleratorCount".to_owned(), json!(gpu.count));
+        }
+    }
+    Value::Object(machine)
+}
+
+/// The image of a job; what pip must install in it is what [`pins`] gives.
+pub fn image(root: &Pipeline, runtime: &Runtime, with_gpu: bool) -> Option<String> {
+    match runtime {
+        Runtime::Framework(framework, version) => FRAMEWORKS
+            .pick(*framework, version)
+            .map(|image| image.name(root.targets.gcp.region.as_deref(), with_gpu)),
+        Runtime::Image(image) => image.gcp.clone(),
+    }
+}
+
+/// Requirements that pip installs before anything runs: the framework, where no image has its version.
+pub fn pins(runtime: &Runtime) -> Vec<String> {
+    match runtime {
+        Runtime::Framework(framework, version) => FRAMEWORKS
+            .pick(*framework, version)
+            .map(|image| image.lacks(*framework, version))
+            .unwrap_or_default(),
+        Runtime::Image(_) => Vec::new(),
+    }
 }
 
 /// The bucket's name behind the project and a dash.
@@ -205,6 +216,20 @@ pub fn packages<'a>(family: &Family<'a>) -> Vec<&'a str> {
         for (_, train) in trainings(member.pipeline) {
             if !found.contains(&train.package.as_str()) {
                 found.push(&train.package);
+            }
+        }
+    }
+    found
+}
+
+/// What pip installs in the images of trainings, each set once.
+pub fn pinned(family: &Family<'_>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for member in &family.members {
+        for (_, train) in trainings(member.pipeline) {
+            let pins = pins(&train.runtime).join(" ");
+            if !pins.is_empty() && !found.contains(&pins) {
+                found.push(pins);
             }
         }
     }

@@ -130,7 +130,7 @@ fn machines(step: &Step, target: Target) -> Vec<(String, &'static Table, &Machin
             vec![(String::new(), table, &train.machines)]
         }
         Kind::BatchPredict(batch) => {
-            let table = of_target(&AWS.sagemaker_transform, &GCP.vertex_training, &AZURE.ml_training);
+            let table = of_target(&AWS.sagemaker_processing, &GCP.vertex_training, &AZURE.ml_training);
             vec![(String::new(), table, &batch.machines)]
         }
         Kind::Endpoint(endpoint) => {

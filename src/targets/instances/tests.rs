@@ -8,7 +8,7 @@ fn tables() -> [&'static Table; 10] {
     [
         &AWS.sagemaker_training,
         &AWS.sagemaker_hosting,
-        &AWS.sagemaker_transform,
+        &AWS.sagemaker_processing,
         &AWS.batch_fargate,
         &GCP.vertex_training,
         &GCP.vertex_prediction,

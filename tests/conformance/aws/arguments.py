@@ -92,6 +92,8 @@ def differences(value: Any, shape: Any, place: str) -> list[str]:
             return bounds(len(value), shape, place)
         case "integer" | "long":
             return bounds(value, shape, place) if isinstance(value, int) and not isinstance(value, bool) else [f"{place} is no integer"]
+        case "double":
+            return [] if isinstance(value, int | float) and not isinstance(value, bool) else [f"{place} is no number"]
         case "boolean":
             return [] if isinstance(value, bool) else [f"{place} is no boolean"]
         case kind:

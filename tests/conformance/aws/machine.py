@@ -96,6 +96,8 @@ class Run:
         self.entered: list[str] = []
         self.events: list[tuple[str, Any]] = []
         self.published: list[dict[str, str]] = []
+        self.alarms: dict[str, dict[str, Any]] = {}
+        """Alarms by their names."""
         self.map_runs: list[MapRun] = []
         self.executions: dict[str, dict[str, Any]] = {}
         """What DescribeExecution tells of executions that are no items'."""
@@ -140,6 +142,15 @@ class Run:
         with self._lock:
             self.events.append((self.pipeline(env), {"step": step}))
         return self.sagemaker.train(request, step, limit)
+
+    def process(self, request: dict[str, Any], limit: float, env: Environment) -> dict[str, Any]:
+        """Runs a processing job; what DescribeProcessingJob tells at its end."""
+        if request["AppSpecification"]["ImageUri"] not in self.images:
+            raise patches.HarnessFault(f"no such image: {request['AppSpecification']['ImageUri']}")
+        step = next(tag["Value"] for tag in request["Tags"] if tag["Key"] == "step")
+        with self._lock:
+            self.events.append((self.pipeline(env), {"step": step}))
+        return self.sagemaker.process(request, step, limit)
 
     def publish(self, topic: str, message: str) -> None:
         """Keeps a message to a topic."""

@@ -146,7 +146,7 @@ def install() -> None:
     StateTaskServiceSns._eval_execution = publish
     StateTaskServiceBatch._eval_execution = submit_job
     StateTaskServiceUnsupported._assert_integration_pattern_is_supported = nothing
-    StateTaskServiceUnsupported._eval_execution = create_training_job
+    StateTaskServiceUnsupported._eval_execution = create_sagemaker_job
 
 
 def nothing(self: Any, *_: Any) -> None:
@@ -577,22 +577,24 @@ def submit_job(self: StateTaskServiceBatch, env: Environment) -> None:
     env.stack.append({**described, "Status": "SUCCEEDED"})
 
 
-def create_training_job(self: Any, env: Environment) -> None:
-    """Runs a training job and waits for its end. A job that failed is States.TaskFailed, and "Cause" is what DescribeTrainingJob tells."""
-    if not str(self.resource.resource_arn).endswith(":states:::sagemaker:createTrainingJob.sync"):
+def create_sagemaker_job(self: Any, env: Environment) -> None:
+    """Runs a training or processing job and waits for its end. A job that failed is States.TaskFailed, and "Cause" is what describing it tells."""
+    found = re.fullmatch(r".*:states:::sagemaker:create((?:Training|Processing)Job)\.sync", str(self.resource.resource_arn))
+    if found is None:
         raise HarnessFault(f"the harness does not know {self.resource.resource_arn}")
     arguments = self._eval_parameters(env)
     check_payload(env, arguments, "has Arguments")
-    check_request("sagemaker", "CreateTrainingJob", arguments)
+    check_request("sagemaker", f"Create{found[1]}", arguments)
+    start = run.train if found[1] == "TrainingJob" else run.process
     limit = float(evaluate(self.timeout, env))
     run.clock.check()
     try:
-        job = run.train(arguments, limit, env)
+        job = start(arguments, limit, env)
     except Refused as refused:
         raise failure(env, refused.error, refused.cause) from None
     except TimeoutError:
         raise EvalTimeoutError from None
-    if job["TrainingJobStatus"] != "Completed":
+    if job[f"{found[1]}Status"] != "Completed":
         raise failure(env, TASK_FAILED, json.dumps(job))
     env.stack.append(copy.deepcopy(job))
 
@@ -728,12 +730,24 @@ def call_sdk(self: StateTaskServiceAwsSdk, env: Environment) -> None:
                 raise failure(env, "S3.NoSuchKeyException", "The specified key does not exist. (Service: S3, Status Code: 404)") from None
             except NoSuchBucket:
                 raise failure(env, "S3.NoSuchBucketException", "The specified bucket does not exist (Service: S3, Status Code: 404)") from None
-        case "sagemaker:stopTrainingJob":
-            check_request("sagemaker", "StopTrainingJob", arguments)
+        case "sagemaker:stopTrainingJob" | "sagemaker:stopProcessingJob":
+            kind = action.removeprefix("sagemaker:stop")
+            check_request("sagemaker", f"Stop{kind}", arguments)
             try:
-                run.sagemaker.stop(arguments["TrainingJobName"])
+                run.sagemaker.stop(arguments[f"{kind}Name"])
             except Refused as refused:
                 raise failure(env, refused.error, refused.cause) from None
+            result = {}
+        case "cloudwatch:putMetricAlarm":
+            check_request("cloudwatch", "PutMetricAlarm", arguments)
+            if unknown := [arn for arn in arguments["AlarmActions"] if arn not in run.topics]:
+                raise HarnessFault(f"no such topic: {unknown[0]}")
+            run.alarms[arguments["AlarmName"]] = arguments
+            result = {}
+        case "cloudwatch:deleteAlarms":
+            check_request("cloudwatch", "DeleteAlarms", arguments)
+            for name in arguments["AlarmNames"]:
+                run.alarms.pop(name, None)
             result = {}
         case "listMapRuns":
             result = {"MapRuns": [map_run.listed() for map_run in run.map_runs if map_run.execution_arn == arguments["ExecutionArn"]]}

@@ -251,14 +251,20 @@ def jobs_of(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def images_of(value: Any) -> Iterator[str]:
-    """Images that states train in: of a registry, with a tag."""
+    """Images that states train and predict in: of a registry, with a tag."""
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from images_of(part)
     if isinstance(value, dict) and str(value.get("Resource")).endswith(":states:::sagemaker:createTrainingJob.sync"):
         image = value["Arguments"]["AlgorithmSpecification"]["TrainingImage"]
-        if "/" not in image:
-            raise TemplateError(f"no image: {image}")
-        yield image
+        yield registered(image)
+    if isinstance(value, dict) and str(value.get("Resource")).endswith(":states:::sagemaker:createProcessingJob.sync"):
+        yield registered(value["Arguments"]["AppSpecification"]["ImageUri"])
+
+
+def registered(image: str) -> str:
+    if "/" not in image:
+        raise TemplateError(f"no image: {image}")
+    return image
 
 
 def pascal(name: str) -> str:

@@ -26,6 +26,9 @@ class ArgumentsTest(unittest.TestCase):
     def test_what_fits(self) -> None:
         self.assertEqual([], self.check("arn:aws:states:::sagemaker:createTrainingJob.sync", GOOD))
         self.assertEqual([], self.check("arn:aws:states:::aws-sdk:s3:getObject", {"Bucket": "b", "Key": "{% $k %}"}))
+        alarm = {"AlarmName": "a", "Metrics": [{"Id": "m", "Expression": "1 + 1", "ReturnData": True}], "EvaluationPeriods": 1, "Threshold": 0.01}
+        self.assertEqual([], self.check("arn:aws:states:::aws-sdk:cloudwatch:putMetricAlarm", alarm))
+        self.assertEqual(1, len(self.check("arn:aws:states:::aws-sdk:cloudwatch:putMetricAlarm", {**alarm, "Threshold": "1"})))
         self.assertEqual([], self.check("arn:aws:states:::batch:submitJob.sync", {"JobName": "n", "JobQueue": "q", "JobDefinition": "d"}))
 
     def test_faults(self) -> None:

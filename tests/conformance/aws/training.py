@@ -1,4 +1,4 @@
-"""SageMaker's training jobs and the bucket that they use, as far as pipelines need them.
+"""SageMaker's training and processing jobs and the bucket that they use, as far as pipelines need them.
 
 A job's machines are processes with the folders that SageMaker gives (Developer Guide, "How Amazon SageMaker AI Provides Training Information"):
 the image is not there, its Python is this one. The launcher of the artifacts runs in them as it stands.
@@ -114,7 +114,9 @@ class SageMaker:
                 if problem:
                     return self.failed(job, problem)
             job["SecondaryStatus"] = "Training"
-            codes = self.run(request, machines, limit)
+            algorithm = request["AlgorithmSpecification"]
+            words = [*algorithm["ContainerEntrypoint"], *algorithm.get("ContainerArguments", [])]
+            codes = run(words, machines, {"TRAINING_JOB_NAME": name}, min(limit, request["StoppingCondition"]["MaxRuntimeInSeconds"]))
             if codes is None:
                 raise TimeoutError
             for machine in machines:
@@ -134,10 +136,58 @@ class SageMaker:
         job |= {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed", "ModelArtifacts": {"S3ModelArtifacts": f"{artifacts}/model.tar.gz"}}
         return job
 
+    def process(self, request: dict[str, Any], step: str, limit: float) -> dict[str, Any]:
+        """Creates a processing job and waits for its end, as `train` does; API reference, DescribeProcessingJob."""
+        name = request["ProcessingJobName"]
+        fault = self.fault(step)
+        if fault == "throttled":
+            raise Refused("SageMaker.AmazonSageMakerException", "Rate exceeded (Service: AmazonSageMaker; Status Code: 400; Error Code: ThrottlingException)")
+        with self._lock:
+            if name in self.jobs:
+                raise Refused("SageMaker.ResourceInUseException", f"Processing job names must be unique within an AWS account and region, found: {name}")
+            job = self.jobs[name] = {"ProcessingJobName": name, "ProcessingJobStatus": "InProgress"}
+        job |= {key: value for key, value in request.items() if key != "Tags"}
+
+        def failed(reason: str) -> dict[str, Any]:
+            job.update(ProcessingJobStatus="Failed", FailureReason=reason)
+            return job
+
+        if fault == "capacity":
+            return failed("CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type.")
+        with tempfile.TemporaryDirectory(prefix="mlpipe-sagemaker-") as folder:
+            machine = Path(folder)
+            (machine / "output").mkdir()
+            for part in request["ProcessingInputs"]:
+                uri, place = part["S3Input"]["S3Uri"], machine / Path(part["S3Input"]["LocalPath"]).relative_to(OPT)
+                try:
+                    found = self.store.download(uri, place)
+                except NoSuchBucket:
+                    found = 0
+                if not found:
+                    return failed(EMPTY.format(uri))
+            outputs = [part["S3Output"] for part in request["ProcessingOutputConfig"]["Outputs"]]
+            for output in outputs:
+                (machine / Path(output["LocalPath"]).relative_to(OPT)).mkdir(parents=True)
+            codes = run(request["AppSpecification"]["ContainerEntrypoint"], [machine], {"PROCESSING_JOB_NAME": name}, min(limit, request["StoppingCondition"]["MaxRuntimeInSeconds"]))
+            if codes is None:
+                raise TimeoutError
+            if fault == "vanished":
+                return failed("AlgorithmError: , exit code: 137")
+            message = machine / "output" / "message"
+            if message.is_file():
+                job["ExitMessage"] = message.read_bytes()[:1024].decode("utf-8")
+            if codes[0]:
+                return failed(f"AlgorithmError: See job logs for more information, exit code: {codes[0] % 256}")
+            for output in outputs:
+                self.store.upload(machine / Path(output["LocalPath"]).relative_to(OPT), output["S3Uri"])
+        job["ProcessingJobStatus"] = "Completed"
+        return job
+
     def stop(self, name: str) -> None:
         if name not in self.jobs:
             raise Refused("Sagemaker.SageMakerException", "Requested resource not found.")
-        self.jobs[name] |= {"TrainingJobStatus": "Stopped", "SecondaryStatus": "Stopped"}
+        job = self.jobs[name]
+        job.update({"TrainingJobStatus": "Stopped", "SecondaryStatus": "Stopped"} if "TrainingJobName" in job else {"ProcessingJobStatus": "Stopped"})
 
     @staticmethod
     def failed(job: dict[str, Any], reason: str) -> dict[str, Any]:
@@ -167,28 +217,26 @@ class SageMaker:
             (machine / "input" / "config" / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
         return None
 
-    @staticmethod
-    def run(request: dict[str, Any], machines: list[Path], limit: float) -> list[int] | None:
-        """The exit codes of the machines; None where they ran too long. Where one fails, SageMaker stops the others."""
-        algorithm = request["AlgorithmSpecification"]
-        words = [*algorithm["ContainerEntrypoint"], *algorithm.get("ContainerArguments", [])]
-        processes = []
-        for machine in machines:
-            command = [PYTHON if word == "python3" else word.replace(OPT, str(machine), 1) if word.startswith(f"{OPT}/") else word for word in words]
-            environment = {**BASE, "SAGEMAKER_BASE_DIR": str(machine), "TRAINING_JOB_NAME": request["TrainingJobName"]}
-            environment.pop("PYTHONPATH")
-            log = None if os.environ.get("MLPIPE_TEST_LOG") else subprocess.DEVNULL
-            processes.append(subprocess.Popen(command, env=environment, cwd=machine, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
-        end = time.monotonic() + min(limit, request["StoppingCondition"]["MaxRuntimeInSeconds"])
-        try:
-            while True:
-                codes = [process.poll() for process in processes]
-                if any(code not in (None, 0) for code in codes) or None not in codes:
-                    return [0 if code is None else code for code in codes]
-                if time.monotonic() >= end:
-                    return None
-                time.sleep(0.02)
-        finally:
-            for process in processes:
-                process.kill()
-                process.wait()
+
+def run(words: list[str], machines: list[Path], variables: dict[str, str], limit: float) -> list[int] | None:
+    """The exit codes of the machines; None where they ran too long. Where one fails, SageMaker stops the others."""
+    processes = []
+    for machine in machines:
+        command = [PYTHON if word == "python3" else word.replace(OPT, str(machine), 1) if word.startswith(f"{OPT}/") else word for word in words]
+        environment = {**BASE, "SAGEMAKER_BASE_DIR": str(machine), **variables}
+        environment.pop("PYTHONPATH")
+        log = None if os.environ.get("MLPIPE_TEST_LOG") else subprocess.DEVNULL
+        processes.append(subprocess.Popen(command, env=environment, cwd=machine, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+    end = time.monotonic() + limit
+    try:
+        while True:
+            codes = [process.poll() for process in processes]
+            if any(code not in (None, 0) for code in codes) or None not in codes:
+                return [0 if code is None else code for code in codes]
+            if time.monotonic() >= end:
+                return None
+            time.sleep(0.02)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()

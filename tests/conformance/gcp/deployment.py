@@ -15,6 +15,7 @@ from functions import FunctionSpec
 from terraform import Module, TerraformError, Unknown
 from terraform.expressions import Reference, parse_template
 from workflows.jobs import JobSpec
+from workflows.serving import PERMISSIONS
 from workflows.training import Vertex
 
 PROJECT, NUMBER, REGION = "test", "100000000001", "us-central1"
@@ -54,6 +55,7 @@ class Deployment:
     topics: dict[str, str]
     jobs: dict[str, JobSpec]
     training: Vertex | None
+    endpoints: bool
     functions: list[FunctionSpec]
     bucket_names: dict[str, str]
 
@@ -131,6 +133,7 @@ def _read(module: Module, pipeline: Path, buckets: list[str]) -> Deployment:
         _topics(module, _account(pipeline_workflow), _declared(pipeline)),
         _jobs(module, _account(pipeline_workflow), module.value(pipeline_workflow["name"]), pipeline.parent),
         _training(module, _account(pipeline_workflow)),
+        _actions(module, _account(pipeline_workflow)) >= PERMISSIONS,
         [
             _function(module, name, body)
             for name, body in module.resources("google_cloudfunctions2_function").items()
@@ -203,14 +206,20 @@ def _jobs(module: Module, account: str, root: str, folder: Path) -> dict[str, Jo
     return jobs
 
 
-def _training(module: Module, account: str) -> Vertex | None:
-    """What trainings run with, where the workflows may start, see and end custom jobs, act as their account, and read what comes of them."""
+def _actions(module: Module, account: str) -> set[str]:
+    """What custom roles let an account do in the project."""
     roles = module.resources("google_project_iam_custom_role")
     actions: set[str] = set()
     for body in module.resources("google_project_iam_member").values():
         named = re.fullmatch(r"\$\{google_project_iam_custom_role\.(\w+)\.name\}", body["role"])
         if named and _referenced(body["member"], "member of google_project_iam_member")[1] == account:
             actions |= set(roles[named[1]]["permissions"])
+    return actions
+
+
+def _training(module: Module, account: str) -> Vertex | None:
+    """What trainings run with, where the workflows may start, see and end custom jobs, act as their account, and read what comes of them."""
+    actions = _actions(module, account)
     if not actions >= {f"aiplatform.customJobs.{action}" for action in ("cancel", "create", "get")}:
         return None
     acted = {

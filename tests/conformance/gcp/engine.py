@@ -27,6 +27,7 @@ from deployment import NUMBER, PROJECT, ArtifactsError, Deployment, OtherWorkflo
 from server import Server  # noqa: E402
 from workflows.connectors import Message  # noqa: E402
 from workflows.jobs import Jobs  # noqa: E402
+from workflows.serving import Endpoints  # noqa: E402
 from workflows.training import Trainings  # noqa: E402
 from workflows import Deployed, DeployError, Execution, Fault, Outcome, World, load  # noqa: E402
 
@@ -78,6 +79,9 @@ class Interpreter:
         world.trainings = Trainings(
             deployment.training, deployment.workflow_name, request["mounted"], request.get("service_faults")
         )
+        world.endpoints = Endpoints(
+            deployment.endpoints, deployment.workflow_name, request["mounted"], request.get("service_faults")
+        )
         outcome = Execution(load(deployment.source), environment, world).run(request.get("params"))
         run = Run(
             outcome.result,
@@ -86,7 +90,7 @@ class Interpreter:
             outcome.waits,
             [],
         )
-        run.started = world.jobs.started + world.trainings.started
+        run.started = world.jobs.started + world.trainings.started + world.endpoints.started
         run.published = [_published(deployment, *sent) for sent in world.messages if sent[1].attributes]
         _see(outcome, {other.name: other for other in deployment.others}, True, run)
         return run

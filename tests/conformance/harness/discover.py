@@ -11,7 +11,7 @@ from typing import Any, Iterator
 import yaml
 
 REFERENCE = re.compile(r"""\bsteps\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_]*)|\[\s*(?:'([^']*)'|"([^"]*)")\s*\])""")
-FAULTS = {"capacity", "throttled", "vanished"}
+FAULTS = {"capacity", "rolled_back", "throttled", "vanished"}
 FIELDS = {"name", "params", "approvals", "service_faults", "status", "outputs", "error", "attempts", "waits", "skipped", "published"}
 
 
@@ -30,7 +30,7 @@ class Case:
     """What a person answers, by the approval's path; null or missing: nobody does."""
     service_faults: dict[str, list[str]] = field(default_factory=dict)
     """How a managed service fails, by the step's path, one word a creation: `capacity`, the machines are not to be had; `throttled`, it refuses
-    the call; `vanished`, what runs ends without a result. The local engine has no service that could."""
+    the call; `vanished`, what runs ends without a result; `rolled_back`, an endpoint does not come into service. The local engine has no service that could."""
 
 
 @dataclass
@@ -109,7 +109,7 @@ def everything(path: Path, document: dict[str, Any]) -> tuple[dict[str, str], li
     bodies = []
     for step, body, _ in nested({**steps, "on_failure": document.get("on_failure") or {}}):
         bodies.append(body)
-        if {"function", "train", "job"} & set(body):
+        if {"function", "train", "batch_predict", "job"} & set(body):
             functions[step] = step
         if "pipeline" in body:
             file = path.parent / body["pipeline"]["file"]

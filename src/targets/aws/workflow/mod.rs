@@ -1,6 +1,7 @@
 //! The plan as a state machine: `workflow.asl.json`.
 
 mod approval;
+mod batch_predict;
 pub(super) mod bounded;
 mod catch;
 mod child;
@@ -10,6 +11,7 @@ mod for_each;
 mod groups;
 mod job;
 mod message;
+mod monitor;
 mod notify;
 mod parts;
 mod reads;
@@ -66,6 +68,8 @@ pub struct Placeholders {
     pub jobs: BTreeMap<String, String>,
     /// By step: the image of its training.
     pub images: BTreeMap<String, String>,
+    /// By logical id: the topic's ARN, where alarms publish to it.
+    pub alarm_topics: BTreeMap<String, String>,
     /// By trigger of a topic: the queue's ARN.
     pub queues: Vec<String>,
 }

@@ -18,10 +18,10 @@ impl Writer<'_> {
             return self.for_each(ix, scope, last);
         }
         let ends = match &step.kind {
-            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => false,
             Kind::Function(_) => self.tail_stands_with_work(&scope.tail),
             Kind::Wait(Wait::Duration(_)) => self.tail_is_safe(&scope.tail),
-            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => false,
+            Kind::Endpoint(_) | Kind::Monitor(_) => false,
+            Kind::Job(_) | Kind::Train(_) | Kind::BatchPredict(_) | Kind::Notify(_) => false,
             Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => {
                 false
             }
@@ -40,7 +40,7 @@ impl Writer<'_> {
         let pipeline = self.pipeline;
         match &pipeline.step(ix).kind {
             // Refused before.
-            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => Piece {
+            Kind::Endpoint(_) => Piece {
                 entry: None,
                 exits: Vec::new(),
             },
@@ -62,6 +62,8 @@ impl Writer<'_> {
             Kind::Wait(Wait::Until(time)) => self.wait_until(ix, time, scope, finish, name),
             Kind::Fail { error, message } => self.fail(ix, error, message, scope, name),
             Kind::Train(train) => self.train(ix, train, scope, finish, name),
+            Kind::BatchPredict(batch) => self.batch_predict(ix, batch, scope, finish, name),
+            Kind::Monitor(monitor) => self.monitor(ix, monitor, scope, finish, name),
             Kind::Job(job) => self.job(ix, job, scope, finish, name),
             Kind::Notify(notify) => self.notify(ix, notify, scope, finish, name),
             Kind::Approval(approval) => self.approval(ix, approval, scope, finish, name),

@@ -9,7 +9,7 @@ use crate::expr::{Expr, ExprKind, Function, Template, Type, eval};
 use crate::model::{StepIx, Train};
 use crate::targets::aws::failure;
 use crate::targets::aws::states::{Catcher, Pass, Retrier, State, Task};
-use crate::targets::aws::training::{self, BUCKET_NAME, LAUNCHER_MODULE, ROLE_ARN};
+use crate::targets::aws::training::{self, BUCKET_NAME, LAUNCHER_MODULE, ROLE_ARN, Work};
 use crate::targets::aws::variables::ANSWER;
 
 /// The call that starts a job and waits for its end.
@@ -19,9 +19,9 @@ const READ: &str = "arn:aws:states:::aws-sdk:s3:getObject";
 /// The channel of the code: no name of the user's has a dash.
 const CODE: &str = "mlpipe-code";
 /// The name of the job, which each of its states hands on.
-const NAME: &str = "$states.input.name";
+pub(super) const NAME: &str = "$states.input.name";
 /// Of the volume of each machine, in GB: no more than the local disk of those that have one, of which 125 GB is the smallest.
-const VOLUME: u32 = 100;
+pub(super) const VOLUME: u32 = 100;
 
 impl Writer<'_> {
     /// Trains.
@@ -97,7 +97,7 @@ impl Writer<'_> {
         let code = channel(CODE, Value::String(format!("s3://{bucket}/code/{}/", train.package)));
         let channels = data.iter().map(|(name, uri)| channel(name, uri.clone()));
         let image = self.placeholders.images.get(path).map(String::as_str);
-        let machine = training::machine(step, train).ok();
+        let machine = training::machine(Work::Train, step, &train.machines).ok();
         let seconds = step.attempt_timeout();
         let mut arguments = json!({
             "TrainingJobName": braced(NAME),
@@ -162,7 +162,7 @@ impl Writer<'_> {
     }
 
     /// Tags by which a job is found, with the pipeline's labels.
-    fn tags(&self, path: &str, scope: &Scope) -> Value {
+    pub(super) fn tags(&self, path: &str, scope: &Scope) -> Value {
         let run = braced(&format!("{}.Name", scope.execution));
         let own = [
             ("pipeline", self.pipeline.name.clone()),
@@ -340,7 +340,7 @@ fn ended(path: &str, data: &[(&String, Value)]) -> String {
 }
 
 /// The code of a value that is in `{% %}`, or a constant's.
-fn code_of(text: &str) -> String {
+pub(super) fn code_of(text: &str) -> String {
     match text.strip_prefix("{%").and_then(|rest| rest.strip_suffix("%}")) {
         Some(code) => format!("({})", code.trim()),
         None => string_literal(text),

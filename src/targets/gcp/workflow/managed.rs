@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 use super::Writer;
 use crate::expr::ast::TextPart;
 use crate::expr::{Template, eval};
-use crate::model::{Job, Step as Source, Train, identifier};
+use crate::model::{Endpoint, Job, Runtime, Step as Source, Train, identifier};
 use crate::targets::gcp::names::step_name;
 use crate::targets::gcp::steps::{Action, Body, Call, Step, expression};
-use crate::targets::gcp::{jobs, training};
+use crate::targets::gcp::{jobs, serving, training};
 
 impl Writer<'_> {
     /// Runs a container with its words and variables, and gives null.
@@ -78,6 +78,10 @@ impl Writer<'_> {
             let value = printer.string_template(uri, &format!("{id}_data_{channel}"));
             data.push(json!({ "name": format!("MLPIPE_CHANNEL_{channel}"), "value": value }));
         }
+        let pins = training::pins(&train.runtime);
+        if !pins.is_empty() {
+            data.push(json!({ "name": "MLPIPE_REQUIREMENTS", "value": pins.join(" ") }));
+        }
         let given = self.variables.taken.name(&format!("{id}_training"));
         let mut job = training::job(self.family.root, self.pipeline, step, train);
         job["arguments"] = words.into();
@@ -104,6 +108,46 @@ impl Writer<'_> {
         self.run_managed(&id, &name, run, out);
         self.fit(path, &trained, out);
         self.give(&name, result, expression(&trained), out);
+    }
+
+    /// Brings an endpoint into service, and gives its name and address.
+    pub(super) fn endpoint(&mut self, step: &Source, endpoint: &Endpoint, result: Option<&str>, out: &mut Vec<Step>) {
+        let path = step.path.as_str();
+        let name = step_name(path);
+        let id = identifier(path);
+        let mut printer = self.printer();
+        let mut models = Vec::new();
+        for variant in &endpoint.variants {
+            let variable = format!("{id}_model_{}", identifier(&variant.name));
+            models.push(printer.string_template(&variant.model, &variable));
+        }
+        let sure = endpoint.variants.iter().all(|variant| variant.model.is_text());
+        let given = self.variables.taken.name(&format!("{id}_endpoint"));
+        let value = serving::endpoint(self.family.root, self.pipeline, step, endpoint, models);
+        let assign = Action::Assign(vec![(given.clone(), value)]);
+        if sure {
+            out.push(Step::new(&name, assign));
+        } else {
+            let inner = Step::new(self.steps.name(&format!("evaluate_{id}_endpoint")), assign);
+            let action = self.attempt(path, "endpoint", Body::Steps(vec![inner]));
+            out.push(Step::new(&name, action));
+        }
+        self.library.helpers.insert("run_endpoint");
+        if matches!(endpoint.runtime, Runtime::Framework(..)) {
+            self.library.helpers.insert("serving_code");
+        }
+        let mut run = Call::new(
+            "run_endpoint",
+            [
+                ("endpoint", expression(&given)),
+                ("step", json!(path)),
+                ("seconds", self.within(step.attempt_timeout())),
+            ],
+        );
+        let served = self.variables.taken.name(&format!("{id}_served"));
+        run.result = Some(served.clone());
+        self.run_managed(&id, &name, run, out);
+        self.give(&name, result, expression(&served), out);
     }
 
     /// The call of what waits for a service: where it fails late, it is the group that ran out of time.

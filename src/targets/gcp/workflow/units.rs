@@ -582,7 +582,8 @@ impl Writer<'_> {
         self.check_deadlines(&name, out);
         match &step.kind {
             // Refused before.
-            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => {}
+            Kind::BatchPredict(_) | Kind::Monitor(_) => {}
+            Kind::Endpoint(endpoint) => self.endpoint(step, endpoint, result, out),
             // `attempts` calls these.
             Kind::Function(_) => {}
             Kind::Train(train) => self.train(step, train, result, out),

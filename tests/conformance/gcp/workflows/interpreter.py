@@ -43,6 +43,7 @@ from .errors import (
 )
 from .expressions import Access, Binary, Constant, Invocation, ListLiteral, Node, Unary, Variable
 from .jobs import Jobs
+from .serving import Endpoints
 from .training import Trainings
 from .library import (
     EXECUTIONS,
@@ -158,6 +159,7 @@ class World:
     executions: dict[str, Execution] = field(default_factory=dict)
     jobs: Jobs = field(default_factory=Jobs)
     trainings: Trainings = field(default_factory=Trainings)
+    endpoints: Endpoints = field(default_factory=Endpoints)
 
 
 class Execution:
@@ -535,6 +537,9 @@ class Execution:
         if function == "sys.log":
             self._outcome.logs.append(arguments)
             return None
+        if self._world.endpoints.answers(function, arguments):
+            location = self.environment.get("GOOGLE_CLOUD_LOCATION", "")
+            return (yield Blocking(lambda: self._world.endpoints.request(function, arguments, location)))
         request = http.prepare(function, arguments)
         return (yield Blocking(lambda: http.send(request)))
 

@@ -27,6 +27,8 @@ from .errors import WorkflowError, runtime_error, type_error, undocumented, valu
 # Real seconds: who runs longer is taken to run for ever.
 _PATIENCE = 60
 _GCS = "/gcs/"
+# PEP 508, as far as it is used: a name, and the versions that do.
+_REQUIREMENT = r"[A-Za-z0-9][A-Za-z0-9._-]*((==|<|<=|>=)[0-9][0-9.]*(\*)?)?"
 
 # Vertex AI REST reference, v1, CustomJob, CustomJobSpec, WorkerPoolSpec, MachineSpec, ContainerSpec, EnvVar, Scheduling, GcsDestination
 # (https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.customJobs and .../rest/v1/CustomJobSpec), read on 2026-11-25. What is
@@ -221,6 +223,10 @@ class Trainings:
             "CLUSTER_SPEC": cluster,
             **{pair["name"]: pair["value"] for pair in container.get("env", [])},
         }
+        # The Python at hand stands for the image with the framework that was asked for: nothing is installed in it.
+        for requirement in environment.pop("MLPIPE_REQUIREMENTS", "").split():
+            if not re.fullmatch(_REQUIREMENT, requirement):
+                raise value_error(f"not what pip takes: {requirement!r}")
         python = os.environ.get("MLPIPE_PYTHON", sys.executable)
         log = None if os.environ.get("MLPIPE_TEST_LOG") else subprocess.DEVNULL
         return subprocess.Popen(
