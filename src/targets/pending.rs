@@ -13,9 +13,7 @@ use crate::syntax::span::Span;
 
 /// Constructs that some targets leave out, with those targets.
 const BEHIND: &[(&str, &[Target])] = &[
-    ("endpoint", &[Target::Aws]),
-    ("batch_predict", &[Target::Gcp]),
-    ("monitor", &[Target::Gcp, Target::Azure]),
+    ("monitor", &[Target::Gcp]),
     // SageMaker Model Monitor takes no new customers (SageMaker Developer Guide, "Schedule monitoring jobs", read 2026-11-25).
     ("drift", &[Target::Aws]),
 ];

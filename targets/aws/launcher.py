@@ -5,6 +5,7 @@ Where things are: SageMaker Developer Guide, "How Amazon SageMaker AI Provides T
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -50,6 +51,17 @@ def tell_failure():
             file.write(f"{error['name']}: {error['message']}")
 
 
+def add_serving(code, model):
+    """What an endpoint runs is in the model: SageMaker Python SDK, "Structure of the Model Directory". A folder of the script's own is left alone."""
+    folder = os.path.join(model, "code")
+    if os.path.exists(folder):
+        return
+    os.makedirs(folder)
+    for name, found in (("inference.py", "mlpipe_inference.py"), ("mlpipe_serving.py", "mlpipe_serving.py"), ("requirements.txt", "requirements.txt")):
+        if os.path.exists(os.path.join(code, found)):
+            shutil.copy(os.path.join(code, found), os.path.join(folder, name))
+
+
 def main(script):
     code = os.path.dirname(os.path.abspath(__file__))
     os.environ.update(variables())
@@ -61,6 +73,8 @@ def main(script):
         subprocess.run([sys.executable, "-m", "pip", "install", "-r", requirements], check=True)
     arguments = [word for name, value in config("hyperparameters").items() for word in (f"--{name}", value)]
     ended = launch(os.path.join(code, script), arguments, RESULT)
+    if not ended:
+        add_serving(code, os.environ["MLPIPE_MODEL_DIR"])
     tell_failure()
     return ended
 

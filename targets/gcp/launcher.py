@@ -1,4 +1,4 @@
-"""Starts the training script of a Vertex AI custom job. Usage: python3 mlpipe_launcher.py SCRIPT [ARGUMENT...], with mlpipe_training.py beside this file.
+"""Starts the script of a Vertex AI custom job. Usage: python3 mlpipe_launcher.py SCRIPT [ARGUMENT...], with mlpipe_training.py beside this file.
 
 Where things are: Vertex AI docs, "Environment variables for special Cloud Storage directories", "Use Cloud Storage as a mounted file system"
 and "Distributed training".
@@ -57,9 +57,20 @@ def channels():
         name = variable.removeprefix(CHANNEL)
         folder = channel_folder(uri, name)
         if folder is None:
-            return found, failed("DataNotFound", f"channel `{name}`: there is nothing at {uri}")
+            what = name if "MLPIPE_OUTPUT" in os.environ else f"channel `{name}`"
+            return found, failed("DataNotFound", f"{what}: there is nothing at {uri}")
         found[f"MLPIPE_DATA_{name.upper()}"] = folder
     return found, None
+
+
+def made():
+    """The folder for what the script makes by its variable: a model, or files at a URI of the user's."""
+    output = os.environ.get("MLPIPE_OUTPUT")
+    variable, folder = ("MLPIPE_MODEL_DIR", os.environ["AIP_MODEL_DIR"]) if output is None else ("MLPIPE_OUTPUT_DIR", output)
+    if not folder.startswith("gs://"):
+        return {}, failed("DataNotFound", f"output: there is nothing at {folder}")
+    os.makedirs(mounted(folder), exist_ok=True)
+    return {variable: mounted(folder)}, None
 
 
 def install(requirements):
@@ -74,13 +85,13 @@ def main(script, arguments):
     if first_worker() and os.path.exists(result):
         os.remove(result)  # of before an interruption
     folders, problem = channels()
+    if not problem:
+        making, problem = made()
     if problem:
         write(result, problem)
         return 1
-    model = mounted(os.environ["AIP_MODEL_DIR"])
-    os.makedirs(model, exist_ok=True)
     work = tempfile.mkdtemp(prefix="mlpipe-")
-    os.environ.update(folders, MLPIPE_MODEL_DIR=model, MLPIPE_METRICS=os.path.join(work, "metrics.json"))
+    os.environ.update(folders, **making, MLPIPE_METRICS=os.path.join(work, "metrics.json"))
     install(os.environ.get("MLPIPE_REQUIREMENTS", "").split())
     requirements = os.path.join(code, "requirements.txt")
     if os.path.exists(requirements):

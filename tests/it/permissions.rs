@@ -132,7 +132,9 @@ fn aws_value(value: &Value) -> String {
         return value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     };
     let arn = Regex::new(r"\$\{(\w+)\.(?:Arn|Name)\}").expect("a regular expression");
-    arn.replace_all(text(sub), "$1")
+    // Of one with values of its own, the text.
+    let written = sub.get(0).unwrap_or(sub);
+    arn.replace_all(text(written), "$1")
         .replace("${AWS::Partition}", "aws")
         .replace("${AWS::Region}", "REGION")
         .replace("${AWS::AccountId}", "ACCOUNT")

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::model::Framework;
 
@@ -16,6 +17,8 @@ pub struct Frameworks {
     /// Addresses.
     pub sources: Vec<String>,
     frameworks: IndexMap<String, Images>,
+    /// Of endpoints, where they have other images.
+    serving: IndexMap<String, Images>,
     /// Accounts by region, each by the kind of registry.
     pub accounts: IndexMap<String, IndexMap<Registry, String>>,
 }
@@ -77,6 +80,25 @@ impl Frameworks {
     /// The images of a framework.
     pub fn of(&self, framework: Framework) -> Option<&Images> {
         self.frameworks.get(framework.name())
+    }
+
+    /// The images that serve models of a framework, by functions of ours.
+    pub fn serving(&self, framework: Framework) -> Option<&Images> {
+        // Classic images train and serve.
+        let both = self.of(framework).filter(|images| images.registry == Registry::Classic);
+        self.serving.get(framework.name()).or(both)
+    }
+
+    /// The accounts of registries, a row a region that has them all.
+    pub fn accounts_of(&self, registries: &[Registry]) -> Value {
+        let rows = self.accounts.iter().filter_map(|(region, accounts)| {
+            let cells: Option<IndexMap<&str, &String>> = registries
+                .iter()
+                .map(|registry| Some((registry.column(), accounts.get(registry)?)))
+                .collect();
+            Some((region.clone(), json!(cells?)))
+        });
+        rows.collect()
     }
 }
 

@@ -12,7 +12,8 @@ use super::jobs::{self, Container};
 use super::limits::QUOTAS;
 use super::member::Member;
 use super::messages::{Messages, PIPE, QUEUE};
-use super::serving;
+use super::monitoring;
+use super::serving::{self, Served};
 use super::training::{self, Training, Work};
 use super::triggers;
 use super::workflow::Placeholders;
@@ -237,8 +238,9 @@ pub struct Names<'a> {
     trainings: Vec<Training<'a>>,
     /// Topics that alarms publish to.
     watched: Vec<&'a str>,
-    /// Names of alarms, each once.
-    alarms: Vec<String>,
+    endpoints: Vec<Served<'a>>,
+    /// The name of the pipeline, the first.
+    pipeline: &'a str,
     /// The logical id of the API that HTTP requests come to.
     api: Option<String>,
     /// All state machines but the pipeline's.
@@ -258,7 +260,10 @@ impl<'a> Names<'a> {
     /// Of a pipeline, the first, and those that it runs.
     pub fn new(members: &[Member<'a>]) -> Self {
         let mut logical = Logical::default();
-        for taken in [STATE_MACHINE, LOGS, ROLE, serving::KEY].into_iter().chain(jobs::TAKEN) {
+        for taken in [STATE_MACHINE, LOGS, ROLE, monitoring::KEY]
+            .into_iter()
+            .chain(jobs::TAKEN)
+        {
             logical.taken.insert(taken.to_owned());
         }
         let mut names = Self {
@@ -270,7 +275,8 @@ impl<'a> Names<'a> {
             containers: Vec::new(),
             trainings: Vec::new(),
             watched: Vec::new(),
-            alarms: Vec::new(),
+            endpoints: Vec::new(),
+            pipeline: members.first().map_or("", |member| member.pipeline.name.as_str()),
             api: None,
             machines: Vec::new(),
         };
@@ -298,11 +304,25 @@ impl<'a> Names<'a> {
             for step in &pipeline.steps {
                 let Kind::Monitor(monitor) = &step.kind else { continue };
                 names.watched.push(&monitor.alert);
-                for (alarm, _) in serving::alarms(member.root, monitor) {
-                    if !names.alarms.contains(&alarm) {
-                        names.alarms.push(alarm);
-                    }
-                }
+            }
+            let endpoints = pipeline.steps.iter();
+            for (step, endpoint) in endpoints.filter_map(|step| Some((step, serving::of(step)?))) {
+                let same = names
+                    .endpoints
+                    .iter()
+                    .find(|served| served.endpoint.name == endpoint.name);
+                let of_endpoint = match same {
+                    Some(served) => served.of_endpoint.clone(),
+                    None => logical.name(&endpoint.name, "Endpoint"),
+                };
+                names.endpoints.push(Served {
+                    member: place,
+                    pipeline: &pipeline.name,
+                    step,
+                    endpoint,
+                    logical: logical.name(&member.qualified(&step.path), "ServingImage"),
+                    of_endpoint,
+                });
             }
             if member.is_root() {
                 names.root(member.pipeline, &mut logical);
@@ -395,6 +415,17 @@ impl<'a> Names<'a> {
                 .filter(|training| training.member == member)
                 .map(|training| (training.step.path.clone(), training.placeholder()))
                 .collect(),
+            endpoints: self
+                .endpoints
+                .iter()
+                .filter(|served| served.member == member)
+                .map(|served| (served.step.path.clone(), served.called()))
+                .collect(),
+            endpoint_names: self
+                .endpoints
+                .iter()
+                .map(|served| (served.endpoint.name.clone(), served.called().name))
+                .collect(),
             queues: self.messages.iter().map(Messages::placeholder).collect(),
         }
     }
@@ -430,9 +461,14 @@ impl<'a> Names<'a> {
         self.trainings.iter().any(|training| training.work == work)
     }
 
-    /// Alarms that executions set up.
-    pub fn alarms(&self) -> &[String] {
-        &self.alarms
+    /// True where executions set up alarms.
+    pub fn has_alarms(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
+    /// Endpoints, a step each.
+    pub fn endpoints(&self) -> &[Served<'a>] {
+        &self.endpoints
     }
 
     /// True where HTTP requests start it.
@@ -498,6 +534,10 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
     if !names.trainings.is_empty() {
         resources.extend(training::shared(&names.trainings, access(names)));
     }
+    if !names.endpoints.is_empty() {
+        let models = reading(names);
+        resources.extend(serving::shared(&names.endpoints, models, !names.trainings.is_empty()));
+    }
     for bucket in names.buckets.iter().filter(|bucket| bucket.existing().is_none()) {
         resources.insert(bucket.logical.clone(), of_bucket(bucket, pipeline));
         resources.insert(bucket.policy.clone(), encrypted_transport(bucket));
@@ -505,11 +545,11 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
     for (id, logical) in &names.topics {
         // Encrypted, by the key that AWS has for it where that will do.
         let watched = names.watched.contains(id);
-        let properties = json!({ "KmsMasterKeyId": serving::key_of(watched) });
+        let properties = json!({ "KmsMasterKeyId": monitoring::key_of(watched) });
         resources.insert(logical.clone(), Resource::of(TOPIC, properties));
         if watched {
-            resources.insert(format!("{logical}Policy"), serving::topic_policy(logical));
-            resources.insert(serving::KEY.to_owned(), serving::key());
+            resources.insert(format!("{logical}Policy"), monitoring::topic_policy(logical));
+            resources.insert(monitoring::KEY.to_owned(), monitoring::key());
         }
     }
     for messages in &names.messages {
@@ -551,7 +591,10 @@ pub fn template(pipeline: &Pipeline, names: &Names<'_>, machines: &[(String, Str
             .map(|text| cut(text.trim(), QUOTAS.cloudformation.description_bytes)),
         globals: has_functions.then(|| globals(names, &pipeline.labels)),
         parameters,
-        mappings: training::mappings(&names.trainings),
+        mappings: training::mappings(&names.trainings)
+            .into_iter()
+            .chain(serving::mappings(&names.endpoints))
+            .collect(),
         resources,
         outputs: outputs(names),
     }
@@ -697,6 +740,19 @@ fn access(names: &Names<'_>) -> Vec<Value> {
     ]
 }
 
+/// Reading the declared buckets, where there are any.
+fn reading(names: &Names<'_>) -> Vec<Value> {
+    if names.buckets.is_empty() {
+        return Vec::new();
+    }
+    let buckets = names.buckets.iter().map(Bucketed::arn).collect();
+    let objects = names.buckets.iter().map(Bucketed::objects).collect();
+    vec![
+        allow(&["s3:GetBucketLocation", "s3:ListBucket"], buckets),
+        allow(&["s3:GetObject"], objects),
+    ]
+}
+
 /// What writing a log takes.
 pub const LOG_ACTIONS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
 
@@ -735,7 +791,7 @@ fn machine(
         let topics = published.iter().map(|(_, id)| reference(id)).collect();
         let mut statements = vec![allow(&["sns:Publish"], topics)];
         let watched = published.iter().any(|(id, _)| names.watched.contains(id));
-        statements.extend(watched.then(serving::publishing));
+        statements.extend(watched.then(monitoring::publishing));
         policies.push(document(statements));
     }
     let containers = names.containers.iter().map(|container| container.logical.as_str());
@@ -749,13 +805,28 @@ fn machine(
     if !trainings.is_empty() {
         policies.push(training::submission(&trainings));
     }
-    let alarms = names
-        .alarms
-        .iter()
-        .filter(|name| definition.contains(&format!("\"{name}\"")));
-    let alarms: Vec<String> = alarms.cloned().collect();
-    if !alarms.is_empty() {
-        policies.push(serving::setting_up(&alarms));
+    let mut watched: Vec<&str> = Vec::new();
+    for served in &names.endpoints {
+        let [latency, _] = monitoring::alarms(&format!("${{{}}}", served.called().name));
+        if definition.contains(&latency) && !watched.contains(&served.endpoint.name.as_str()) {
+            watched.push(&served.endpoint.name);
+        }
+    }
+    if !watched.is_empty() {
+        policies.push(monitoring::setting_up(&watched, names.pipeline));
+    }
+    let endpoints = names.endpoints.iter();
+    let endpoints: Vec<&Served<'_>> = endpoints
+        .filter(|served| {
+            served
+                .called()
+                .images
+                .iter()
+                .any(|image| definition.contains(&format!("${{{image}}}")))
+        })
+        .collect();
+    if !endpoints.is_empty() {
+        policies.push(serving::deployment(&endpoints, names.pipeline));
     }
     if definition.contains(distributed::LOOK_UP) {
         let name = format!("{}RunItems", logical.strip_suffix(STATE_MACHINE).unwrap_or(logical));
@@ -866,6 +937,9 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
         (training::ROLE_ARN.to_owned(), get_att(training::ROLE, "Arn")),
         (training::BUCKET_NAME.to_owned(), reference(training::BUCKET)),
     ]);
+    let endpoints = names.endpoints.iter();
+    let endpoints = endpoints.flat_map(|served| served.substitutions(names.pipeline));
+    let endpoints = endpoints.chain([(serving::ROLE_ARN.to_owned(), get_att(serving::ROLE, "Arn"))]);
     let queues = names.messages.iter();
     let queues = queues.map(|messages| (messages.placeholder(), get_att(&messages.queue, "Arn")));
     functions
@@ -875,6 +949,7 @@ fn substitutions(names: &Names<'_>, definition: &str) -> IndexMap<String, Value>
         .chain(queues)
         .chain(containers)
         .chain(trainings)
+        .chain(endpoints)
         .filter(|(name, _)| definition.contains(&format!("${{{name}}}")))
         .collect()
 }
@@ -967,7 +1042,7 @@ fn outputs(names: &Names<'_>) -> IndexMap<String, Output> {
             },
         );
     }
-    if !names.trainings.is_empty() {
+    if !names.trainings.is_empty() || serving::captures(&names.endpoints) {
         outputs.insert(
             training::BUCKET_NAME.to_owned(),
             Output {

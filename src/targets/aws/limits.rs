@@ -13,7 +13,7 @@ use crate::diagnostics::Problems;
 use crate::model::{self, FunctionCall, HandlerAction, Job, Kind, Pipeline, Retry, Step, TriggerKind};
 use crate::syntax::span::Span;
 use crate::targets::aws::workflow::deployed_bytes;
-use crate::targets::aws::{jobs, serving, training};
+use crate::targets::aws::{jobs, monitoring, serving, training};
 
 /// What AWS does not take.
 #[derive(Debug, Error, Diagnostic)]
@@ -196,6 +196,32 @@ pub enum AwsProblem {
         span: Option<Span>,
     },
 
+    /// A framework whose images serve nothing of ours.
+    #[error("`{step}` serves a model of {framework}, for which SageMaker has only a server of its own")]
+    #[diagnostic(code(MLP0714), help("name an image that serves it: `image: {{ aws: … }}`"))]
+    NotServed {
+        /// The step.
+        step: String,
+        /// Its name.
+        framework: &'static str,
+        /// The step's id.
+        #[label("aws: framework of this endpoint")]
+        span: Option<Span>,
+    },
+
+    /// A name that SageMaker does not take.
+    #[error("`{step}`: a variant's name cannot end in `-` on AWS: `{name}`")]
+    #[diagnostic(code(MLP0716), help("call it something else"))]
+    VariantName {
+        /// The step.
+        step: String,
+        /// As written.
+        name: String,
+        /// The step's id.
+        #[label("aws: variants of this endpoint")]
+        span: Option<Span>,
+    },
+
     /// A bug of ours.
     #[error("the artifacts of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0719), help("report this with the pipeline file: it is a bug in mlpipe"))]
@@ -238,6 +264,8 @@ pub struct SageMaker {
     pub train_seconds: u64,
     /// Longest processing job.
     pub processing_seconds: u64,
+    /// Of an endpoint.
+    pub endpoint_variants: u64,
 }
 
 /// Of functions.
@@ -320,9 +348,9 @@ pub fn check(pipeline: &Pipeline) -> Problems {
             Kind::Function(call) => check_function(&step.path, call, span, &mut problems),
             Kind::Job(job) => check_job(step, job, &mut problems),
             Kind::Train(_) | Kind::BatchPredict(_) => training::check(pipeline, step, &mut problems),
-            Kind::Monitor(monitor) => serving::check(pipeline, step, monitor, &mut problems),
+            Kind::Monitor(monitor) => monitoring::check(pipeline, step, monitor, &mut problems),
+            Kind::Endpoint(endpoint) => serving::check(step, endpoint, &mut problems),
             Kind::Wait(_)
-            | Kind::Endpoint(_)
             | Kind::Fail { .. }
             | Kind::Notify(_)
             | Kind::Approval(_)

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::limits::QUOTAS;
 use super::workflow::bounded::is_bounded;
+use super::workflow::endpoint;
 use crate::expr::{Expr, ExprKind, Function, Template};
 use crate::model::{Kind, Pipeline, Step, StepIx};
 
@@ -70,11 +71,20 @@ fn events_of_item(pipeline: &Pipeline, ix: StepIx) -> u64 {
 fn events_of_runs(pipeline: &Pipeline, step: &Step) -> u64 {
     let attempts = u64::from(step.retry.attempts);
     let attempt = match &step.kind {
-        Kind::Endpoint(_) => 0,
         // Two alarms, and the end.
         Kind::Monitor(_) => (STATE + CALL + STATE + CALL + STATE).saturating_mul(attempts),
         // Its name before.
         Kind::BatchPredict(_) => (STATE + JOB).saturating_mul(attempts),
+        Kind::Endpoint(endpoint) => {
+            let variants = u64::try_from(endpoint.variants.len()).unwrap_or(u64::MAX);
+            // A look, its choice and a pause, as long as it may take; before, each variant's model; behind, its scaling.
+            let looks = (step.attempt_timeout() / endpoint::PAUSE).saturating_mul(STATE * 3 + CALL);
+            let calls = variants.saturating_mul((STATE + CALL) * 4);
+            (STATE * 8 + CALL * 4)
+                .saturating_add(looks)
+                .saturating_add(calls)
+                .saturating_mul(attempts)
+        }
         Kind::Function(_) => STATE.saturating_add(CALL.saturating_mul(attempts)),
         Kind::Wait(_) | Kind::Fail { .. } => STATE.saturating_mul(attempts),
         Kind::Job(_) => JOB.saturating_mul(attempts),

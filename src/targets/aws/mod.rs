@@ -10,6 +10,7 @@ pub mod limits;
 pub mod lists;
 pub mod member;
 pub mod messages;
+pub mod monitoring;
 pub mod params;
 pub mod readme;
 pub mod serving;
@@ -75,6 +76,7 @@ pub fn compile_within(pipeline: &Pipeline, plan: &Plan, sources: &Sources, most:
     for member in &members {
         functions::add(member.pipeline, sources, &mut artifacts, &mut problems);
         training::add(member.pipeline, sources, &mut artifacts);
+        serving::add(member.pipeline, &mut artifacts);
     }
     match readme::text(&members, &names, &machines) {
         Ok(text) => artifacts.text("README.md", text),

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use super::infra::{For, Names};
 use super::lists;
 use super::member::Member;
+use super::serving;
 use super::training::{self, Work};
 use crate::expr::Type;
-use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
+use crate::model::{HandlerAction, Kind, Pipeline, Runtime, TriggerKind};
 use crate::targets::package::environment;
 
 /// What is there, how to deploy it, how to start it.
@@ -49,6 +50,12 @@ pub fn text(
             }
         }
     }
+    let mut endpoints: Vec<&str> = Vec::new();
+    for served in names.endpoints() {
+        if !endpoints.contains(&served.endpoint.name.as_str()) {
+            endpoints.push(&served.endpoint.name);
+        }
+    }
     let approvals = members.iter().flat_map(|member| &member.pipeline.steps);
     let approvals = approvals.filter(|step| matches!(step.kind, Kind::Approval(_)));
     let notifies = members.iter().any(|member| {
@@ -79,7 +86,7 @@ pub fn text(
         "description": pipeline.description.as_deref().map(str::trim),
         "functions": members.iter().map(|member| member.pipeline.functions().len()).sum::<usize>(),
         "buckets": names.own_buckets().next().is_some(),
-        "kept": names.own_buckets().next().is_some() || !names.packages().is_empty(),
+        "kept": names.own_buckets().next().is_some() || !names.packages().is_empty() || serving::captures(names.endpoints()),
         "region": pipeline.targets.aws.region,
         "secrets": secrets,
         "existing": existing,
@@ -94,9 +101,12 @@ pub fn text(
         })).collect::<Value>(),
         "jobs": names.has_jobs(),
         "packages": names.packages(),
-        "alarms": names.alarms().join(" "),
+        "alarms": names.has_alarms(),
         "trainings": names.works(Work::Train),
         "predictions": names.works(Work::Predict),
+        "endpoints": endpoints,
+        "framework_endpoints": names.endpoints().iter().any(|served| matches!(served.endpoint.runtime, Runtime::Framework(..))),
+        "captured": serving::captures(names.endpoints()),
         "prefix": training::prefix(&pipeline.name, ""),
         "http": names.has_api(),
         "notifies": notifies,

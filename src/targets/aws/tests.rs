@@ -816,3 +816,57 @@ steps:
     // The attempt ends after 30 seconds; Batch stops a container after 60 at the soonest.
     assert!(state.contains("\"TimeoutSeconds\":30") && state.contains("\"AttemptDurationSeconds\":60"));
 }
+
+#[test]
+fn an_endpoint_is_one_by_its_name_and_keeps_what_is_monitored() {
+    let artifacts = artifacts(
+        "topics: { alerts: {} }
+steps:
+  serve:
+    endpoint:
+      name: scores
+      framework: { name: pytorch, version: '2.0' }
+      variants:
+        plain: { model: 's3://company-models/a/', weight: 3 }
+        fast: { model: 's3://company-models/b.tar.gz', instance: { aws: ml.g5.xlarge } }
+      autoscale: { min: 2, max: 4 }
+  again:
+    needs: [serve]
+    endpoint: { name: scores, model: 's3://company-models/b.tar.gz', image: { aws: acme/scores } }
+  watch:
+    needs: [again]
+    monitor: { endpoint: scores, schedule: '0 * * * *', error_rate: 0.1, alert: alerts }
+",
+    );
+    let template = template(&artifacts);
+    let machine = &template["Resources"]["StateMachine"]["Properties"];
+    let substitutions = &machine["DefinitionSubstitutions"];
+    assert_eq!(
+        substitutions["ScoresEndpointName"]["Fn::Sub"][0],
+        "churn-scores-${Stack}"
+    );
+    assert!(substitutions["ScoresEndpoint2Name"].is_null());
+    let image = |id: &str| substitutions[id]["Fn::Sub"][0].as_str().unwrap_or_default().to_owned();
+    assert!(image("ServeServingImage1Uri").ends_with("/pytorch-inference:2.0.1-cpu-py310"));
+    assert!(image("ServeServingImage2Uri").ends_with("/pytorch-inference:2.0.1-gpu-py310"));
+    assert_eq!(substitutions["AgainServingImage1Uri"], "acme/scores");
+    let policies = template["Resources"]["ServingRole"]["Properties"]["Policies"].to_string();
+    assert!(policies.contains("${TrainingArtifacts.Arn}/captured/*") && !policies.contains("/runs/*"));
+    assert!(policies.contains("s3:::company-models/b.tar.gz*"));
+
+    let definition: Value = serde_json::from_str(&file(&artifacts, super::DEFINITION)).unwrap();
+    let config = &definition["States"]["Configuration of serve"]["Arguments"];
+    assert_eq!(
+        config["DataCaptureConfig"]["DestinationS3Uri"],
+        "s3://${TrainingArtifactsName}/captured/${ScoresEndpointName}"
+    );
+    assert_eq!(config["ProductionVariants"][0]["InitialInstanceCount"], 2);
+    assert_eq!(config["ProductionVariants"][0]["InitialVariantWeight"], 3.0);
+    assert_eq!(config["ProductionVariants"][1]["InstanceType"], "ml.g5.xlarge");
+    assert_eq!(
+        definition["States"]["Configuration of again"]["Arguments"]["ProductionVariants"][0]["InitialInstanceCount"],
+        1
+    );
+    let own = definition["States"]["again"]["Arguments"]["PrimaryContainer"].to_string();
+    assert!(!own.contains("SAGEMAKER_PROGRAM"), "{own}");
+}

@@ -7,6 +7,7 @@ use super::frameworks::{FRAMEWORKS, Registry};
 use super::infra::{Resource, allow, document, get_att, reference, sub};
 use super::jobs;
 use super::limits::{AwsProblem, QUOTAS, is_bucket_name};
+use super::serving::INFERENCE;
 use crate::diagnostics::Problems;
 use crate::expr::Template;
 use crate::expr::ast::TextPart;
@@ -33,6 +34,8 @@ pub const PREDICT_PACKAGE: &str = "mlpipe-predict";
 /// File name of what SageMaker starts for predictions.
 pub const PREDICTOR_MODULE: &str = "mlpipe_predictor.py";
 const PREDICTOR: &str = include_str!("../../../targets/aws/predictor.py");
+/// What the launcher puts into a model, so that endpoints serve it, by a name that no file of the user's has.
+const MODEL_INFERENCE: &str = "mlpipe_inference.py";
 /// How many characters of a job's name come before its number of 36 (API reference, CreateTrainingJob: 63 in all).
 const PREFIX_CHARACTERS: usize = 26;
 
@@ -379,6 +382,11 @@ fn data(trainings: &[Training<'_>]) -> Vec<Value> {
     statements
 }
 
+/// Reading what URIs name outright.
+pub fn reading<'t>(uris: impl Iterator<Item = &'t Template>) -> Vec<Value> {
+    access(uris, &["s3:GetObject"])
+}
+
 fn access<'t>(uris: impl Iterator<Item = &'t Template>, actions: &[&str]) -> Vec<Value> {
     let (mut buckets, mut objects) = (Vec::new(), Vec::new());
     for (bucket, prefix) in uris.filter_map(place) {
@@ -477,6 +485,8 @@ pub fn add(pipeline: &Pipeline, sources: &Sources, artifacts: &mut Artifacts) {
                 }
                 artifacts.text(format!("{folder}/{TRAINING_MODULE}"), TRAINING);
                 artifacts.text(format!("{folder}/{LAUNCHER_MODULE}"), LAUNCHER);
+                artifacts.text(format!("{folder}/{MODEL_INFERENCE}"), INFERENCE);
+                artifacts.text(format!("{folder}/{SERVING_MODULE}"), SERVING);
             }
             Kind::BatchPredict(_) => {
                 let own = [

@@ -178,7 +178,12 @@ impl<'a> Variables<'a> {
         self.template(&step.input, scope);
         match &step.kind {
             // Refused before.
-            Kind::Endpoint(_) | Kind::Monitor(_) => {}
+            Kind::Monitor(_) => {}
+            Kind::Endpoint(endpoint) => {
+                for variant in &endpoint.variants {
+                    self.template(&variant.model, scope);
+                }
+            }
             Kind::Function(_) | Kind::Wait(Wait::Duration(_)) => {}
             Kind::Wait(Wait::Until(time)) => self.template(time, scope),
             Kind::Fail { error, message } => {

@@ -111,6 +111,8 @@ pub struct Roles {
     pub key_vault_secrets_user: String,
     /// Managed Identity Operator.
     pub managed_identity_operator: String,
+    /// Monitoring Reader
+    pub monitoring_reader: String,
     /// Monitoring Metrics Publisher
     pub monitoring_metrics_publisher: String,
     /// Storage Blob Data Contributor

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::cron;
 use super::layout::Py;
 use super::limits::{AzureProblem, Pin};
+use super::monitoring::{self, Watch};
 use super::names::{self, FunctionNames};
 use super::serving;
 use super::training;
@@ -18,20 +19,23 @@ use crate::targets::package::{self, CORE_MODULE, Package};
 use crate::targets::{Artifacts, Sources};
 
 /// Names that `function_app.py` uses.
-const USED: [&str; 24] = [
+const USED: [&str; 27] = [
     "app",
     "buckets",
     "datetime",
     "df",
+    "drift_detected",
     "end_service",
     "func",
     "look_at_service",
     "mlpipe_activity",
+    "mlpipe_monitor",
     "mlpipe_run",
     "mlpipe_service",
     "mlpipe_sub",
     "mlpipe_topic",
     "object_created",
+    "os",
     "publish",
     "run_service",
     "run_step",
@@ -46,7 +50,7 @@ const USED: [&str; 24] = [
 ];
 
 /// The modules that are the same in every app.
-pub const RUNTIME: [(&str, &str); 16] = [
+pub const RUNTIME: [(&str, &str); 17] = [
     (
         "mlpipe_activity.py",
         include_str!("../../../targets/azure/mlpipe_activity.py"),
@@ -66,6 +70,10 @@ pub const RUNTIME: [(&str, &str); 16] = [
         include_str!("../../../targets/azure/mlpipe_fibers.py"),
     ),
     ("mlpipe_job.py", include_str!("../../../targets/azure/mlpipe_job.py")),
+    (
+        "mlpipe_monitor.py",
+        include_str!("../../../targets/azure/mlpipe_monitor.py"),
+    ),
     (
         "mlpipe_params.py",
         include_str!("../../../targets/azure/mlpipe_params.py"),
@@ -138,6 +146,8 @@ pub struct App<'a> {
     pub members: Vec<Member<'a>>,
     /// The starters, in file order.
     pub starters: Vec<Starter<'a>>,
+    /// Timers that look at endpoints, with the names of their functions.
+    watches: Vec<(String, Watch<'a>)>,
 }
 
 impl App<'_> {
@@ -170,10 +180,10 @@ pub fn published_topics(pipeline: &Pipeline) -> impl Iterator<Item = &str> {
     let steps = pipeline.steps.iter().filter_map(|step| match &step.kind {
         Kind::Approval(approval) => Some(approval.topic.as_str()),
         Kind::Notify(notify) => Some(notify.topic.as_str()),
+        Kind::Monitor(monitor) => Some(monitor.alert.as_str()),
         Kind::Function(_)
         | Kind::Endpoint(_)
         | Kind::BatchPredict(_)
-        | Kind::Monitor(_)
         | Kind::Wait(_)
         | Kind::Fail { .. }
         | Kind::Job(_)
@@ -252,7 +262,15 @@ pub fn app(pipeline: &Pipeline) -> App<'_> {
             }
         })
         .collect();
-    App { members, starters }
+    let watches = monitoring::watches(pipeline)
+        .into_iter()
+        .map(|watch| (names.give(&format!("watch_{}", identifier(&watch.step.path))), watch))
+        .collect();
+    App {
+        members,
+        starters,
+        watches,
+    }
 }
 
 /// The functions of a pipeline and of all that it runs.
@@ -278,6 +296,7 @@ pub fn write(
             "mlpipe_topic.py" => app.publishes(),
             "mlpipe_rest.py" | "mlpipe_service.py" => app.uses_services(),
             "mlpipe_job.py" => app.has_jobs(),
+            "mlpipe_monitor.py" => monitoring::all(pipeline).next().is_some(),
             "mlpipe_endpoint.py" => serving::used(pipeline),
             // The others read storage as it does.
             "mlpipe_train.py" => training::has_workspace(pipeline),
@@ -341,6 +360,11 @@ fn function_app(pipeline: &Pipeline, app: &App<'_>) -> Result<String, minijinja:
         service => app.uses_services().then_some(names::SERVICE),
         start_names => start_names.join(", "),
         guarded,
+        watches => minijinja::Value::from(Serde(&app.watches.iter().map(watch).collect::<Vec<_>>())),
+        drift => monitoring::drifts(pipeline).then(|| json!({
+            "function": monitoring::DRIFT_FUNCTION,
+            "monitors": monitoring::drift_monitors(pipeline),
+        })).map(|drift| minijinja::Value::from(Serde(drift))),
         reads_buckets => has("object_created"),
         starters => minijinja::Value::from(Serde(&starters)),
         activities => minijinja::Value::from(Serde(&activities)),
@@ -373,6 +397,16 @@ fn activities(member: &Member<'_>) -> Vec<serde_json::Value> {
         })
     });
     activities.collect()
+}
+
+/// A timer that looks at an endpoint, in UTC.
+fn watch((function, watch): &(String, Watch<'_>)) -> serde_json::Value {
+    json!({
+        "function": function,
+        "endpoint": watch.monitor.endpoint,
+        "ncrontab": cron::timer(&watch.monitor.schedule, "UTC").ncrontab,
+        "bounds": watch.bounds(),
+    })
 }
 
 fn one_line(text: &str) -> String {

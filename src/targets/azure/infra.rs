@@ -7,6 +7,7 @@ use super::facts::{LIMITS, RESOURCES};
 use super::functions::{self, Starter, all_functions};
 use super::jobs;
 use super::limits::{self, AzureProblem};
+use super::monitoring;
 use super::names::{self, Place};
 use super::orchestrator::ACCOUNT_SETTING;
 use super::serving::{self, SERVING_IDENTITY_ID};
@@ -67,6 +68,7 @@ pub fn template(pipeline: &Pipeline, starters: &[Starter<'_>], problems: &mut Pr
     resources.extend(serving::resources(pipeline));
     resources.extend(function_app(pipeline, !made.is_empty()));
     resources.extend(event_grid(pipeline, starters));
+    resources.extend(monitoring::resources(pipeline, APP_ID));
     if !pipeline.labels.is_empty() {
         resources
             .iter_mut()
@@ -102,14 +104,16 @@ fn tag(resource: &mut Value, labels: &IndexMap<String, String>) {
     }
 }
 
-/// True where an Event Grid subscription starts the pipeline.
-pub fn delivers_events(starters: &[Starter<'_>]) -> bool {
-    starters.iter().any(|starter| {
-        matches!(
-            starter.trigger.kind,
-            TriggerKind::ObjectCreated { .. } | TriggerKind::Topic { .. }
-        )
-    })
+/// True where an Event Grid subscription calls the app.
+pub fn delivers_events(pipeline: &Pipeline, starters: &[Starter<'_>]) -> bool {
+    let mut starters = starters.iter();
+    monitoring::drifts(pipeline)
+        || starters.any(|starter| {
+            matches!(
+                starter.trigger.kind,
+                TriggerKind::ObjectCreated { .. } | TriggerKind::Topic { .. }
+            )
+        })
 }
 
 /// A value of the type, for an example.
@@ -141,7 +145,7 @@ fn parameters(pipeline: &Pipeline, starters: &[Starter<'_>], existing: &[Existin
         "location".to_owned(),
         json!({"type": "string", "defaultValue": location, "metadata": {"description": "Where everything is made."}}),
     );
-    if delivers_events(starters) {
+    if delivers_events(pipeline, starters) {
         parameters.insert(
             "deliverEvents".to_owned(),
             json!({
@@ -443,12 +447,14 @@ fn function_app(pipeline: &Pipeline, has_data: bool) -> Vec<Value> {
     if training::used(pipeline) {
         depends_on.push(JOBS_IDENTITY_ID.to_owned());
     }
-    let jobs: Vec<(String, String)> = jobs::all(pipeline)
+    // By name: endpoints and their monitors may tell the same.
+    let jobs: IndexMap<String, String> = jobs::all(pipeline)
         .map(|(member, step, _)| {
             let id = jobs::id(pipeline, member, step);
             (jobs::setting(member, step), format!("[{id}]"))
         })
         .chain(training::settings(pipeline))
+        .chain(monitoring::settings(pipeline))
         .chain(serving::settings(pipeline))
         .collect();
     settings.extend(jobs.iter().map(|(name, value)| (name.as_str(), value.clone())));
@@ -803,7 +809,7 @@ fn subscription(function: &str, container: &str, prefix: &str, suffix: &str, hie
 }
 
 /// What an event subscription tells: one event a call, tried again for a day.
-fn delivery(function: &str, filter: Value) -> Value {
+pub fn delivery(function: &str, filter: Value) -> Value {
     json!({
         "destination": {
             "endpointType": "AzureFunction",

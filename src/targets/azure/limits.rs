@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::facts::LIMITS;
 use super::functions;
 use super::jobs;
+use super::monitoring;
 use super::names::{self, Place};
 use super::serving;
 use super::training;
@@ -164,6 +165,24 @@ pub enum AzureProblem {
         span: Span,
     },
 
+    /// A distance that no monitor measures.
+    #[error("monitors of Azure Machine Learning do not measure `{metric}` (they measure {known}): `{step}`")]
+    #[diagnostic(
+        code(MLP0755),
+        help("write one of these as the `metric` of `drift`, or leave it out")
+    )]
+    DriftMetric {
+        /// The step.
+        step: String,
+        /// As written.
+        metric: &'static str,
+        /// All that there are.
+        known: String,
+        /// The step's id.
+        #[label("azure: metric of this monitor")]
+        span: Span,
+    },
+
     /// A bug of ours.
     #[error("the app of this pipeline cannot be written: {detail}")]
     #[diagnostic(code(MLP0759), help("report this with the pipeline file: it is a bug in mlpipe"))]
@@ -193,6 +212,7 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     check_runtimes(pipeline, &mut problems);
     jobs::check(pipeline, &mut problems);
     training::check(pipeline, &mut problems);
+    monitoring::check(pipeline, &mut problems);
     serving::check(pipeline, &mut problems);
     for child in pipeline.family().into_iter().skip(1) {
         for function in child.functions() {

@@ -11,6 +11,7 @@ pub mod infra;
 pub mod jobs;
 pub mod layout;
 pub mod limits;
+pub mod monitoring;
 pub mod names;
 pub mod orchestrator;
 pub mod serving;
@@ -80,7 +81,7 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
         orchestrator => names::orchestrator(pipeline),
         location => pipeline.targets.azure.location.as_deref().unwrap_or("westeurope"),
         items => names::items_orchestrator(pipeline),
-        delivers_events => infra::delivers_events(&app.starters),
+        delivers_events => infra::delivers_events(pipeline, &app.starters),
         new_objects => app.starters.iter().any(|starter| matches!(starter.trigger.kind, TriggerKind::ObjectCreated { .. })),
         listens => pipeline.triggers.iter().find_map(|trigger| match &trigger.kind {
             TriggerKind::Topic { topic } => Some(topic),
@@ -98,6 +99,8 @@ fn readme(pipeline: &Pipeline, app: &functions::App<'_>) -> Result<String, minij
         endpoints => endpoints(pipeline),
         serves_frameworks => serving::builds(pipeline),
         jobs => steps().any(|step| matches!(step.kind, Kind::Job(_))),
+        monitors => steps().any(|step| matches!(step.kind, Kind::Monitor(_))),
+        drifts => monitoring::drifts(pipeline),
         children => app.members.len() > 1,
         topics => pipeline.topics.iter().map(|topic| topic.id.clone()).collect::<Vec<_>>(),
         secrets => pipeline.secrets.iter().map(|secret| secret.replace('_', "-")).collect::<Vec<_>>(),

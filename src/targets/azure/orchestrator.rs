@@ -33,7 +33,7 @@ pub fn module(pipeline: &Pipeline) -> Result<String, minijinja::Error> {
         description => pipeline.description.as_deref().map(docstring),
         uses_expr => uses("expr."),
         dag_names => imported(&[
-            "Approval", "BatchPredict", "Bucket", "Catch", "Child", "Endpoint", "Fail", "ForEach", "Function", "Group", "Job", "Notify", "Pipeline", "Repeat", "Retry", "Topic", "Train",
+            "Approval", "BatchPredict", "Bucket", "Catch", "Child", "Endpoint", "Fail", "ForEach", "Function", "Group", "Job", "Monitor", "Notify", "Pipeline", "Repeat", "Retry", "Topic", "Train",
             "Wait",
         ]),
         params_names => imported(&["Optional", "Param"]),

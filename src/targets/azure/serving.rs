@@ -14,8 +14,7 @@ use crate::diagnostics::Problems;
 use crate::expr::python;
 use crate::model::{Endpoint, Kind, Pipeline, Runtime, Step, Variant, identifier};
 use crate::targets::package::{SERVING, SERVING_MODULE};
-use crate::targets::packages;
-use crate::targets::{Artifacts, instances};
+use crate::targets::{Artifacts, instances, packages};
 
 /// The identity that endpoints run as.
 pub const SERVING_IDENTITY_ID: &str =
@@ -176,14 +175,14 @@ fn environment(endpoint: &Endpoint) -> Environment {
     match &endpoint.runtime {
         Runtime::Image(image) => Environment::Image(image.azure.clone().unwrap_or_default()),
         Runtime::Framework(framework, version) => {
-            let mut installed = serving.packages.clone();
-            installed.extend(packages::requirements(framework.name(), version));
+            let mut wanted = serving.packages.clone();
+            wanted.extend(packages::requirements(framework.name(), version));
             if endpoint.captured {
-                installed.extend(serving.captures.iter().cloned());
+                wanted.extend(serving.captures.iter().cloned());
             }
             let file = json!({
                 "channels": ["conda-forge"],
-                "dependencies": [format!("python={}", serving.python), "pip", {"pip": installed}],
+                "dependencies": [format!("python={}", serving.python), "pip", {"pip": wanted}],
             });
             Environment::Built(file.to_string())
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::jobs;
 use super::layout::Py;
+use super::monitoring;
 use super::names;
 use super::orchestrator::{comment, number};
 use super::serving;
@@ -94,7 +95,15 @@ fn step(pipeline: &Pipeline, step: &Step, parameters: &'static str, retries: &Re
             "Wait"
         }
         // Refused before.
-        Kind::Monitor(_) => "Refused",
+        Kind::Monitor(monitor) => {
+            fields.extend(monitoring::fields(pipeline, step, monitor));
+            if let Some(baseline) = &monitor.baseline {
+                fields.push((Some("baseline"), lazy(baseline, parameters)));
+            }
+            fields.extend(bound);
+            fields.extend(retry);
+            "Monitor"
+        }
         Kind::Endpoint(endpoint) => {
             fields.extend(serving::fields(pipeline, step, endpoint));
             let models = endpoint.variants.iter().map(|variant| &variant.model);

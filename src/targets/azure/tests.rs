@@ -504,3 +504,66 @@ steps:
     // Nothing trains: no identity of jobs.
     assert!(!template.to_string().contains("'-jobs'"));
 }
+
+const MONITORED: &str = "
+mlpipe: v1
+name: watched
+buckets: { lake: {} }
+topics: { alerts: {}, others: {} }
+steps:
+  serve:
+    endpoint: { name: churn, model: 'abfs://x@y.dfs.core.windows.net/m', framework: { name: sklearn, version: '1.5' } }
+  drift:
+    monitor:
+      endpoint: churn
+      baseline: ${{ buckets.lake.uri + '/b.csv' }}
+      schedule: '30 3 * * MON'
+      drift: { threshold: 0.25, metric: jensen_shannon }
+      alert: alerts
+  errors:
+    monitor: { endpoint: churn, schedule: '*/10 * * * *', error_rate: 0.05, alert: alerts }
+";
+
+#[test]
+fn monitors() {
+    let pipeline = pipeline(MONITORED);
+    let artifacts = compile(&pipeline, &crate::plan::plan(&pipeline), &Sources::default()).expect("artifacts");
+    let steps = text(&artifacts, "app/mlpipe_pipeline.py");
+    // Azure's distance is the root of the divergence.
+    for part in [
+        "\"threshold\": 0.5,",
+        "\"numerical\": \"JensenShannonDistance\"",
+        "\"window\": \"P7D\"",
+        "\"schedule\": \"30 3 * * MON\"",
+    ] {
+        assert!(steps.contains(part), "{part}\n{steps}");
+    }
+    assert_eq!(steps.matches("drift={").count(), 1);
+    let app = text(&artifacts, "app/function_app.py");
+    for part in [
+        "schedule=\"0 */10 * * * *\")\ndef watch_errors(timer",
+        "error_rate=0.05",
+        "\"watched-drift\": mlpipe_monitor.Bounds(",
+    ] {
+        assert!(app.contains(part), "{part}\n{app}");
+    }
+    // No timer where there is no bound to look at, and no event of drift where nothing looks for it.
+    assert!(!app.contains("watch_drift"));
+    let template = text(&artifacts, "main.json");
+    assert!(template.contains("Microsoft.MachineLearningServices.Workspaces"));
+    let publishes = &RESOURCES.roles.event_grid_data_sender;
+    assert_eq!(
+        template.matches(&format!("roleDefinitions', '{publishes}'")).count(),
+        1,
+        "to the topic that is told"
+    );
+    let bare = MONITORED.replace(
+        "      drift: { threshold: 0.25, metric: jensen_shannon }\n",
+        "      error_rate: 0.1\n",
+    );
+    let bare = bare.replace("      baseline: ${{ buckets.lake.uri + '/b.csv' }}\n", "");
+    let pipeline = self::pipeline(&bare);
+    let artifacts = compile(&pipeline, &crate::plan::plan(&pipeline), &Sources::default()).expect("artifacts");
+    assert!(!text(&artifacts, "app/function_app.py").contains("drift_detected"));
+    assert!(!text(&artifacts, "main.json").contains("deliverEvents"));
+}

@@ -9,6 +9,7 @@ use super::infra::{self, JOBS_IDENTITY_ID, role, role_of};
 use super::jobs::instance;
 use super::layout::Py;
 use super::limits::AzureProblem;
+use super::monitoring;
 use super::serving;
 use crate::diagnostics::Problems;
 use crate::expr::python;
@@ -21,12 +22,14 @@ use crate::targets::{Artifacts, Sources};
 pub const STORAGE: &str = "mlStorage";
 /// What an app setting's name with the id of an image's environment starts with.
 const ENVIRONMENT: &str = "MLPIPE_ENVIRONMENT";
-const WORKSPACE: &str = "concat('ml-', variables('suffix'))";
+/// The name of the workspace.
+pub const WORKSPACE: &str = "concat('ml-', variables('suffix'))";
 /// The workspace.
 pub const WORKSPACE_ID: &str =
     "resourceId('Microsoft.MachineLearningServices/workspaces', concat('ml-', variables('suffix')))";
 const VAULT_ID: &str = "resourceId('Microsoft.KeyVault/vaults', concat('ml-', variables('suffix')))";
-const ARTIFACTS: &str = "artifacts";
+/// The container of the code and of what comes of it.
+pub const ARTIFACTS: &str = "artifacts";
 /// The folder of the code that predicts; `mlpipe_batch.py` names it too.
 pub const PREDICTING_PACKAGE: &str = "mlpipe_predicting";
 const LAUNCHER_MODULE: &str = "mlpipe_launcher.py";
@@ -54,7 +57,7 @@ pub fn artifacts_id() -> String {
 
 /// Whether the workspace runs jobs.
 pub fn used(pipeline: &Pipeline) -> bool {
-    runtimes(pipeline).next().is_some()
+    runtimes(pipeline).next().is_some() || monitoring::drifts(pipeline)
 }
 
 /// What the jobs of the workspace run in, with their steps and pipelines.

@@ -132,6 +132,17 @@ impl<'a> Family<'a> {
         members.any(|member| serving::endpoints(member.pipeline).next().is_some())
     }
 
+    /// True where any of them predicts for files.
+    pub fn has_predictions(&self) -> bool {
+        let mut members = self.members.iter();
+        members.any(|member| training::predictions(member.pipeline).next().is_some())
+    }
+
+    /// True where any of them runs custom jobs of Vertex AI.
+    pub fn has_custom_jobs(&self) -> bool {
+        self.has_trainings() || self.has_predictions()
+    }
+
     /// The workflow's name of one of them.
     pub fn workflow(&self, pipeline: &Pipeline) -> &str {
         let member = self.members.iter().find(|member| member.pipeline.name == pipeline.name);

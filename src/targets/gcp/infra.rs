@@ -141,7 +141,7 @@ fn services(family: &Family<'_>, document: &mut Terraform) {
     if !pipeline.secrets.is_empty() {
         apis.push("secretmanager");
     }
-    if family.has_trainings() {
+    if family.has_custom_jobs() {
         apis.extend(["aiplatform", "logging"]);
     }
     if family.has_endpoints() {
@@ -174,7 +174,10 @@ fn accounts(family: &Family<'_>, document: &mut Terraform) {
         accounts.push(("jobs", "runs the containers"));
     }
     if family.has_trainings() {
-        accounts.push(("training", "trains"));
+        accounts.push((training::TRAINS, "trains"));
+    }
+    if family.has_predictions() {
+        accounts.push((training::PREDICTS, "predicts for files"));
     }
     if has_events(pipeline) {
         accounts.push(("trigger", "starts executions"));

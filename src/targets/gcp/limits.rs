@@ -251,9 +251,9 @@ pub static QUOTAS: LazyLock<Quotas> =
 pub fn check(pipeline: &Pipeline) -> Problems {
     let mut problems = Problems::new();
     let mut spans = pipeline.steps.iter().filter_map(|step| match &step.kind {
-        Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => None,
+        Kind::Endpoint(_) | Kind::Monitor(_) => None,
         Kind::Function(_) => Some(step.span),
-        Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => None,
+        Kind::Job(_) | Kind::Train(_) | Kind::BatchPredict(_) | Kind::Notify(_) => None,
         Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) | Kind::Group(_) => None,
     });
     for function in pipeline.functions() {
@@ -267,10 +267,10 @@ pub fn check(pipeline: &Pipeline) -> Problems {
     let most = QUOTAS.workflow.execution_seconds;
     for step in &pipeline.steps {
         let seconds = match &step.kind {
-            Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => 0,
+            Kind::Endpoint(_) | Kind::Monitor(_) => 0,
             Kind::Wait(Wait::Duration(seconds)) => *seconds,
             Kind::Approval(_) => step.attempt_timeout(),
-            Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => 0,
+            Kind::Job(_) | Kind::Train(_) | Kind::BatchPredict(_) | Kind::Notify(_) => 0,
             Kind::Function(_) | Kind::Wait(Wait::Until(_)) | Kind::Fail { .. } | Kind::Pipeline(_) | Kind::Group(_) => {
                 0
             }

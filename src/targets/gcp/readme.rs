@@ -50,6 +50,8 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
         "trainings": training::packages(family),
         "endpoints": serving::ids(family),
         "endpoints_install": serving::has_pins(family),
+        "trains": family.has_trainings(),
+        "predictions": family.has_predictions(),
         "pinned": training::pinned(family),
         "lists": pipeline.steps.iter().any(|step| step.for_each.is_some()),
         "bounded": pipeline.steps.iter().any(|step| matches!(step.kind, Kind::Group(_)) && step.timeout.is_some()),

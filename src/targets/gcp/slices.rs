@@ -113,7 +113,7 @@ fn cost(pipeline: &Pipeline, ix: StepIx) -> u64 {
     let step = pipeline.step(ix);
     let runs = step.repeat.as_ref().map_or(1, |repeat| u64::from(repeat.max));
     let inner: u64 = match &step.kind {
-        Kind::Endpoint(_) | Kind::BatchPredict(_) | Kind::Monitor(_) => 0,
+        Kind::Endpoint(_) | Kind::Monitor(_) => 0,
         Kind::Group(block) => block
             .steps
             .iter()
@@ -123,7 +123,7 @@ fn cost(pipeline: &Pipeline, ix: StepIx) -> u64 {
                 items.saturating_mul(cost(pipeline, *inner))
             })
             .sum(),
-        Kind::Job(_) | Kind::Train(_) | Kind::Notify(_) => 0,
+        Kind::Job(_) | Kind::Train(_) | Kind::BatchPredict(_) | Kind::Notify(_) => 0,
         Kind::Function(_) | Kind::Wait(_) | Kind::Fail { .. } | Kind::Approval(_) | Kind::Pipeline(_) => 0,
     };
     runs.saturating_mul(inner + PER_STEP)

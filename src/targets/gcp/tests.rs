@@ -793,6 +793,38 @@ fn a_training_is_a_custom_job_with_a_bucket_and_an_account_of_its_own() {
 }
 
 #[test]
+fn predictions_write_where_their_output_is_and_nowhere_else() {
+    let text = "buckets: { raw: {}, done: {} }\nsteps:\n  p: { batch_predict: { model: \"${{ buckets.raw.uri + '/m/' }}\", input: \"${{ buckets.raw.uri + '/in/' }}\", output: \"${{ buckets.done.uri + '/out/' }}\", framework: { name: pytorch, version: \"2.4\" }, max_duration: 2h } }\n";
+    let artifacts = artifacts(text);
+    let workflow = file(&artifacts, "workflow.yaml");
+    assert!(workflow.contains("vertex-ai/training/pytorch-"), "{workflow}");
+    assert!(workflow.contains("7260s"), "{workflow}");
+    let terraform = terraform(text);
+    let resources = &terraform["resource"];
+    let members = &resources["google_storage_bucket_iam_member"];
+    let role = |key: &str| members[key]["role"].as_str().unwrap_or_default();
+    assert_eq!(role("training_predicting_data_done"), "roles/storage.objectUser");
+    assert_eq!(role("training_predicting_data_raw"), "roles/storage.objectViewer");
+    // Nothing trains: no account does.
+    assert!(members["training_reads"].is_null() && resources["google_service_account"]["training"].is_null());
+    let acts = &resources["google_service_account_iam_member"]["workflow_predicting"];
+    assert_eq!(acts["service_account_id"], "${google_service_account.predicting.name}");
+    for file in [
+        "mlpipe_launcher.py",
+        "mlpipe_predicting.py",
+        "mlpipe_serving.py",
+        "mlpipe_training.py",
+    ] {
+        assert!(
+            artifacts
+                .files
+                .contains_key(&format!("training/mlpipe-predicting/{file}")),
+            "{file}"
+        );
+    }
+}
+
+#[test]
 fn trainings_that_do_not_fit_are_refused() {
     let train = |text: &str| {
         codes(&format!(

@@ -92,15 +92,15 @@ def differences(value: Any, shape: Any, place: str) -> list[str]:
             return bounds(len(value), shape, place)
         case "integer" | "long":
             return bounds(value, shape, place) if isinstance(value, int) and not isinstance(value, bool) else [f"{place} is no integer"]
-        case "double":
-            return [] if isinstance(value, int | float) and not isinstance(value, bool) else [f"{place} is no number"]
+        case "float" | "double":
+            return bounds(value, shape, place) if isinstance(value, (int, float)) and not isinstance(value, bool) else [f"{place} is no number"]
         case "boolean":
             return [] if isinstance(value, bool) else [f"{place} is no boolean"]
         case kind:
             return [f"{place}: the validator does not know {kind}"]
 
 
-def bounds(size: int, shape: Any, place: str) -> list[str]:
+def bounds(size: float, shape: Any, place: str) -> list[str]:
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     if (least is not None and size < least) or (most is not None and size > most):
         return [f"{place}: {size} is not between {least} and {most}"]

@@ -24,6 +24,7 @@ import patches
 from clock import Clock
 from functions import BASE, Functions
 from query import Jsonata
+from serving import Serving
 from training import SageMaker, Store
 from template import ACCOUNT, REGION, Machine
 
@@ -91,6 +92,7 @@ class Run:
         self.images = machine.images if machine else set()
         self.jsonata = jsonata
         self.clock = Clock()
+        self.serving = Serving(self.sagemaker, lambda: self.clock.now)
         self.started = datetime.now(UTC)
         self.name = str(uuid.uuid4())
         self.entered: list[str] = []
@@ -151,6 +153,18 @@ class Run:
         with self._lock:
             self.events.append((self.pipeline(env), {"step": step}))
         return self.sagemaker.process(request, step, limit)
+
+    def serve(self, action: str, request: dict[str, Any], env: Environment) -> dict[str, Any]:
+        """A call about an endpoint. An attempt begins with its first model."""
+        if action == "CreateModel":
+            if request["PrimaryContainer"]["Image"] not in self.images:
+                raise patches.HarnessFault(f"no such image: {request['PrimaryContainer']['Image']}")
+            if request["ModelName"].endswith("-0"):
+                step = next(tag["Value"] for tag in request["Tags"] if tag["Key"] == "step")
+                with self._lock:
+                    self.events.append((self.pipeline(env), {"step": step}))
+        with self._lock:
+            return self.serving.call(action, request)
 
     def publish(self, topic: str, message: str) -> None:
         """Keeps a message to a topic."""

@@ -78,6 +78,7 @@ STORE_BYTES = 10 * 1024 * 1024
 MAX_CAUSE = 32768
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 MAX_ERROR = 256
+SERVING = re.compile(r"sagemaker:(createModel|createEndpointConfig|(create|describe|update|delete)Endpoint)|applicationautoscaling:\w+")
 EXECUTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 run: Run
@@ -749,6 +750,15 @@ def call_sdk(self: StateTaskServiceAwsSdk, env: Environment) -> None:
             for name in arguments["AlarmNames"]:
                 run.alarms.pop(name, None)
             result = {}
+        case _ if SERVING.fullmatch(action):
+            service, _, operation = action.partition(":")
+            operation = operation[0].upper() + operation[1:]
+            check_request("sagemaker" if service == "sagemaker" else "application-autoscaling", operation, arguments)
+            run.clock.check()
+            try:
+                result = run.serve(operation, arguments, env)
+            except Refused as refused:
+                raise failure(env, refused.error, refused.cause) from None
         case "listMapRuns":
             result = {"MapRuns": [map_run.listed() for map_run in run.map_runs if map_run.execution_arn == arguments["ExecutionArn"]]}
         case "listExecutions":

@@ -21,7 +21,7 @@ PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::URLSuffix": "amazonaws.com",
     "AWS::StackName": "conformance",
-    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/conformance/0",
+    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/conformance/50c9f0e0-1d2c-11ef-8a10-0e5b2a7f3c1d",
 }
 STATE_MACHINE = "AWS::Serverless::StateMachine"
 MAIN = "StateMachine"
@@ -221,6 +221,10 @@ class Template:
                     raise TemplateError(f"no {row}.{column} in the mapping {name}") from None
             if key == "Fn::Sub":
                 return self.sub(argument)
+            if key == "Fn::Select":
+                return self.resolve(argument[1])[argument[0]]
+            if key == "Fn::Split":
+                return self.resolve(argument[1]).split(argument[0])
             if key == "Fn::Join":
                 return argument[0].join(str(self.resolve(item)) for item in argument[1])
             if key.startswith("Fn::"):
@@ -259,6 +263,11 @@ def images_of(value: Any) -> Iterator[str]:
         yield registered(image)
     if isinstance(value, dict) and str(value.get("Resource")).endswith(":states:::sagemaker:createProcessingJob.sync"):
         yield registered(value["Arguments"]["AppSpecification"]["ImageUri"])
+    if isinstance(value, dict) and str(value.get("Resource")).endswith(":states:::aws-sdk:sagemaker:createModel"):
+        found = re.search(r"'Image': [\"']([^\"']*)", value["Arguments"]["PrimaryContainer"])
+        if found is None or "/" not in found[1]:
+            raise TemplateError(f"no image: {value['Arguments']['PrimaryContainer']}")
+        yield found[1]
 
 
 def registered(image: str) -> str:

@@ -2,7 +2,8 @@
 
 The files are cut from Azure's published resource schemas (github.com/Azure/azure-resource-manager-schemas, MIT): the resource types that
 mlpipe may use, without descriptions. `requests` are bodies of calls that the app makes, which are no resources: written down from the models of
-Azure's Python libraries. A container's `cpu` is a number, as those have it and the service takes it; the published schema says integer.
+Azure's Python libraries. A container's `cpu` is a number, as those have it and the service takes it, as is the threshold of a monitor; the published
+schema says integer.
 """
 
 from __future__ import annotations

@@ -156,15 +156,15 @@ REQUEST = {
 }  # fmt: skip
 
 
-class TrainTest(unittest.TestCase):
-    """mlpipe_train.py against the services."""
+class WithServices(unittest.TestCase):
+    """What an activity does against the services."""
 
-    def with_services(self, work: Any) -> Any:
+    def with_services(self, work: Any, measured: Any = None) -> Any:
         with tempfile.TemporaryDirectory() as scratch:
             raw = Path(scratch) / "raw"
             (raw / "rows").mkdir(parents=True)
             (raw / "rows" / "a.csv").write_text("a")
-            deployed = Deployed("p", {}, SETTINGS["MLPIPE_ML_WORKSPACE"], "mlx", containers={"acc/raw": str(raw)}, code=scratch)
+            deployed = Deployed("p", {}, SETTINGS["MLPIPE_ML_WORKSPACE"], "mlx", containers={"acc/raw": str(raw)}, measured=measured or {}, code=scratch)
             for package in ("training", "mlpipe_predicting"):
                 (Path(scratch) / package).mkdir()
                 (Path(scratch) / package / "mlpipe_launcher.py").write_text("import time; time.sleep(600)")
@@ -182,6 +182,10 @@ class TrainTest(unittest.TestCase):
         import mlpipe_train
 
         return work(mlpipe_train, port)
+
+
+class TrainTest(WithServices):
+    """mlpipe_train.py against the services."""
 
     def test_channels(self) -> None:
         def work(train: Any, _: int) -> Any:
@@ -237,6 +241,100 @@ class TrainTest(unittest.TestCase):
         self.assertEqual(well, {"name": "r-0"})
         self.assertIn("not supported", count)
         self.assertIn("properties.resources.instanceType: string expected", instance)
+
+
+DRIFT = {
+    "schedule": "0 3 * * *", "window": "P1D", "instance": "Standard_E4s_v3", "runtime": "3.4", "threshold": 0.2,
+    "numerical": "PopulationStabilityIndex", "categorical": "PopulationStabilityIndex", "preprocessor": "azureml://registries/azureml/components/c/versions/1",
+}  # fmt: skip
+BASE = "abfs://raw@acc.dfs.core.windows.net"
+WATCHED = {"name": "p-watch", "title": "churn", "endpoint": "churn-x", "drift": DRIFT, "baseline": f"{BASE}/rows/a.csv"}
+ENDPOINT = f"{SETTINGS['MLPIPE_ML_WORKSPACE']}/onlineEndpoints/churn-x"
+TOPIC = "https://alerts-x.westeurope-1.eventgrid.azure.net/api/events"
+
+
+class MonitorTest(WithServices):
+    """mlpipe_monitor.py against the services."""
+
+    def in_monitor(self, work: Any, measured: Any = None) -> Any:
+        def inside(train: Any, _: int) -> Any:
+            os.environ["MLPIPE_ML_IDENTITY"] = "/subscriptions/s/providers/Microsoft.ManagedIdentity/userAssignedIdentities/jobs"
+            import mlpipe_monitor
+            import mlpipe_rest
+
+            # Endpoints are none of these services.
+            there = {"properties": {"traffic": {"main-a": 90, "canary-a": 10, "old-b": 0}}}
+            mlpipe_monitor.call = lambda method, url, body=None: there if url.partition("?")[0].endswith(ENDPOINT) else mlpipe_rest.call(method, url, body)
+            return work(mlpipe_monitor)
+
+        return self.with_services(inside, measured)
+
+    def test_the_schedule_is_made_and_deleted(self) -> None:
+        def work(monitor: Any) -> Any:
+            put = []
+            real = monitor.call
+            monitor.call = lambda method, url, body=None: (put.append(body), real(method, url, body))[1]
+            made = [monitor.look(monitor.start(WATCHED, "r-1")), monitor.look(monitor.start(WATCHED, "r-2"))]
+            without = {**WATCHED, "drift": None, "baseline": None}
+            ended = [monitor.look(monitor.start(without, "r-3")), monitor.look(monitor.start(without, "r-4"))]
+            return [made, ended, [body for body in put if body][-1]["properties"]["action"]["monitorDefinition"]["signals"]]
+
+        made, ended, signals = self.in_monitor(work)
+        self.assertEqual((made, ended), ([{"output": None}] * 2, [{"output": None}] * 2))
+        self.assertEqual(list(signals), ["p-watch-on-main-a", "p-watch-on-canary-a"])
+        self.assertEqual(signals["p-watch-on-main-a"]["productionData"]["uri"], "azureml://datastores/artifacts/paths/captured/churn-x/main-a/model_inputs/")
+
+    def test_what_cannot_be_made(self) -> None:
+        def work(monitor: Any) -> Any:
+            return [monitor.start({**WATCHED, **change}, "r") for change in ({"baseline": f"{BASE}/none.csv"}, {"drift": {**DRIFT, "numerical": "Chance"}})]
+
+        missing, refused = self.in_monitor(work)
+        self.assertEqual(missing["error"], {"name": "DataNotFound", "message": f"baseline: there is nothing at {BASE}/none.csv"})
+        self.assertEqual(refused["error"], {"name": "MonitorFailed", "message": "the monitor of `churn` could not be set up"})
+
+    def looks(self, measured: Any, status: Any) -> list[Any]:
+        """What a timer tells the topic."""
+
+        def work(monitor: Any) -> Any:
+            from azure.functions.timer import TimerRequest
+
+            from mlpipe_dag import Topic
+
+            bounds = monitor.Bounds(
+                endpoint="churn", pipeline="p", step="watch", topic=Topic("alerts-x", TOPIC), resource="churn-x", latency_p95_ms=300.0, error_rate=0.01
+            )
+            monitor.watch(TimerRequest(schedule_status=status), bounds)
+            return [message for _, message in border.taken()]
+
+        return self.in_monitor(work, measured)
+
+    def test_the_timer_tells_what_is_out_of_bounds(self) -> None:
+        latency = {"": [{"average": 250}, {}, {"average": 450}]}
+        measured = {ENDPOINT: {"RequestLatency_P95": latency, "RequestsPerMinute": {"2xx": [{"average": 90}, {"average": 5}], "4xx": [{"average": 3}], "5xx": [{"average": 2}]}}}
+        told = self.looks(measured, {"Last": "2026-01-01T00:00:00+00:00"})
+        self.assertEqual([(topic, kind, data["step"]) for topic, kind, data in told], [("alerts-x", "mlpipe.notify", "watch")] * 2)
+        latency_text, errors_text = [data["message"] for *_, data in told]
+        self.assertEqual(latency_text, "churn: the 95th percentile of the latency is 350 ms, more than 300 ms")
+        self.assertEqual(errors_text, "churn: 2.0% of the requests failed, more than 1.0%")
+
+    def test_the_timer_is_silent_where_all_is_well_or_nothing_is_there(self) -> None:
+        quiet = {ENDPOINT: {"RequestLatency_P95": {"": []}, "RequestsPerMinute": {"2xx": [{"average": 100}], "5xx": [{"average": 1}]}}}
+        self.assertEqual((self.looks(quiet, {}), self.looks({}, {"Last": "0001-01-01T00:00:00"})), ([], []))
+
+    def test_drift_is_told(self) -> None:
+        def work(monitor: Any) -> Any:
+            from test_start import event
+
+            from mlpipe_dag import Topic
+
+            bounds = monitor.Bounds(endpoint="churn", pipeline="p", step="watch", topic=Topic("alerts-x", TOPIC))
+            said = "The signal '{}' has failed due to one or more features violating metric thresholds.\nThe feature names are \n['{{\"metric_value\":0.5,\"group\":\"age\"}}']\n"
+            for signal in ("p-watch-on-main-a", "another-on-main-a"):
+                tags = {"azureml_modelmonitor_threshold_breached": said.format(signal)}
+                monitor.drifted(event("Microsoft.MachineLearningServices.RunStatusChanged", {"RunId": "x", "RunTags": tags}), {"p-watch": bounds})
+            return [data["message"] for _, (_, _, data) in border.taken()]
+
+        self.assertEqual(self.in_monitor(work), ["churn: `age` drifted from the baseline on the deployment `main-a`"])
 
 
 if __name__ == "__main__":

@@ -235,11 +235,11 @@ def _training(module: Module, account: str) -> Vertex | None:
             granted.setdefault(bucket, {}).setdefault(member, set()).add(body["role"])
     viewer, user = "roles/storage.objectViewer", "roles/storage.objectUser"
     for bucket, members in granted.items():
-        for trainer in acted:
-            if viewer in members.get(account, set()) and {viewer, user} <= members.get(trainer, set()):
-                email = module.value(f"${{google_service_account.{trainer}.email}}")
-                name = module.value(module.resources("google_storage_bucket")[bucket]["name"])
-                return Vertex(name, email, module.folder / "training")
+        runners = {runner for runner in acted if {viewer, user} <= members.get(runner, set())}
+        if runners and viewer in members.get(account, set()):
+            emails = frozenset(module.value(f"${{google_service_account.{runner}.email}}") for runner in runners)
+            name = module.value(module.resources("google_storage_bucket")[bucket]["name"])
+            return Vertex(name, emails, module.folder / "training")
     return None
 
 

@@ -30,8 +30,9 @@ def _run(code: str, folder: Path, seconds: int = 3600, data: list[Any] | None = 
     (package / "fit.py").write_text(code)
     shutil.copy(ROOT / "targets/adapter/training.py", package / "mlpipe_training.py")
     shutil.copy(ROOT / "targets/gcp/launcher.py", package / "mlpipe_launcher.py")
-    trainings = Trainings(Vertex("test-p-training", ACCOUNT, package), "p", folder, **more)
+    trainings = Trainings(Vertex("test-p-training", frozenset([ACCOUNT]), package), "p", folder, **more)
     training = {
+        "what": "training",
         "title": "p/a",
         "pipeline": "p",
         "bucket": "p-training",

@@ -11,7 +11,7 @@ from typing import Any, Iterator
 import yaml
 
 REFERENCE = re.compile(r"""\bsteps\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_]*)|\[\s*(?:'([^']*)'|"([^"]*)")\s*\])""")
-FAULTS = {"capacity", "rolled_back", "throttled", "vanished"}
+FAULTS = {"capacity", "throttled", "vanished", "rolled_back"}
 FIELDS = {"name", "params", "approvals", "service_faults", "status", "outputs", "error", "attempts", "waits", "skipped", "published"}
 
 
@@ -30,7 +30,7 @@ class Case:
     """What a person answers, by the approval's path; null or missing: nobody does."""
     service_faults: dict[str, list[str]] = field(default_factory=dict)
     """How a managed service fails, by the step's path, one word a creation: `capacity`, the machines are not to be had; `throttled`, it refuses
-    the call; `vanished`, what runs ends without a result; `rolled_back`, an endpoint does not come into service. The local engine has no service that could."""
+    the call; `vanished`, what runs ends without a result; `rolled_back`, an endpoint goes back to what it served before. The local engine has no service that could."""
 
 
 @dataclass

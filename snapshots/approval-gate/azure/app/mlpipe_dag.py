@@ -175,6 +175,17 @@ class BatchPredict(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Monitor(Step):
+    """A step that has an endpoint watched: its `title` in the file, and its name. `drift` is None where nothing looks for that."""
+
+    name: str
+    title: str
+    endpoint: str
+    drift: object = None
+    baseline: object = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Child(Step):
     """A step that runs another pipeline, by the name of its orchestrator; its output is an object of that one's outputs."""
 

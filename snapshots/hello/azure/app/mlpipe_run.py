@@ -16,7 +16,7 @@ from itertools import islice
 from types import SimpleNamespace
 
 import mlpipe_sub
-from mlpipe_dag import Approval, BatchPredict, Child, Endpoint, Fail, Function, Group, Job, Notify, Train, Wait, matches
+from mlpipe_dag import Approval, BatchPredict, Child, Endpoint, Fail, Function, Group, Job, Monitor, Notify, Train, Wait, matches
 from mlpipe_expr import string
 from mlpipe_fibers import Fibers, StepFailed
 from mlpipe_params import check
@@ -25,6 +25,7 @@ from mlpipe_progress import Progress
 MAX_BYTES = 252 * 1024
 LONGEST_TIMER = timedelta(days=6)  # of the Azure Storage provider
 LONGEST_WAIT = 1000 * 365 * 86400  # seconds; dates end with the year 9999
+SERVICE_SECONDS = 3600  # that a service has where nothing says how many
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -354,6 +355,8 @@ class Runner:
                 return (yield from self.endpoint(step, scope, *error))
             case BatchPredict():
                 return (yield from self.batch_predict(step, scope, *error))
+            case Monitor():
+                return (yield from self.monitor(step, scope, *error))
             case Approval():
                 return (yield from self.approval(step, scope, *error))
             case Wait():
@@ -484,9 +487,17 @@ class Runner:
         }
         return (yield from self.service(step, "batch", request))
 
+    def monitor(self, step, scope, *error):
+        """Has an endpoint watched."""
+        baseline = self.evaluate("monitor", step.path, step.baseline, scope, *error)
+        if step.baseline is not None and not isinstance(baseline, str):
+            raise cannot_evaluate("monitor", step.path)
+        request = {**{name: getattr(step, name) for name in ("name", "title", "endpoint", "drift")}, "baseline": baseline}
+        return (yield from self.service(step, "monitor", request))
+
     def service(self, step, service, request):
         """One attempt of what a managed service runs."""
-        given = {"service": service, "pipeline": self.run.name, "step": step.path, "timeout": step.timeout, "request": request}
+        given = {"service": service, "pipeline": self.run.name, "step": step.path, "timeout": step.timeout or SERVICE_SECONDS, "request": request}
         answer = yield from self.orchestration(mlpipe_sub.SERVICE, given)
         if answer is None:
             raise StepFailed(step.path, "WorkerCrashed", "the service's orchestration ended without an answer")

@@ -6,6 +6,7 @@ pub(super) mod bounded;
 mod catch;
 mod child;
 pub(super) mod distributed;
+pub(super) mod endpoint;
 mod finish;
 mod for_each;
 mod groups;
@@ -32,6 +33,7 @@ use super::failure;
 use super::layout::{Layout, Node};
 use super::member::Member;
 use super::params;
+use super::serving::Called;
 use super::states::{Branch, Catcher, Choice, Definition, Parallel, Rule, State, States, Succeed, Task, Then};
 use super::variables::{Carried, ROOT, Reach, Variables};
 use crate::expr::jsonata::{self, braced};
@@ -70,6 +72,10 @@ pub struct Placeholders {
     pub images: BTreeMap<String, String>,
     /// By logical id: the topic's ARN, where alarms publish to it.
     pub alarm_topics: BTreeMap<String, String>,
+    /// By its name in the file: what SageMaker calls an endpoint.
+    pub endpoint_names: BTreeMap<String, String>,
+    /// By step: its endpoint and the images of its variants.
+    pub endpoints: BTreeMap<String, Called>,
     /// By trigger of a topic: the queue's ARN.
     pub queues: Vec<String>,
 }

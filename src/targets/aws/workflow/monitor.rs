@@ -7,7 +7,7 @@ use super::{Scope, Writer};
 use crate::expr::jsonata::{self, braced, constant_code};
 use crate::model::{Monitor, StepIx};
 use crate::targets::aws::failure;
-use crate::targets::aws::serving;
+use crate::targets::aws::monitoring;
 use crate::targets::aws::states::{Catcher, Pass, State, Task};
 
 const PUT: &str = "arn:aws:states:::aws-sdk:cloudwatch:putMetricAlarm";
@@ -33,7 +33,7 @@ impl Writer<'_> {
         let failed = scope.catch();
         let errors = self.name(&format!("Errors of {path}"));
         let end = self.name(&format!("End of {path}"));
-        let [latency_alarm, errors_alarm] = serving::alarms(self.member.root, monitor).map(|(alarm, _)| alarm);
+        let [latency_alarm, errors_alarm] = monitoring::alarms(&self.endpoint_of(monitor));
         let bounds = [
             (name, &errors, latency_alarm, self.latency(monitor)),
             (&errors, &end, errors_alarm, self.error_rate(monitor)),
@@ -89,6 +89,12 @@ impl Writer<'_> {
         }
     }
 
+    /// What SageMaker calls the endpoint.
+    fn endpoint_of(&self, monitor: &Monitor) -> String {
+        let name = self.placeholders.endpoint_names.get(&monitor.endpoint);
+        jsonata::placeholder(name.map_or("", String::as_str))
+    }
+
     /// The slowest variant's, as clients see it but for what SageMaker adds.
     fn latency(&self, monitor: &Monitor) -> Option<Bound> {
         let bound = monitor.latency_p95_ms?;
@@ -123,8 +129,8 @@ impl Writer<'_> {
 
     /// A metric of each variant.
     fn metrics(&self, monitor: &Monitor, metric: &str, statistic: &str, id: &str) -> Vec<Value> {
-        let endpoint = serving::endpoint_name(self.member.root, &monitor.endpoint);
-        let variants = serving::variants(self.pipeline, &monitor.endpoint);
+        let endpoint = self.endpoint_of(monitor);
+        let variants = monitoring::variants(self.pipeline, &monitor.endpoint);
         let one = |(at, variant): (usize, &&str)| {
             json!({
                 "Id": format!("{id}{at}"),

@@ -39,11 +39,7 @@ impl Writer<'_> {
     pub(super) fn kind(&mut self, ix: StepIx, scope: &mut Scope, finish: &Finish, name: &str) -> Piece {
         let pipeline = self.pipeline;
         match &pipeline.step(ix).kind {
-            // Refused before.
-            Kind::Endpoint(_) => Piece {
-                entry: None,
-                exits: Vec::new(),
-            },
+            Kind::Endpoint(endpoint) => self.endpoint(ix, endpoint, scope, finish, name),
             Kind::Function(call) => {
                 let index = scope.states.len();
                 let task = self.function(ix, call, scope, finish, Vec::new());

@@ -1,11 +1,11 @@
-//! What a step has a managed service do: a container or a training, run to its end.
+//! What a step has a managed service do: a container, a training or predictions, run to their end.
 
 use serde_json::{Map, Value, json};
 
 use super::Writer;
 use crate::expr::ast::TextPart;
 use crate::expr::{Template, eval};
-use crate::model::{Endpoint, Job, Runtime, Step as Source, Train, identifier};
+use crate::model::{BatchPredict, Endpoint, Job, Runtime, Step as Source, Train, identifier};
 use crate::targets::gcp::names::step_name;
 use crate::targets::gcp::steps::{Action, Body, Call, Step, expression};
 use crate::targets::gcp::{jobs, serving, training};
@@ -78,36 +78,86 @@ impl Writer<'_> {
             let value = printer.string_template(uri, &format!("{id}_data_{channel}"));
             data.push(json!({ "name": format!("MLPIPE_CHANNEL_{channel}"), "value": value }));
         }
-        let pins = training::pins(&train.runtime);
-        if !pins.is_empty() {
-            data.push(json!({ "name": "MLPIPE_REQUIREMENTS", "value": pins.join(" ") }));
-        }
-        let given = self.variables.taken.name(&format!("{id}_training"));
+        data.extend(pins(&train.runtime));
         let mut job = training::job(self.family.root, self.pipeline, step, train);
         job["arguments"] = words.into();
         job["data"] = data.into();
-        let assign = Action::Assign(vec![(given.clone(), job)]);
-        if sure {
-            out.push(Step::new(&name, assign));
-        } else {
-            let inner = Step::new(self.steps.name(&format!("evaluate_{id}_training")), assign);
-            let action = self.attempt(path, "train", Body::Steps(vec![inner]));
-            out.push(Step::new(&name, action));
+        let given = self.variables.taken.name(&format!("{id}_training"));
+        self.give_job(path, "train", (&given, job, sure), out);
+        let trained = self.variables.taken.name(&format!("{id}_trained"));
+        self.run_training(step, &given, &trained, out);
+        self.fit(path, &trained, out);
+        self.give(&name, result, expression(&trained), out);
+    }
+
+    /// Predicts for the files of a folder, and gives the job's name, where the predictions are, and how many.
+    pub(super) fn batch(&mut self, step: &Source, batch: &BatchPredict, result: Option<&str>, out: &mut Vec<Step>) {
+        let path = step.path.as_str();
+        let name = step_name(path);
+        let id = identifier(path);
+        let mut printer = self.printer();
+        let texts = [
+            ("MLPIPE_CHANNEL_model", &batch.model),
+            ("MLPIPE_CHANNEL_input", &batch.input),
+            ("MLPIPE_OUTPUT", &batch.output),
+        ];
+        let mut data = Vec::new();
+        for (variable, text) in texts {
+            let value = printer.string_template(text, &format!("{id}_{}", variable.to_ascii_lowercase()));
+            data.push(json!({ "name": variable, "value": value }));
         }
+        let sure = texts.iter().all(|(_, text)| text.is_text());
+        data.extend(pins(&batch.runtime));
+        let mut job = training::batch(self.family.root, self.pipeline, step, batch);
+        job["data"] = data.into();
+        let given = self.variables.taken.name(&format!("{id}_batch"));
+        self.give_job(path, "batch_predict", (&given, job, sure), out);
+        let ended = self.variables.taken.name(&format!("{id}_ended"));
+        self.run_training(step, &given, &ended, out);
+        let predicted = self.variables.taken.name(&format!("{id}_predicted"));
+        let output = json!({
+            "job_name": expression(format!("{ended}.job_name")),
+            // As the job was given it, third of its variables.
+            "output_uri": expression(format!("{given}.data[2].value")),
+            "predictions": expression(format!("map.get({ended}.metrics, \"predictions\")")),
+        });
+        let assign = Action::Assign(vec![(predicted.clone(), output)]);
+        out.push(Step::new(self.steps.name(&format!("{id}_told")), assign));
+        self.fit(path, &predicted, out);
+        self.give(&name, result, expression(&predicted), out);
+    }
+
+    /// Keeps what a custom job is given: a variable, its value, and whether evaluating it cannot fail.
+    fn give_job(
+        &mut self,
+        path: &str,
+        construct: &str,
+        (variable, job, sure): (&str, Value, bool),
+        out: &mut Vec<Step>,
+    ) {
+        let assign = Action::Assign(vec![(variable.to_owned(), job)]);
+        let action = if sure {
+            assign
+        } else {
+            let inner = Step::new(self.steps.name(&format!("evaluate_{variable}")), assign);
+            self.attempt(path, construct, Body::Steps(vec![inner]))
+        };
+        out.push(Step::new(step_name(path), action));
+    }
+
+    /// Runs a custom job to its end.
+    fn run_training(&mut self, step: &Source, given: &str, result: &str, out: &mut Vec<Step>) {
         self.library.helpers.insert("run_training");
         let mut run = Call::new(
             "run_training",
             [
-                ("training", expression(&given)),
-                ("step", json!(path)),
+                ("training", expression(given)),
+                ("step", json!(step.path)),
                 ("seconds", self.within(step.attempt_timeout())),
             ],
         );
-        let trained = self.variables.taken.name(&format!("{id}_trained"));
-        run.result = Some(trained.clone());
-        self.run_managed(&id, &name, run, out);
-        self.fit(path, &trained, out);
-        self.give(&name, result, expression(&trained), out);
+        run.result = Some(result.to_owned());
+        self.run_managed(&identifier(&step.path), &step_name(&step.path), run, out);
     }
 
     /// Brings an endpoint into service, and gives its name and address.
@@ -166,6 +216,12 @@ impl Writer<'_> {
         };
         out.push(Step::new(self.steps.name(&format!("{id}_run")), action));
     }
+}
+
+/// The variable with what pip installs, where there is something.
+fn pins(runtime: &Runtime) -> Option<Value> {
+    let pins = training::pins(runtime);
+    (!pins.is_empty()).then(|| json!({ "name": "MLPIPE_REQUIREMENTS", "value": pins.join(" ") }))
 }
 
 /// A scalar as a command line carries it: as `string()` writes it.

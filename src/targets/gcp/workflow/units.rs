@@ -582,11 +582,12 @@ impl Writer<'_> {
         self.check_deadlines(&name, out);
         match &step.kind {
             // Refused before.
-            Kind::BatchPredict(_) | Kind::Monitor(_) => {}
+            Kind::Monitor(_) => {}
             Kind::Endpoint(endpoint) => self.endpoint(step, endpoint, result, out),
             // `attempts` calls these.
             Kind::Function(_) => {}
             Kind::Train(train) => self.train(step, train, result, out),
+            Kind::BatchPredict(batch) => self.batch(step, batch, result, out),
             Kind::Job(job) => self.job(step, job, result, out),
             Kind::Notify(notify) => self.notify(step, notify, result, out),
             Kind::Approval(approval) => self.approval(step, approval, result, out),

@@ -321,7 +321,7 @@ class Host:
             step = given["step"]
         except (TypeError, ValueError, KeyError):
             return
-        if isinstance(step, str):
+        if isinstance(step, str) and given.get("service") != "monitor":
             prefix, dash, _ = task.name.rpartition("-")
             if task.name == SERVICE_START:  # the creation of what a managed service runs
                 dash, prefix = given["pipeline"] in self.pipelines.values(), given["pipeline"]

@@ -36,6 +36,8 @@ PATIENCE = 20.0
 JOB = re.compile(rf"{MANAGEMENT}(/subscriptions/[^?]+/providers/Microsoft\.App/jobs/[^/?]+)(?:/(start|executions/([^/?]+)(/stop)?|starting/([^/?]+)))?\?api-version=2026-01-01")
 
 TRAINING = re.compile(rf"{MANAGEMENT}(/subscriptions/[^?]+/providers/Microsoft\.MachineLearningServices/workspaces/[^/?]+)/jobs/([A-Za-z0-9][\w-]{{0,254}})(/cancel)?\?api-version=2026-05-01")
+SCHEDULE = re.compile(rf"{MANAGEMENT}(/subscriptions/[^?]+/providers/Microsoft\.MachineLearningServices/workspaces/[^/?]+)/schedules/([A-Za-z0-9][\w-]{{0,254}})\?api-version=2026-05-01")
+METRICS = re.compile(rf"{MANAGEMENT}(/subscriptions/[^?]+/onlineEndpoints/[^/?]+)/providers/Microsoft\.Insights/metrics\?(.*)")
 BLOB = re.compile(r"https://([a-z0-9]{3,24})\.blob\.core\.windows\.net/([^/?]+)(?:/([^?]*))?(?:\?(.*))?")
 PLACE = re.compile(r"wasbs://([^@/]+)@([^./]+)\.blob\.core\.windows\.net/(.*)")
 ARTIFACTS = "azureml://datastores/artifacts/paths/"
@@ -63,6 +65,8 @@ class Deployed:
     """The ids of identities."""
     containers: dict[str, str] = field(default_factory=dict)
     """Folders by account/container."""
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Metrics of endpoints by their ids and names: minutes by values of a dimension."""
     code: str = ""
     """The folder of what README.md says to copy to `code/` in the container `artifacts`."""
     faults: dict[str, list[str]] = field(default_factory=dict)
@@ -92,6 +96,7 @@ class State:
     folder: Path
     executions: dict[str, Execution] = field(default_factory=dict)
     trainings: dict[str, Training] = field(default_factory=dict)
+    schedules: dict[str, Any] = field(default_factory=dict)
     throttled: set[str] = field(default_factory=set)
     """Names of trainings that are never created."""
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -121,7 +126,7 @@ class State:
             return left.pop(0) if left else None
 
     def answer(self, method: str, url: str, token: str, body: Any) -> Answer:
-        services = ((JOB, MANAGEMENT, self.job), (TRAINING, MANAGEMENT, self.training), (BLOB, "https://storage.azure.com", self.blob))
+        services = ((JOB, MANAGEMENT, self.job), (TRAINING, MANAGEMENT, self.training), (SCHEDULE, MANAGEMENT, self.schedule), (METRICS, MANAGEMENT, self.metrics), (BLOB, "https://storage.azure.com", self.blob))
         for pattern, scope, handler in services:
             match = pattern.fullmatch(url)
             if match is None:
@@ -277,9 +282,48 @@ class State:
             return "Running"
         return "Canceled" if training.canceled else "Failed" if any(codes) else "Completed"
 
+    # https://learn.microsoft.com/rest/api/azureml/schedules
+
+    def schedule(self, method: str, match: re.Match[str], body: Any) -> Answer:
+        workspace, name = match.groups()
+        if workspace != self.deployed.workspace:
+            return refused(404, "ResourceNotFound")
+        if method == "PUT":
+            problems = resource_problems("Microsoft.MachineLearningServices.Schedules@2026-05-01", "Microsoft.MachineLearningServices/workspaces/schedules", name, body)
+            definition = body["properties"]["action"]["monitorDefinition"]
+            tables = [self.place(signal["referenceData"]["uri"]) / "MLTable" for signal in definition["signals"].values()]
+            problems += [f"no table at {table}" for table in tables if not table.is_file()]
+            if problems:
+                return refused(400, "; ".join(problems))
+            self.schedules[name] = body["properties"]
+            return 201, {}, {"name": name, "properties": {**body["properties"], "provisioningState": "Creating"}}
+        if name not in self.schedules:
+            return refused(404, "ResourceNotFound")
+        if method == "DELETE":
+            del self.schedules[name]
+            return 202, {}, None
+        return 200, {}, {"name": name, "properties": {**self.schedules[name], "provisioningState": "Succeeded"}}
+
+    # https://learn.microsoft.com/rest/api/monitor/metrics/list
+
+    def metrics(self, method: str, match: re.Match[str], _: Any) -> Answer:
+        endpoint, query = match.groups()
+        asked = dict(parse_qsl(query))
+        if method != "GET" or asked.keys() - {"$filter"} != {"api-version", "metricnames", "aggregation", "interval", "timespan"}:
+            return refused(400, "BadRequest")
+        known = self.deployed.measured.get(endpoint)
+        if known is None:
+            return refused(404, "ResourceNotFound")
+        dimension = asked.get("$filter", "").partition(" ")[0].lower()
+        series = [
+            {"metadatavalues": [{"name": {"value": dimension}, "value": value}] if dimension else [], "data": [{"timeStamp": "2026-01-01T00:00:00Z", **point} for point in points]}
+            for value, points in known[asked["metricnames"]].items()
+        ]
+        return 200, {}, {"value": [{"name": {"value": asked["metricnames"]}, "timeseries": series}]}
+
     # https://learn.microsoft.com/rest/api/storageservices/blob-service-rest-api
 
-    def blob(self, method: str, match: re.Match[str], _: Any) -> Answer:
+    def blob(self, method: str, match: re.Match[str], body: Any) -> Answer:
         account, container, path, query = match.groups()
         if (account, container) == (self.deployed.storage, "artifacts"):
             root = self.artifacts
@@ -295,6 +339,10 @@ class State:
             blobs = [f"<Blob><Name>{escape(name)}</Name></Blob>" for name in names if name.startswith(options.get("prefix", ""))]
             return 200, {}, {"text": f"<EnumerationResults><Blobs>{''.join(blobs[:1])}</Blobs></EnumerationResults>"}
         file = root / unquote(path or "")
+        if method == "PUT":
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(body))
+            return 201, {}, None
         if not file.is_file():
             return refused(404, "BlobNotFound")
         return 200, {}, None if method == "HEAD" else {"text": file.read_text()}

@@ -51,10 +51,10 @@ _JOB = {"displayName!": str, "jobSpec!": _SPEC, "labels": dict}
 
 @dataclass(frozen=True)
 class Vertex:
-    """What the deployment has for trainings: the bucket, the account of the jobs, and the folder with the training code."""
+    """What the deployment has for trainings: the bucket, the accounts of the jobs, and the folder with the training code."""
 
     bucket: str
-    account: str
+    accounts: frozenset[str]
     code: Path
 
 
@@ -96,7 +96,7 @@ class Trainings:
         if self.vertex is None or self.mounted is None:
             raise not_found("the permission to create custom jobs")
         spec = body["jobSpec"]
-        if spec.get("serviceAccount") != self.vertex.account:
+        if spec.get("serviceAccount") not in self.vertex.accounts:
             raise _answered(403, f"this account may not act as {spec.get('serviceAccount')}")
         step = self._step(spec)
         with self._lock:
