@@ -456,6 +456,55 @@ steps:
     assert!(!template.to_string().contains(&RESOURCES.roles.event_grid_data_sender));
 }
 
+#[test]
+fn an_endpoint_runs_as_an_identity_that_reads() {
+    let pipeline = pipeline(
+        "
+mlpipe: v1
+name: serves
+buckets: { models: {} }
+steps:
+  serve:
+    endpoint:
+      name: churn
+      model: ${{ buckets.models.uri + '/m/' }}
+      framework: { name: sklearn, version: '1.2' }
+      variants: { main: { weight: 2 }, new: { weight: 1 } }
+",
+    );
+    let artifacts = compile(&pipeline, &crate::plan::plan(&pipeline), &Sources::default()).expect("artifacts");
+    for file in [
+        "app/mlpipe_endpoint.py",
+        "serving/score.py",
+        "serving/mlpipe_serving.py",
+    ] {
+        assert!(artifacts.files.contains_key(file), "{file}");
+    }
+    let module = text(&artifacts, "app/mlpipe_pipeline.py");
+    let variants = r#""main": {"instance": "Standard_D2as_v4", "count": 1, "percent": 67}"#;
+    assert!(module.contains(variants), "{module}");
+    let template: serde_json::Value = serde_json::from_slice(&artifacts.files["main.json"]).expect("JSON");
+    let resources = template["resources"].as_array().expect("a list");
+    let whole = |kind: &str| {
+        let of_kind = resources.iter().filter(|resource| resource["type"] == kind);
+        of_kind.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let roles = &RESOURCES.roles;
+    let may: Vec<String> = whole("Microsoft.Authorization/roleAssignments")
+        .into_iter()
+        .filter(|grant| grant.contains("reference(resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', concat(variables('app'), '-serving'))"))
+        .collect();
+    let reads = may
+        .iter()
+        .filter(|grant| grant.contains(&roles.storage_blob_data_reader));
+    assert_eq!(reads.count(), 2); // the bucket and the workspace's container
+    assert!(!may.concat().contains(&roles.storage_blob_data_contributor));
+    let environment = whole("Microsoft.MachineLearningServices/workspaces/environments/versions").concat();
+    assert!(environment.contains("scikit-learn==1.2.*"), "{environment}");
+    // Nothing trains: no identity of jobs.
+    assert!(!template.to_string().contains("'-jobs'"));
+}
+
 const MONITORED: &str = "
 mlpipe: v1
 name: watched
