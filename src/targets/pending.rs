@@ -13,9 +13,9 @@ use crate::syntax::span::Span;
 
 /// Constructs that some targets leave out, with those targets.
 const BEHIND: &[(&str, &[Target])] = &[
-    ("monitor", &[Target::Gcp]),
-    // SageMaker Model Monitor takes no new customers (SageMaker Developer Guide, "Schedule monitoring jobs", read 2026-11-25).
-    ("drift", &[Target::Aws]),
+    // SageMaker Model Monitor takes no new customers (SageMaker Developer Guide, "Schedule monitoring jobs", read 2026-11-25); Vertex AI's has a metric
+    // and an interval of its own.
+    ("drift", &[Target::Aws, Target::Gcp]),
 ];
 
 #[derive(Debug, Error, Diagnostic)]
@@ -37,7 +37,7 @@ pub fn check(pipeline: &Pipeline, target: Target) -> Problems {
             Kind::Train(_) => "train",
             Kind::Endpoint(_) => "endpoint",
             Kind::BatchPredict(_) => "batch_predict",
-            Kind::Monitor(monitor) if monitor.drift.is_some() && target == Target::Aws => "drift",
+            Kind::Monitor(monitor) if monitor.drift.is_some() && target != Target::Azure => "drift",
             Kind::Monitor(_) => "monitor",
             Kind::Notify(_) => "notify",
             Kind::Approval(_) => "approval",

@@ -12,7 +12,7 @@ use super::inputs::{FINALIZED, PUBLISHED};
 use super::names::{ACCOUNT, BUCKET, SERVICE, Taken, resource};
 use super::readme::published_to;
 use super::workflow::{PartText, Workflows};
-use super::{jobs, serving, training};
+use super::{jobs, monitoring, serving, training};
 use crate::expr::Template;
 use crate::model::{Bucket, FunctionUse, Pipeline, TriggerKind, identifier, secret_variable};
 use crate::targets::package::{self, Package};
@@ -59,6 +59,7 @@ pub fn terraform(family: &Family<'_>, workflows: &[Workflows]) -> Terraform {
     }
     training::resources(family, &mut document);
     serving::resources(family, &mut document);
+    monitoring::resources(family, &mut document);
     for (member, workflows) in family.members.iter().zip(workflows) {
         workflows_of(pipeline, member, workflows, &mut document);
     }
@@ -87,7 +88,8 @@ impl Terraform {
         self.resource.entry(kind).or_default().insert(name.into(), body);
     }
 
-    fn data(&mut self, kind: &'static str, name: impl Into<String>, body: Value) {
+    /// Adds what is read of what is there.
+    pub fn data(&mut self, kind: &'static str, name: impl Into<String>, body: Value) {
         self.data.entry(kind).or_default().insert(name.into(), body);
     }
 }
@@ -146,6 +148,9 @@ fn services(family: &Family<'_>, document: &mut Terraform) {
     }
     if family.has_endpoints() {
         apis.push("aiplatform");
+    }
+    if !monitoring::monitors(family).is_empty() {
+        apis.push("monitoring");
     }
     if !pipeline.topics.is_empty() {
         apis.push("pubsub");

@@ -10,6 +10,7 @@ mod infra;
 mod inputs;
 mod jobs;
 mod limits;
+mod monitoring;
 mod names;
 mod parts;
 mod readme;

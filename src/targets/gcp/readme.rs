@@ -1,12 +1,12 @@
 //! `README.md` of the artifacts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use super::family::{self, Family};
 use super::workflow::Workflows;
-use super::{serving, training};
+use super::{monitoring, serving, training};
 use crate::expr::Type;
 use crate::model::{HandlerAction, Kind, Pipeline, TriggerKind};
 use crate::targets::package::environment;
@@ -49,6 +49,7 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
         "containers": family.has_jobs(),
         "trainings": training::packages(family),
         "endpoints": serving::ids(family),
+        "watched": watched(family),
         "endpoints_install": serving::has_pins(family),
         "trains": family.has_trainings(),
         "predictions": family.has_predictions(),
@@ -61,6 +62,16 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
     env.add_template("readme", include_str!("../../../targets/gcp/README.md.j2"))?;
     env.get_template("readme")?
         .render(minijinja::Value::from(minijinja::value::Serde(&context)))
+}
+
+/// The endpoints that are watched, by the names of the topics that are told.
+fn watched(family: &Family<'_>) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for monitor in monitoring::monitors(family) {
+        let topic = family::topic(family.root, &monitor.alert);
+        found.entry(topic).or_default().push(monitor.endpoint.clone());
+    }
+    found
 }
 
 /// The topics with requests for approvals, and those with messages.

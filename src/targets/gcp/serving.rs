@@ -50,7 +50,12 @@ pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
 
 /// The endpoint's id in Google Cloud.
 pub fn id(root: &Pipeline, endpoint: &Endpoint) -> String {
-    resource(&[&root.name, &endpoint.name], SERVICE)
+    id_of(root, &endpoint.name)
+}
+
+/// The id of the endpoint with this name.
+pub fn id_of(root: &Pipeline, name: &str) -> String {
+    resource(&[&root.name, name], SERVICE)
 }
 
 /// The endpoint as the subworkflow that makes it takes it; `models` are the expressions of its variants' models.

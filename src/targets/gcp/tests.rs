@@ -840,3 +840,50 @@ fn trainings_that_do_not_fit_are_refused() {
     );
     assert!(train("framework: { name: sklearn, version: \"1\" }").is_empty());
 }
+
+const SERVED: &str = "topics: { alerts: {} }\nsteps:\n  serve: { endpoint: { name: churn, model: \"gs://m/a/\", framework: { name: sklearn, version: \"1.2\" } } }\n";
+
+#[test]
+fn a_monitor_is_alert_policies_that_tell_its_topic() {
+    let text = format!(
+        "{SERVED}  watch: {{ needs: [serve], monitor: {{ endpoint: churn, schedule: \"0 * * * *\", latency: {{ p95_ms: 300 }}, error_rate: 0.01, alert: alerts }} }}\n"
+    );
+    let terraform = terraform(&text);
+    let resources = &terraform["resource"];
+    let policies = &resources["google_monitoring_alert_policy"];
+    let condition = |key: &str| &policies[key]["conditions"][0]["condition_threshold"];
+    let latency = condition("churn_latency");
+    assert_eq!(latency["threshold_value"], 300.0);
+    assert_eq!(latency["aggregations"][0]["per_series_aligner"], "ALIGN_PERCENTILE_95");
+    // Those of one endpoint, by the id that the workflow gives it.
+    let filter = latency["filter"].as_str().expect("a filter");
+    assert!(filter.contains("endpoint_id = \"churn-churn\""), "{filter}");
+    assert!(workflow(&text).to_string().contains("\"id\":\"churn-churn\""));
+    // 4xx are the caller's: of all answers only 5xx count.
+    let errors = condition("churn_errors");
+    let [failed, all] = ["filter", "denominator_filter"].map(|key| errors[key].as_str().expect("a filter"));
+    assert!(failed.starts_with(all), "{failed}");
+    assert!(failed.ends_with("response_code = starts_with(\"5\")"), "{failed}");
+    let channel = &resources["google_monitoring_notification_channel"]["alerts"];
+    assert_eq!(channel["labels"]["topic"], "${google_pubsub_topic.alerts.id}");
+    let publishes = &resources["google_pubsub_topic_iam_member"]["monitoring_alerts"];
+    assert_eq!(publishes["role"], "roles/pubsub.publisher");
+    // The workflow itself publishes nothing.
+    assert!(resources["google_pubsub_topic_iam_member"]["workflow_alerts"].is_null());
+    let readme = file(&artifacts(&text), "README.md");
+    assert!(readme.contains("## Monitors"), "{readme}");
+}
+
+#[test]
+fn of_several_monitors_of_an_endpoint_the_last_to_run_counts() {
+    // In the file it stands first.
+    let text = format!(
+        "{SERVED}  again: {{ needs: [watch], monitor: {{ endpoint: churn, schedule: \"0 * * * *\", error_rate: 0.05, alert: alerts }} }}\n  watch: {{ needs: [serve], monitor: {{ endpoint: churn, schedule: \"0 * * * *\", latency: {{ p95_ms: 300 }}, alert: alerts }} }}\n"
+    );
+    let terraform = terraform(&text);
+    let policies = terraform["resource"]["google_monitoring_alert_policy"]
+        .as_object()
+        .expect("policies");
+    let keys: Vec<&String> = policies.keys().collect();
+    assert_eq!(keys, ["churn_errors"]);
+}

@@ -175,6 +175,9 @@ def _topics(module: Module, account: str, declared: dict[str, str]) -> dict[str,
     granted = {}
     for body in module.resources("google_pubsub_topic_iam_member").values():
         _, topic = _referenced(body["topic"], "topic of google_pubsub_topic_iam_member")
+        if str(body["member"]).startswith("serviceAccount:"):
+            # A service agent of Google's own, which publishes for its service.
+            continue
         _, member = _referenced(body["member"], "member of google_pubsub_topic_iam_member")
         if body.get("role") == "roles/pubsub.publisher" and member == account:
             granted[module.value(topics[topic]["name"])] = declared.get(topic, topic)

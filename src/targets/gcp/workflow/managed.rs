@@ -200,6 +200,22 @@ impl Writer<'_> {
         self.give(&name, result, expression(&served), out);
     }
 
+    /// Gives null: the deployment has the policies that watch the endpoint, by the name that it will have.
+    pub(super) fn monitor(&mut self, step: &Source, result: Option<&str>, out: &mut Vec<Step>) {
+        let name = step_name(&step.path);
+        // Each step shows in the workflow, and a retry must hold something.
+        let variable = match result {
+            Some(result) => result.to_owned(),
+            None => self
+                .variables
+                .taken
+                .name(&format!("{}_monitor", identifier(&step.path))),
+        };
+        let mut watched = Step::new(&name, Action::Assign(vec![(variable, Value::Null)]));
+        watched.comment = "Alert policies of the deployment watch the endpoint.".to_owned();
+        out.push(watched);
+    }
+
     /// The call of what waits for a service: where it fails late, it is the group that ran out of time.
     fn run_managed(&mut self, id: &str, name: &str, run: Call, out: &mut Vec<Step>) {
         let mut except = self.out_of_time(name);

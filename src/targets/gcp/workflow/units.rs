@@ -581,8 +581,7 @@ impl Writer<'_> {
         let name = step_name(path);
         self.check_deadlines(&name, out);
         match &step.kind {
-            // Refused before.
-            Kind::Monitor(_) => {}
+            Kind::Monitor(_) => self.monitor(step, result, out),
             Kind::Endpoint(endpoint) => self.endpoint(step, endpoint, result, out),
             // `attempts` calls these.
             Kind::Function(_) => {}
