@@ -79,21 +79,12 @@ pub fn watch(shared: &Shared<'_, '_>, step: &Step, monitor: &Monitor, scope: &Sc
             Some(there(&uri, "baseline", &step.path)?)
         }
     };
-    let cron = &monitor.schedule;
     let record = MonitorRecord {
         pipeline: shared.pipeline.name.clone(),
         step: step.path.clone(),
         endpoint: monitor.endpoint.clone(),
         baseline,
-        schedule: [
-            &cron.minute,
-            &cron.hour,
-            &cron.day_of_month,
-            &cron.month,
-            &cron.day_of_week,
-        ]
-        .map(String::as_str)
-        .join(" "),
+        schedule: monitor.schedule.to_string(),
         drift: monitor.drift.map(|drift| drift.threshold),
         metric: monitor
             .drift

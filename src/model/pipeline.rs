@@ -1,6 +1,7 @@
 //! The types of a checked pipeline. Ids are distinct also after `-` became `_`; every reference resolves.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -145,6 +146,20 @@ pub struct Cron {
     pub month: String,
     /// `SUN`…`SAT`, ranges and lists of them, or `*`.
     pub day_of_week: String,
+}
+
+impl fmt::Display for Cron {
+    /// The line of five fields.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            minute,
+            hour,
+            day_of_month,
+            month,
+            day_of_week,
+        } = self;
+        write!(f, "{minute} {hour} {day_of_month} {month} {day_of_week}")
+    }
 }
 
 /// A path or an id as an identifier: `.` and `-` become `_`. Those of a pipeline's steps stay distinct.

@@ -435,21 +435,12 @@ fn start(pipeline: &Pipeline, starter: &Starter<'_>) -> serde_json::Value {
         TriggerKind::Http => json!({"kind": "http", "route": route(pipeline, starter)}),
         TriggerKind::Schedule { cron, timezone } => {
             let timer = cron::timer(cron, timezone);
-            let line = [
-                &cron.minute,
-                &cron.hour,
-                &cron.day_of_month,
-                &cron.month,
-                &cron.day_of_week,
-            ]
-            .map(String::as_str)
-            .join(" ");
             json!({
                 "kind": "schedule",
                 "ncrontab": timer.ncrontab,
                 "guarded": timer.guarded,
                 "constant": format!("SCHEDULE_{}", pipeline_place(pipeline, starter)),
-                "cron": line,
+                "cron": cron.to_string(),
                 "timezone": timezone,
             })
         }

@@ -98,17 +98,6 @@ fn schedule_name(member: &Pipeline, step: &Step) -> String {
     format!("{}-{}", member.name, step.path.replace('.', "__"))
 }
 
-fn line(cron: &Cron) -> String {
-    let fields = [
-        &cron.minute,
-        &cron.hour,
-        &cron.day_of_month,
-        &cron.month,
-        &cron.day_of_week,
-    ];
-    fields.map(String::as_str).join(" ")
-}
-
 /// How far back a look for drift goes: whole days, about as long as from look to look.
 fn window(cron: &Cron) -> &'static str {
     match (
@@ -140,7 +129,7 @@ pub fn fields(member: &Pipeline, step: &Step, monitor: &Monitor) -> Vec<(Option<
             drift.threshold
         };
         let value = json!({
-            "schedule": line(&monitor.schedule),
+            "schedule": monitor.schedule.to_string(),
             "window": window(&monitor.schedule),
             "instance": FACTS.instance,
             "runtime": FACTS.runtime,

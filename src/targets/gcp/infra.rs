@@ -610,20 +610,13 @@ fn schedules(pipeline: &Pipeline, document: &mut Terraform) {
             .map(|(name, template)| (name.clone(), constant(template)))
             .collect();
         let argument = hcl(&Value::Object(params));
-        let fields = [
-            &cron.minute,
-            &cron.hour,
-            &cron.day_of_month,
-            &cron.month,
-            &cron.day_of_week,
-        ];
         document.resource(
             "google_cloud_scheduler_job",
             &key,
             json!({
                 "name": resource(&[&pipeline.name, &key], SERVICE),
                 "region": "${var.region}",
-                "schedule": fields.map(String::as_str).join(" "),
+                "schedule": cron.to_string(),
                 "time_zone": timezone,
                 "http_target": {
                     "http_method": "POST",

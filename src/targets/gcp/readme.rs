@@ -26,10 +26,7 @@ pub fn text(family: &Family<'_>, workflows: &[Workflows]) -> Result<String, mini
             TriggerKind::Topic { topic } => format!("a message on the topic `{}`", family::topic(pipeline, topic)),
             TriggerKind::Http => "a request to the executions of the workflow".to_owned(),
             TriggerKind::Schedule { cron, timezone } => {
-                format!(
-                    "the schedule `{} {} {} {} {}` ({timezone})",
-                    cron.minute, cron.hour, cron.day_of_month, cron.month, cron.day_of_week
-                )
+                format!("the schedule `{cron}` ({timezone})")
             }
         })
         .collect();
