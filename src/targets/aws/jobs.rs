@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::infra::{LOG_ACTIONS, Resource, allow, document, get_att, reference, sub};
 use super::limits::AwsProblem;
+use super::roles;
 use crate::model::{Job, Kind, Machines, Step};
 use crate::syntax::suggest;
 use crate::targets::instances::{self, Instance, Table};
@@ -113,27 +114,14 @@ pub fn parameters() -> IndexMap<String, Value> {
 
 /// What all jobs share. `buckets` are the statements on what the pipeline's buckets allow.
 pub fn shared(containers: &[Container<'_>], buckets: Vec<Value>) -> IndexMap<String, Resource> {
-    let trust = json!({
-        "Effect": "Allow",
-        "Principal": { "Service": ["ecs-tasks.amazonaws.com"] },
-        "Action": ["sts:AssumeRole"],
-        "Condition": { "StringEquals": { "aws:SourceAccount": reference("AWS::AccountId") } },
-    });
-    let role = |policies: Vec<Value>| {
-        let mut properties = json!({ "AssumeRolePolicyDocument": document(vec![trust.clone()]) });
-        if !policies.is_empty() {
-            properties["Policies"] = Value::Array(policies);
-        }
-        Resource::of("AWS::IAM::Role", properties)
-    };
-    let policy =
-        |name: &str, statements: Vec<Value>| json!({ "PolicyName": name, "PolicyDocument": document(statements) });
-    let mut starts = vec![policy("Logs", vec![allow(&LOG_ACTIONS, vec![get_att(LOGS, "Arn")])])];
-    let repositories: Vec<Value> = repositories(containers);
-    if !repositories.is_empty() {
-        starts.push(policy("Images", pulls(repositories)));
-    }
-    let reads = (!buckets.is_empty()).then(|| policy("Buckets", buckets));
+    let role = |policies| roles::role("ecs-tasks.amazonaws.com", policies);
+    let images = containers
+        .iter()
+        .filter_map(|container| container.job.image.aws.as_deref());
+    let starts = vec![
+        ("Logs", vec![allow(&LOG_ACTIONS, vec![get_att(LOGS, "Arn")])]),
+        ("Images", roles::pulls(images.filter_map(repository))),
+    ];
     IndexMap::from([
         (
             QUEUE.to_owned(),
@@ -164,7 +152,7 @@ pub fn shared(containers: &[Container<'_>], buckets: Vec<Value>) -> IndexMap<Str
             LOGS.to_owned(),
             Resource::of("AWS::Logs::LogGroup", json!({ "RetentionInDays": 30 })).kept("Delete"),
         ),
-        (ROLE.to_owned(), role(reads.into_iter().collect())),
+        (ROLE.to_owned(), role(vec![("Buckets", buckets)])),
         (STARTER.to_owned(), role(starts)),
     ])
 }
@@ -189,32 +177,6 @@ pub fn definition(container: &Container<'_>) -> Resource {
             },
         }),
     )
-}
-
-/// What pulling images from these repositories takes.
-pub fn pulls(repositories: Vec<Value>) -> Vec<Value> {
-    let pull = [
-        "ecr:BatchCheckLayerAvailability",
-        "ecr:BatchGetImage",
-        "ecr:GetDownloadUrlForLayer",
-    ];
-    // The token is the account's: it has no resource to name.
-    let token = allow(&["ecr:GetAuthorizationToken"], vec![Value::from("*")]);
-    vec![allow(&pull, repositories), token]
-}
-
-/// ARNs of the repositories in ECR, each once.
-fn repositories(containers: &[Container<'_>]) -> Vec<Value> {
-    let mut found = Vec::new();
-    let images = containers
-        .iter()
-        .filter_map(|container| container.job.image.aws.as_deref());
-    for arn in images.filter_map(repository) {
-        if !found.contains(&arn) {
-            found.push(arn);
-        }
-    }
-    found
 }
 
 /// The ARN of an image's repository in ECR: `<account>.dkr.ecr.<region>.<domain>/<repository>`.

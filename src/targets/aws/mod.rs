@@ -13,6 +13,7 @@ pub mod messages;
 pub mod monitoring;
 pub mod params;
 pub mod readme;
+pub mod roles;
 pub mod serving;
 pub mod states;
 pub mod training;

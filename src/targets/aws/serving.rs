@@ -7,6 +7,7 @@ use super::frameworks::{FRAMEWORKS, Image, Images, Registry};
 use super::infra::{Resource, allow, document, get_att, reference, sub};
 use super::jobs;
 use super::limits::{AwsProblem, QUOTAS};
+use super::roles::{self, SAGEMAKER};
 use super::training::{self, BUCKET};
 use crate::diagnostics::Problems;
 use crate::model::{Endpoint, Kind, Pipeline, Runtime, Step, Variant};
@@ -241,36 +242,9 @@ pub fn captures(endpoints: &[Served<'_>]) -> bool {
 /// What all endpoints share. `buckets` are the statements on reading the pipeline's buckets; `trains` is true where the
 /// stack's bucket has models.
 pub fn shared(endpoints: &[Served<'_>], buckets: Vec<Value>, trains: bool) -> IndexMap<String, Resource> {
-    let policy =
-        |name: &str, statements: Vec<Value>| json!({ "PolicyName": name, "PolicyDocument": document(statements) });
-    let trust = json!({
-        "Effect": "Allow",
-        "Principal": { "Service": ["sagemaker.amazonaws.com"] },
-        "Action": ["sts:AssumeRole"],
-        "Condition": { "StringEquals": { "aws:SourceAccount": reference("AWS::AccountId") } },
-    });
     let objects = |rest: &str| sub(&format!("${{{BUCKET}.Arn}}/{rest}"));
     let logs = format!("arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:{LOGS}");
-    let actions = [
-        "logs:CreateLogGroup",
-        "logs:CreateLogStream",
-        "logs:DescribeLogStreams",
-        "logs:PutLogEvents",
-    ];
-    // It has no resource to name.
-    let metrics = json!({
-        "Effect": "Allow",
-        "Action": ["cloudwatch:PutMetricData"],
-        "Resource": "*",
-        "Condition": { "StringEquals": { "cloudwatch:namespace": LOGS } },
-    });
-    let mut policies = vec![policy(
-        "Logs",
-        vec![
-            allow(&actions, vec![sub(&format!("{logs}/*")), sub(&format!("{logs}/*:*"))]),
-            metrics,
-        ],
-    )];
+    let logs = vec![sub(&format!("{logs}/*")), sub(&format!("{logs}/*:*"))];
     let captures = captures(endpoints);
     let mut artifacts = Vec::new();
     if trains || captures {
@@ -281,25 +255,18 @@ pub fn shared(endpoints: &[Served<'_>], buckets: Vec<Value>, trains: bool) -> In
     }
     artifacts.extend(trains.then(|| allow(&["s3:GetObject"], vec![objects("runs/*")])));
     artifacts.extend(captures.then(|| allow(&["s3:PutObject"], vec![objects(&format!("{CAPTURED}/*"))])));
-    policies.extend((!artifacts.is_empty()).then(|| policy("Artifacts", artifacts)));
-    let mut repositories: Vec<Value> = Vec::new();
-    for repository in endpoints.iter().filter_map(Served::repository) {
-        if !repositories.contains(&repository) {
-            repositories.push(repository);
-        }
-    }
-    policies.extend((!repositories.is_empty()).then(|| policy("Images", jobs::pulls(repositories))));
-    policies.extend((!buckets.is_empty()).then(|| policy("Buckets", buckets)));
     let variants = endpoints.iter().flat_map(|served| &served.endpoint.variants);
-    let models = training::reading(variants.map(|variant| &variant.model));
-    policies.extend((!models.is_empty()).then(|| policy("Models", models)));
-    let mut resources = IndexMap::from([(
-        ROLE.to_owned(),
-        Resource::of(
-            "AWS::IAM::Role",
-            json!({ "AssumeRolePolicyDocument": document(vec![trust]), "Policies": policies }),
-        ),
-    )]);
+    let role = roles::role(
+        SAGEMAKER,
+        vec![
+            ("Logs", roles::logging(logs, &[LOGS])),
+            ("Artifacts", artifacts),
+            ("Images", roles::pulls(endpoints.iter().filter_map(Served::repository))),
+            ("Buckets", buckets),
+            ("Models", training::reading(variants.map(|variant| &variant.model))),
+        ],
+    );
+    let mut resources = IndexMap::from([(ROLE.to_owned(), role)]);
     if captures && !trains {
         resources.insert(
             BUCKET.to_owned(),

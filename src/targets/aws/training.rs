@@ -7,6 +7,7 @@ use super::frameworks::{FRAMEWORKS, Registry};
 use super::infra::{Resource, allow, document, get_att, reference, sub};
 use super::jobs;
 use super::limits::{AwsProblem, QUOTAS, is_bucket_name};
+use super::roles::{self, SAGEMAKER};
 use super::serving::INFERENCE;
 use crate::diagnostics::Problems;
 use crate::expr::Template;
@@ -290,32 +291,11 @@ pub fn mappings(trainings: &[Training<'_>]) -> IndexMap<String, Value> {
 
 /// What all trainings share. `buckets` are the statements on what the pipeline's buckets allow.
 pub fn shared(trainings: &[Training<'_>], buckets: Vec<Value>) -> IndexMap<String, Resource> {
-    let policy =
-        |name: &str, statements: Vec<Value>| json!({ "PolicyName": name, "PolicyDocument": document(statements) });
-    let trust = json!({
-        "Effect": "Allow",
-        "Principal": { "Service": ["sagemaker.amazonaws.com"] },
-        "Action": ["sts:AssumeRole"],
-        "Condition": { "StringEquals": { "aws:SourceAccount": reference("AWS::AccountId") } },
-    });
     let objects = |rest: &str| sub(&format!("${{{BUCKET}.Arn}}/{rest}"));
     let groups: Vec<&str> = works(trainings.iter()).map(Work::logs).collect();
     let logs = groups.iter().flat_map(|group| {
         let arn = format!("arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:{group}");
         [sub(&arn), sub(&format!("{arn}:*"))]
-    });
-    let actions = [
-        "logs:CreateLogGroup",
-        "logs:CreateLogStream",
-        "logs:DescribeLogStreams",
-        "logs:PutLogEvents",
-    ];
-    // It has no resource to name.
-    let metrics = json!({
-        "Effect": "Allow",
-        "Action": ["cloudwatch:PutMetricData"],
-        "Resource": "*",
-        "Condition": { "StringEquals": { "cloudwatch:namespace": one_or_all(&groups) } },
     });
     let mut artifacts = vec![
         allow(&["s3:GetBucketLocation", "s3:ListBucket"], vec![get_att(BUCKET, "Arn")]),
@@ -331,32 +311,25 @@ pub fn shared(trainings: &[Training<'_>], buckets: Vec<Value>) -> IndexMap<Strin
         ];
         allow(&actions, vec![objects("runs/*")])
     }));
-    let mut policies = vec![
-        policy("Artifacts", artifacts),
-        policy("Logs", vec![allow(&actions, logs.collect()), metrics]),
-    ];
-    let mut repositories: Vec<Value> = Vec::new();
-    for repository in trainings.iter().filter_map(Training::repository) {
-        if !repositories.contains(&repository) {
-            repositories.push(repository);
-        }
-    }
-    policies.extend((!repositories.is_empty()).then(|| policy("Images", jobs::pulls(repositories))));
-    policies.extend((!buckets.is_empty()).then(|| policy("Buckets", buckets)));
-    let data = data(trainings);
-    policies.extend((!data.is_empty()).then(|| policy("Data", data)));
+    let role = roles::role(
+        SAGEMAKER,
+        vec![
+            ("Artifacts", artifacts),
+            ("Logs", roles::logging(logs.collect(), &groups)),
+            (
+                "Images",
+                roles::pulls(trainings.iter().filter_map(Training::repository)),
+            ),
+            ("Buckets", buckets),
+            ("Data", data(trainings)),
+        ],
+    );
     IndexMap::from([
         (
             BUCKET.to_owned(),
             Resource::of("AWS::S3::Bucket", super::infra::private_bucket()).kept("Retain"),
         ),
-        (
-            ROLE.to_owned(),
-            Resource::of(
-                "AWS::IAM::Role",
-                json!({ "AssumeRolePolicyDocument": document(vec![trust]), "Policies": policies }),
-            ),
-        ),
+        (ROLE.to_owned(), role),
     ])
 }
 
@@ -364,13 +337,6 @@ pub fn shared(trainings: &[Training<'_>], buckets: Vec<Value>) -> IndexMap<Strin
 fn works<'t, 'a: 't>(trainings: impl Iterator<Item = &'t Training<'a>>) -> impl Iterator<Item = Work> {
     let found: Vec<Work> = trainings.map(|training| training.work).collect();
     Work::ALL.into_iter().filter(move |work| found.contains(work))
-}
-
-fn one_or_all(texts: &[&str]) -> Value {
-    match texts {
-        [one] => json!(one),
-        all => json!(all),
-    }
 }
 
 /// Reading and writing what steps name outright: as much of a URI as is written before its first expression.
