@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::finish::{Finish, Given, Piece, next};
-use super::train::{NAME, VOLUME, code_of};
+use super::finish::{Finish, Given, Piece};
+use super::sagemaker::{self, NAME, VOLUME};
+use super::train::code_of;
 use super::{Scope, Writer};
 use crate::expr::jsonata::{self, braced, constant_code, string_literal};
 use crate::model::{BatchPredict, StepIx};
 use crate::targets::aws::failure;
-use crate::targets::aws::states::{Catcher, Pass, State, Task};
+use crate::targets::aws::states::{Catcher, State, Task};
 use crate::targets::aws::training::{self, BUCKET_NAME, PREDICT_PACKAGE, PREDICTOR_MODULE, ROLE_ARN, Work};
 use crate::targets::aws::variables::ANSWER;
 
@@ -33,15 +34,8 @@ impl Writer<'_> {
         let step = self.pipeline.step(ix);
         let path = &step.path;
         let failed = scope.catch();
-        let entry = self.name(&format!("Name of {path}"));
         let stop = self.name(&format!("Stop {path}"));
-        let prefix = training::prefix(&self.pipeline.name, path);
-        let begin = Pass {
-            output: Some(json!({ "name": braced(&format!("{} & $uuid()", string_literal(&format!("{prefix}-")))) })),
-            then: next(name),
-            ..Pass::default()
-        };
-        scope.states.insert(entry.clone(), State::Pass(begin));
+        let entry = self.name_job(ix, scope, name);
         let reads = [
             ("model", self.text_code(&batch.model, scope)),
             ("input", self.text_code(&batch.input, scope)),
@@ -52,12 +46,7 @@ impl Writer<'_> {
                 output: Some(Value::String(braced(&unanswered(path)))),
                 ..failure::expression_catcher("batch_predict", path, &failed)
             },
-            Catcher {
-                error_equals: vec!["States.Timeout".to_owned()],
-                output: Some(json!("{% $states.input %}")),
-                next: stop.clone(),
-                ..Catcher::default()
-            },
+            sagemaker::late(&stop),
             Catcher {
                 output: Some(failure::input_too_large(path)),
                 ..failure::size_catcher(path, &failed)
@@ -91,20 +80,8 @@ impl Writer<'_> {
             ..Task::default()
         };
         scope.states.insert(name.to_owned(), State::Task(task));
-        let stop_it = Task {
-            resource: STOP,
-            arguments: json!({ "ProcessingJobName": braced(NAME) }),
-            catch: vec![Catcher {
-                error_equals: vec!["States.ALL".to_owned()],
-                output: Some(failure::timeout(path)),
-                next: failed.clone(),
-                ..Catcher::default()
-            }],
-            output: Some(failure::timeout(path)),
-            then: next(&failed),
-            ..Task::default()
-        };
-        scope.states.insert(stop, State::Task(stop_it));
+        let stopping = sagemaker::stop(STOP, "ProcessingJobName", path, &failed);
+        scope.states.insert(stop, stopping);
         Piece {
             entry: Some(entry),
             exits,

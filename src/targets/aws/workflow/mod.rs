@@ -18,6 +18,7 @@ mod parts;
 mod reads;
 mod repeat;
 pub(super) mod retry;
+mod sagemaker;
 mod steps;
 mod tail;
 mod time;

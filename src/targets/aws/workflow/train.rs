@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use super::finish::{Exit, Finish, Given, Piece, next};
+use super::sagemaker::{self, NAME, VOLUME};
 use super::{Scope, Writer};
 use crate::expr::jsonata::{self, braced, constant_code, string_literal};
 use crate::expr::{Expr, ExprKind, Function, Template, Type, eval};
 use crate::model::{StepIx, Train};
 use crate::targets::aws::failure;
-use crate::targets::aws::states::{Catcher, Pass, Retrier, State, Task};
+use crate::targets::aws::states::{Catcher, Retrier, State, Task};
 use crate::targets::aws::training::{self, BUCKET_NAME, LAUNCHER_MODULE, ROLE_ARN, Work};
 use crate::targets::aws::variables::ANSWER;
 
@@ -18,45 +19,22 @@ const STOP: &str = "arn:aws:states:::aws-sdk:sagemaker:stopTrainingJob";
 const READ: &str = "arn:aws:states:::aws-sdk:s3:getObject";
 /// The channel of the code: no name of the user's has a dash.
 const CODE: &str = "mlpipe-code";
-/// The name of the job, which each of its states hands on.
-pub(super) const NAME: &str = "$states.input.name";
-/// Of the volume of each machine, in GB: no more than the local disk of those that have one, of which 125 GB is the smallest.
-pub(super) const VOLUME: u32 = 100;
 
 impl Writer<'_> {
     /// Trains.
     pub(super) fn train(&mut self, ix: StepIx, train: &Train, scope: &mut Scope, finish: &Finish, name: &str) -> Piece {
         let path = &self.pipeline.step(ix).path;
         let failed = scope.catch();
-        let entry = self.name(&format!("Name of {path}"));
         let read = self.name(&format!("Result of {path}"));
         let ended_badly = self.name(&format!("Failure of {path}"));
         let stop = self.name(&format!("Stop {path}"));
-        let prefix = training::prefix(&self.pipeline.name, path);
-        let begin = Pass {
-            output: Some(json!({ "name": braced(&format!("{} & $uuid()", string_literal(&format!("{prefix}-")))) })),
-            then: next(name),
-            ..Pass::default()
-        };
-        scope.states.insert(entry.clone(), State::Pass(begin));
+        let entry = self.name_job(ix, scope, name);
         let create = self.create(ix, train, scope, (&read, &stop, &ended_badly));
         scope.states.insert(name.to_owned(), State::Task(create));
         let exits = self.read(ix, scope, finish, &read);
         scope.states.insert(ended_badly, State::Task(failure_of(path, &failed)));
-        let stop_it = Task {
-            resource: STOP,
-            arguments: json!({ "TrainingJobName": braced(NAME) }),
-            catch: vec![Catcher {
-                error_equals: vec!["States.ALL".to_owned()],
-                output: Some(failure::timeout(path)),
-                next: failed.clone(),
-                ..Catcher::default()
-            }],
-            output: Some(failure::timeout(path)),
-            then: next(&failed),
-            ..Task::default()
-        };
-        scope.states.insert(stop, State::Task(stop_it));
+        let stopping = sagemaker::stop(STOP, "TrainingJobName", path, &failed);
+        scope.states.insert(stop, stopping);
         Piece {
             entry: Some(entry),
             exits,
@@ -129,13 +107,10 @@ impl Writer<'_> {
             arguments["StoppingCondition"]["MaxWaitTimeInSeconds"] = Value::from(seconds);
         }
         let failed = scope.catch();
-        let late = Catcher {
-            error_equals: vec!["States.Timeout".to_owned()],
-            output: Some(json!("{% $states.input %}")),
-            next: stop.to_owned(),
-            ..Catcher::default()
-        };
-        let mut catch = vec![failure::expression_catcher("train", path, &failed), late];
+        let mut catch = vec![
+            failure::expression_catcher("train", path, &failed),
+            sagemaker::late(stop),
+        ];
         catch.push(Catcher {
             output: Some(failure::input_too_large(path)),
             ..failure::size_catcher(path, &failed)
@@ -159,22 +134,6 @@ impl Writer<'_> {
             then: next(read),
             ..Task::default()
         }
-    }
-
-    /// Tags by which a job is found, with the pipeline's labels.
-    pub(super) fn tags(&self, path: &str, scope: &Scope) -> Value {
-        let run = braced(&format!("{}.Name", scope.execution));
-        let own = [
-            ("pipeline", self.pipeline.name.clone()),
-            ("run", run),
-            ("step", path.to_owned()),
-        ];
-        let labels = self.pipeline.labels.iter();
-        let labels = labels.filter(|(key, _)| own.iter().all(|(name, _)| name != key));
-        let own_tags = own.iter().map(|(key, value)| json!({ "Key": key, "Value": value }));
-        own_tags
-            .chain(labels.map(|(key, value)| json!({ "Key": key, "Value": value })))
-            .collect()
     }
 
     /// Reads what came of a job that ended well.
