@@ -5,7 +5,7 @@ use std::fmt::Write;
 use mlpipe::model::{Compute, Gpu, GpuKind};
 use mlpipe::targets::instances::{AWS, AZURE, GCP, Instance, Table, pick};
 
-use crate::support::root;
+use crate::support::page_is_current;
 
 /// What comes after it is written by this test.
 const HEADING: &str = "## What is picked\n";
@@ -146,13 +146,5 @@ fn picks() -> String {
 
 #[test]
 fn the_page_on_instances_is_current() {
-    let path = root().join("docs/instances.md");
-    let page = std::fs::read_to_string(&path).expect("the page");
-    let (text, committed) = page.split_at(page.find(HEADING).expect("the heading of what is written"));
-    let current = picks();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, format!("{text}{current}")).expect("the page");
-    } else {
-        assert!(committed == current, "run `UPDATE=1 cargo test instances`");
-    }
+    page_is_current("instances.md", HEADING, &picks(), "instances");
 }

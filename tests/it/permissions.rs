@@ -8,7 +8,7 @@ use mlpipe::targets::Target;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::support::root;
+use crate::support::{page_is_current, root};
 
 /// What comes after it is written by this test.
 const HEADING: &str = "## What is granted\n";
@@ -346,15 +346,7 @@ fn tables() -> String {
 
 #[test]
 fn the_page_on_permissions_is_current() {
-    let path = root().join("docs/permissions.md");
-    let page = std::fs::read_to_string(&path).expect("the page");
-    let (text, committed) = page.split_at(page.find(HEADING).expect("the heading of what is written"));
-    let current = tables();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, format!("{text}{current}")).expect("the page");
-    } else {
-        assert!(committed == current, "run `UPDATE=1 cargo test permissions`");
-    }
+    page_is_current("permissions.md", HEADING, &tables(), "permissions");
 }
 
 /// A pipeline there that no table shows would be forgotten.

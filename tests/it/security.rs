@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
-use crate::support::root;
+use crate::support::{page_is_current, root};
 
 /// What comes after it is written by this test.
 const HEADING: &str = "## What stays, and why\n";
@@ -47,13 +47,5 @@ fn tables() -> String {
 
 #[test]
 fn the_page_on_security_is_current() {
-    let path = root().join("docs/security.md");
-    let page = std::fs::read_to_string(&path).expect("the page");
-    let (text, committed) = page.split_at(page.find(HEADING).expect("the heading of what is written"));
-    let current = tables();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, format!("{text}{current}")).expect("the page");
-    } else {
-        assert!(committed == current, "run `UPDATE=1 cargo test security`");
-    }
+    page_is_current("security.md", HEADING, &tables(), "security");
 }

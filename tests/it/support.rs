@@ -25,6 +25,18 @@ pub fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// Holds the part of a page below `heading` to what is made now, `current`; with `UPDATE` set, writes it. `test` is the filter to run.
+pub fn page_is_current(page: &str, heading: &str, current: &str, test: &str) {
+    let path = root().join("docs").join(page);
+    let page = std::fs::read_to_string(&path).expect("the page");
+    let (text, committed) = page.split_at(page.find(heading).expect("the heading of what is written"));
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, format!("{text}{current}")).expect("the page");
+    } else {
+        assert!(committed == current, "run `UPDATE=1 cargo test {test}`");
+    }
+}
+
 /// The project's folder.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
