@@ -10,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::model::{Compute, Gpu, GpuKind};
+use crate::syntax::suggest;
 
 /// What a step runs on that asks for nothing at all.
 pub const DEFAULT_CPU: f64 = 2.0;
@@ -274,6 +275,40 @@ pub fn pick<'t>(table: &'t Table, asked: &Compute) -> Result<&'t Instance, NoFit
 /// The instance of that name; clouds do not tell capitals from small letters.
 pub fn by_name<'t>(table: &'t Table, name: &str) -> Option<&'t Instance> {
     table.instances.iter().find(|i| i.name.eq_ignore_ascii_case(name))
+}
+
+/// No instance for a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NoInstance<'n> {
+    /// The table has none of the name that the user gave.
+    Unknown(&'n str),
+    /// None is large enough.
+    NoFit(NoFit),
+}
+
+impl NoInstance<'_> {
+    /// As messages tell it, with what there is.
+    pub fn detail(&self, table: &Table) -> String {
+        match self {
+            Self::Unknown(name) => {
+                let known = suggest::help(name, table.names(), "instances");
+                format!("{} has no `{name}`; {known}", table.service)
+            }
+            Self::NoFit(problem) => problem.to_string(),
+        }
+    }
+}
+
+/// What a step runs on: the instance that the user named for the cloud, else the smallest that fits.
+pub fn choose<'t, 'n>(
+    table: &'t Table,
+    named: Option<&'n str>,
+    asked: &Compute,
+) -> Result<&'t Instance, NoInstance<'n>> {
+    match named {
+        Some(name) => by_name(table, name).ok_or(NoInstance::Unknown(name)),
+        None => pick(table, asked).map_err(NoInstance::NoFit),
+    }
 }
 
 fn with_gpus<'t>(table: &Table, asked: Gpu, of_kind: Vec<&'t Instance>) -> Result<Vec<&'t Instance>, NoFit> {

@@ -7,7 +7,6 @@ use super::infra::{LOG_ACTIONS, Resource, allow, document, get_att, reference, s
 use super::limits::AwsProblem;
 use super::roles;
 use crate::model::{Job, Kind, Machines, Step};
-use crate::syntax::suggest;
 use crate::targets::instances::{self, Instance, Table};
 
 /// What definitions call the queue's ARN.
@@ -63,18 +62,13 @@ pub fn machine(step: &Step, job: &Job) -> Result<&'static Instance, AwsProblem> 
 
 /// What a step runs on, of the table of a service.
 pub fn machine_of<'t>(table: &'t Table, step: &Step, machines: &Machines) -> Result<&'t Instance, AwsProblem> {
-    let refused = |detail: String| AwsProblem::NoMachine {
-        step: step.path.clone(),
-        detail,
-        span: Some(step.span),
-    };
-    match &machines.named.aws {
-        Some(name) => instances::by_name(table, name).ok_or_else(|| {
-            let known = suggest::help(name, table.names(), "instances");
-            refused(format!("{} has no `{name}`; {known}", table.service))
-        }),
-        None => instances::pick(table, &machines.compute).map_err(|error| refused(error.to_string())),
-    }
+    instances::choose(table, machines.named.aws.as_deref(), &machines.compute).map_err(|problem| {
+        AwsProblem::NoMachine {
+            step: step.path.clone(),
+            detail: problem.detail(table),
+            span: Some(step.span),
+        }
+    })
 }
 
 /// The job of a step.

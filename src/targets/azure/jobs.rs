@@ -6,8 +6,7 @@ use super::facts::RESOURCES;
 use super::infra::{JOBS_IDENTITY_ID, role, text};
 use super::limits::AzureProblem;
 use crate::diagnostics::Problems;
-use crate::model::{Job, Kind, PerCloud, Pipeline, Step, identifier};
-use crate::syntax::suggest;
+use crate::model::{Job, Kind, Machines, Pipeline, Step, identifier};
 use crate::targets::instances::{self, Instance, Table};
 
 /// What a container may run longer than its step: the app stops it, and the service only where the app cannot.
@@ -30,29 +29,19 @@ pub fn setting(member: &Pipeline, step: &Step) -> String {
 }
 
 /// The instance: the one that is named, or the smallest that fits.
-pub fn instance(
-    table: &'static Table,
-    step: &Step,
-    named: &PerCloud,
-    compute: &crate::model::Compute,
-) -> Result<&'static Instance, AzureProblem> {
-    let refused = |detail: String| AzureProblem::Instance {
-        step: step.path.clone(),
-        detail,
-        span: step.span,
-    };
-    match &named.azure {
-        Some(name) => instances::by_name(table, name).ok_or_else(|| {
-            let known = suggest::help(name, table.names(), "instances");
-            refused(format!("{} has no `{name}`; {known}", table.service))
-        }),
-        None => instances::pick(table, compute).map_err(|error| refused(error.to_string())),
-    }
+pub fn instance(table: &'static Table, step: &Step, machines: &Machines) -> Result<&'static Instance, AzureProblem> {
+    instances::choose(table, machines.named.azure.as_deref(), &machines.compute).map_err(|problem| {
+        AzureProblem::Instance {
+            step: step.path.clone(),
+            detail: problem.detail(table),
+            span: step.span,
+        }
+    })
 }
 
 fn machine(step: &Step, job: &Job) -> Result<&'static Instance, AzureProblem> {
     let table = &instances::AZURE.container_apps_jobs;
-    instance(table, step, &job.machines.named, &job.machines.compute)
+    instance(table, step, &job.machines)
 }
 
 /// What of the containers Container Apps does not take.

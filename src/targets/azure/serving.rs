@@ -92,7 +92,7 @@ pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
 
 fn machine(step: &Step, variant: &Variant) -> Result<&'static instances::Instance, AzureProblem> {
     let table = &instances::AZURE.ml_online_endpoints;
-    instance(table, step, &variant.machines.named, &variant.machines.compute)
+    instance(table, step, &variant.machines)
 }
 
 /// What of a step never changes, as the app reads it.

@@ -98,7 +98,7 @@ pub fn check(pipeline: &Pipeline, problems: &mut Problems) {
 
 fn machine(step: &Step, machines: &Machines) -> Result<&'static instances::Instance, AzureProblem> {
     let table = &instances::AZURE.ml_training;
-    instance(table, step, &machines.named, &machines.compute)
+    instance(table, step, machines)
 }
 
 fn setting(member: &Pipeline, step: &Step) -> String {

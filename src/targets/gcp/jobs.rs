@@ -8,7 +8,7 @@ use super::limits::{GcpProblem, QUOTAS};
 use crate::diagnostics::Problems;
 use crate::expr::Template;
 use crate::model::{Job, Kind, Machines, Pipeline, Step};
-use crate::targets::instances::{self, Instance, Table};
+use crate::targets::instances::{self, Instance, NoInstance, Table};
 
 /// What a task may run longer than its step: the workflow ends it, and the service only where the workflow cannot.
 const GRACE: u64 = 60;
@@ -39,20 +39,24 @@ pub fn arguments(job: &Job) -> &[Template] {
 
 /// The instance: the one that is named, or the smallest that fits.
 pub fn instance(table: &'static Table, step: &Step, machines: &Machines) -> Result<&'static Instance, GcpProblem> {
-    match &machines.named.gcp {
-        Some(name) => instances::by_name(table, name).ok_or_else(|| GcpProblem::Instance {
+    instances::choose(table, machines.named.gcp.as_deref(), &machines.compute).map_err(|problem| {
+        let (detail, help) = match problem {
+            NoInstance::Unknown(name) => (
+                format!("{} has no instance `{name}`", table.service),
+                format!("use one of {}", table.names().collect::<Vec<_>>().join(", ")),
+            ),
+            NoInstance::NoFit(problem) => (
+                problem.to_string(),
+                "ask for less in `compute`, or name an `instance`".to_owned(),
+            ),
+        };
+        GcpProblem::Instance {
             step: step.path.clone(),
-            detail: format!("{} has no instance `{name}`", table.service),
-            help: format!("use one of {}", table.names().collect::<Vec<_>>().join(", ")),
+            detail,
+            help,
             span: step.span,
-        }),
-        None => instances::pick(table, &machines.compute).map_err(|error| GcpProblem::Instance {
-            step: step.path.clone(),
-            detail: error.to_string(),
-            help: "ask for less in `compute`, or name an `instance`".to_owned(),
-            span: step.span,
-        }),
-    }
+        }
+    })
 }
 
 /// What of the jobs Cloud Run does not take.

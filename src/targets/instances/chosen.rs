@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AWS, AZURE, GCP, Instance, Table, by_name, pick};
+use super::{AWS, AZURE, GCP, Instance, Table, choose};
 use crate::model::{Compute, Kind, Machines, PerCloud, Pipeline, Step};
 use crate::targets::Target;
 
@@ -90,10 +90,7 @@ pub fn chosen(pipeline: &Pipeline, target: Target) -> Vec<Chosen> {
 
 fn one(what: String, target: Target, table: &'static Table, machines: &Machines) -> Option<Chosen> {
     let named = name(&machines.named, target);
-    let instance = match named {
-        Some(name) => by_name(table, name)?,
-        None => pick(table, &machines.compute).ok()?,
-    };
+    let instance = choose(table, named, &machines.compute).ok()?;
     Some(Chosen {
         what,
         target,
