@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use crate::model::Framework;
+
 /// By the framework's name.
 static TABLE: LazyLock<BTreeMap<String, Entry>> =
     LazyLock::new(|| serde_yaml::from_str(include_str!("../../targets/frameworks.yaml")).unwrap_or_default());
@@ -54,6 +56,23 @@ pub fn requirements(framework: &str, version: &str) -> Vec<String> {
     std::iter::once(pin).chain(also).collect()
 }
 
+/// What code that wants a version of a framework runs in: of minor versions in ascending order the same one, where `2.4` and `2.4.1` are of 2.4 and
+/// `2` is the last of 2; else the next newer one, else the newest. With it comes what pip must install in it first: nothing where it has that version.
+pub fn nearest<'t, T>(
+    framework: Framework,
+    version: &str,
+    there_are: &'t [T],
+    version_of: impl Fn(&T) -> &str,
+) -> Option<(&'t T, Vec<String>)> {
+    let asked: Vec<u32> = numbers(version).into_iter().take(2).collect();
+    let is_same = |one: &&T| numbers(version_of(one)).starts_with(&asked);
+    if let Some(same) = there_are.iter().rev().find(is_same) {
+        return Some((same, Vec::new()));
+    }
+    let newer = there_are.iter().find(|one| numbers(version_of(one)) > asked);
+    Some((newer.or(there_are.last())?, requirements(framework.name(), version)))
+}
+
 /// The parts of a version that are numbers, to compare it with another.
 pub fn numbers(version: &str) -> Vec<u32> {
     version.split('.').map_while(|part| part.parse().ok()).collect()
@@ -62,7 +81,6 @@ pub fn numbers(version: &str) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Framework;
 
     #[test]
     fn every_framework_has_a_package() {

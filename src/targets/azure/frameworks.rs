@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use crate::model::Framework;
-use crate::targets::packages::{self, numbers};
+use crate::targets::packages;
 
 /// `targets/azure/frameworks.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -63,21 +63,9 @@ impl Frameworks {
         self.frameworks.get(framework.name()).map_or(&[], Vec::as_slice)
     }
 
-    /// The environment of a version: `2.1` and `2.1.1` are that of 2.1, and `2` is the last of 2. Where there is none, the next newer one, else
-    /// the newest, in which that version is installed. None never comes: a test holds that each framework has environments.
+    /// The environment of a version, or the nearest, in which that version is installed. None never comes: a test holds that each framework has environments.
     pub fn pick(&self, framework: Framework, version: &str) -> Option<Picked> {
-        let asked: Vec<u32> = numbers(version).into_iter().take(2).collect();
-        let environments = self.of(framework);
-        let same = environments
-            .iter()
-            .rev()
-            .find(|one| numbers(&one.version).starts_with(&asked));
-        let nearest = || environments.iter().find(|one| numbers(&one.version) > asked);
-        let found = same.or_else(nearest).or(environments.last())?;
-        let requirements = match same {
-            Some(_) => Vec::new(),
-            None => packages::requirements(framework.name(), version),
-        };
+        let (found, requirements) = packages::nearest(framework, version, self.of(framework), |one| &one.version)?;
         let Curated { environment, asset, .. } = found;
         Some(Picked {
             environment: format!("azureml://registries/azureml/environments/{environment}/versions/{asset}"),

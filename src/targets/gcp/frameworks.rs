@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use crate::model::Framework;
-use crate::targets::packages::{self, numbers};
+use crate::targets::packages;
 
 /// `targets/gcp/frameworks.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -39,31 +39,13 @@ impl Frameworks {
         self.frameworks.get(framework.name()).map_or(&[], Vec::as_slice)
     }
 
-    /// The image for a version: that of its minor version, where `2.4` and `2.4.1` are of 2.4 and `2` is the last of 2; else the next newer, else
-    /// the newest.
-    pub fn pick(&self, framework: Framework, version: &str) -> Option<&Image> {
-        let asked: Vec<u32> = numbers(version).into_iter().take(2).collect();
-        let images = self.of(framework);
-        let same = images.iter().rev().find(|image| image.is_of(version));
-        let newer = || images.iter().find(|image| numbers(&image.version) > asked);
-        same.or_else(newer).or(images.last())
+    /// The image for a version, or the nearest, and what pip must install in it first.
+    pub fn pick(&self, framework: Framework, version: &str) -> Option<(&Image, Vec<String>)> {
+        packages::nearest(framework, version, self.of(framework), |image| &image.version)
     }
 }
 
 impl Image {
-    fn is_of(&self, version: &str) -> bool {
-        let asked: Vec<u32> = numbers(version).into_iter().take(2).collect();
-        numbers(&self.version).starts_with(&asked)
-    }
-
-    /// What pip must install in it first for a version; nothing where it has that.
-    pub fn lacks(&self, framework: Framework, version: &str) -> Vec<String> {
-        if self.is_of(version) {
-            return Vec::new();
-        }
-        packages::requirements(framework.name(), version)
-    }
-
     /// The name in the registry that is nearest to a region; all of them have the same images.
     pub fn name(&self, region: Option<&str>, with_gpu: bool) -> String {
         let region = region.unwrap_or_default();
@@ -95,8 +77,8 @@ mod tests {
     #[test]
     fn a_version_that_no_image_has_is_installed() {
         let lacks = |version| {
-            let image = FRAMEWORKS.pick(Framework::Sklearn, version);
-            image.map(|image| image.lacks(Framework::Sklearn, version))
+            let picked = FRAMEWORKS.pick(Framework::Sklearn, version);
+            picked.map(|(_, requirements)| requirements)
         };
         let old = ["scikit-learn==1.2.*", "joblib", "numpy<2"].map(str::to_owned);
         assert_eq!(lacks("1.2"), Some(old.to_vec()));
@@ -106,8 +88,8 @@ mod tests {
     #[test]
     fn a_version_is_that_of_its_minor_version() {
         let pick = |version| {
-            let image = FRAMEWORKS.pick(Framework::Pytorch, version);
-            image.map(|image| image.version.as_str())
+            let picked = FRAMEWORKS.pick(Framework::Pytorch, version);
+            picked.map(|(image, _)| image.version.as_str())
         };
         assert_eq!(pick("2.3"), Some("2.3"));
         assert_eq!(pick("2.4.1"), Some("2.4"));
@@ -115,7 +97,7 @@ mod tests {
         assert_eq!((pick("2.40"), pick("1.13")), (Some("2.4"), Some("2.2")));
         let image = FRAMEWORKS
             .pick(Framework::Tensorflow, "2.17")
-            .map(|image| image.name(Some("europe-west1"), true));
+            .map(|(image, _)| image.name(Some("europe-west1"), true));
         let name = "europe-docker.pkg.dev/vertex-ai/training/tf-gpu.2-17.py310:latest";
         assert_eq!(image.as_deref(), Some(name));
     }

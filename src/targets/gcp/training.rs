@@ -142,7 +142,7 @@ pub fn image(root: &Pipeline, runtime: &Runtime, with_gpu: bool) -> Option<Strin
     match runtime {
         Runtime::Framework(framework, version) => FRAMEWORKS
             .pick(*framework, version)
-            .map(|image| image.name(root.targets.gcp.region.as_deref(), with_gpu)),
+            .map(|(image, _)| image.name(root.targets.gcp.region.as_deref(), with_gpu)),
         Runtime::Image(image) => image.gcp.clone(),
     }
 }
@@ -152,7 +152,7 @@ pub fn pins(runtime: &Runtime) -> Vec<String> {
     match runtime {
         Runtime::Framework(framework, version) => FRAMEWORKS
             .pick(*framework, version)
-            .map(|image| image.lacks(*framework, version))
+            .map(|(_, requirements)| requirements)
             .unwrap_or_default(),
         Runtime::Image(_) => Vec::new(),
     }
