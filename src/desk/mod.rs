@@ -182,6 +182,13 @@ impl Desk {
         read_all(&self.folder.join("monitors"))
     }
 
+    /// Those of an endpoint.
+    pub fn monitors_of(&self, endpoint: &str) -> Result<Vec<MonitorRecord>, String> {
+        let mut monitors = self.monitors()?;
+        monitors.retain(|monitor| monitor.endpoint == endpoint);
+        Ok(monitors)
+    }
+
     /// Adds to the log of messages.
     pub fn notify(&self, notification: &Notification) -> Result<(), String> {
         let file = self.notifications_file();

@@ -1,5 +1,6 @@
 //! An endpoint served on loopback, by a Python process that has its framework; its monitors look when they are due.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -70,21 +71,21 @@ pub fn serve(
 
 /// Lets every monitor of an endpoint look now.
 pub fn look(desk: &Desk, endpoint: &str, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), String> {
-    for monitor in desk.monitors()?.iter().filter(|monitor| monitor.endpoint == endpoint) {
-        let check = watch::look(desk, monitor, jiff::Timestamp::now())?;
-        on_event(Event::Looked(monitor, &check));
+    for monitor in desk.monitors_of(endpoint)? {
+        let check = watch::look(desk, &monitor, jiff::Timestamp::now())?;
+        on_event(Event::Looked(&monitor, &check));
     }
     Ok(())
 }
 
 /// When each monitor looks next, by pipeline and step.
 #[derive(Default)]
-struct Due(std::collections::BTreeMap<(String, String), i64>);
+struct Due(BTreeMap<(String, String), i64>);
 
 impl Due {
     fn look(&mut self, desk: &Desk, endpoint: &str, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), String> {
         let now = jiff::Timestamp::now();
-        for monitor in desk.monitors()?.iter().filter(|monitor| monitor.endpoint == endpoint) {
+        for monitor in desk.monitors_of(endpoint)? {
             let key = (monitor.pipeline.clone(), monitor.step.clone());
             let Some(next) = next(&monitor.schedule, now.as_second()) else {
                 continue;
@@ -92,8 +93,8 @@ impl Due {
             let due = *self.0.entry(key.clone()).or_insert(next);
             if now.as_second() >= due {
                 self.0.insert(key, next);
-                let check = watch::look(desk, monitor, now)?;
-                on_event(Event::Looked(monitor, &check));
+                let check = watch::look(desk, &monitor, now)?;
+                on_event(Event::Looked(&monitor, &check));
             }
         }
         Ok(())

@@ -40,17 +40,24 @@ struct Request {
 pub fn look(desk: &Desk, monitor: &MonitorRecord, now: jiff::Timestamp) -> Result<Check, String> {
     let since = monitor.last.as_ref().map_or(f64::NEG_INFINITY, |last| last.until);
     let requests = requests(desk, &monitor.endpoint, since);
-    let time = crate::engine::time(now);
-    let mut check = measure(monitor, &requests)?;
-    check.time.clone_from(&time);
-    check.until = requests.iter().map(|request| request.time).fold(since, f64::max);
-    if !check.until.is_finite() {
-        check.until = now.as_millisecond() as f64 / 1000.0;
-    }
+    let latest = requests.iter().map(|request| request.time).fold(since, f64::max);
+    let mut check = Check {
+        until: if latest.is_finite() {
+            latest
+        } else {
+            now.as_millisecond() as f64 / 1000.0
+        },
+        time: crate::engine::time(now),
+        requests: requests.len(),
+        drift: drift_of(monitor, &requests)?,
+        p95_ms: percentile(requests.iter().map(|request| request.ms).collect()),
+        error_rate: error_rate(&requests),
+        alerts: Vec::new(),
+    };
     check.alerts = alerts(monitor, &check);
     for message in &check.alerts {
         desk.notify(&Notification {
-            time: time.clone(),
+            time: check.time.clone(),
             topic: monitor.alert.clone(),
             message: message.clone(),
             from: format!("{}.{}", monitor.pipeline, monitor.step),
@@ -72,40 +79,31 @@ fn requests(desk: &Desk, endpoint: &str, since: f64) -> Vec<Request> {
         .collect()
 }
 
-fn measure(monitor: &MonitorRecord, requests: &[Request]) -> Result<Check, String> {
-    let mut check = Check {
-        until: 0.0,
-        time: String::new(),
-        requests: requests.len(),
-        drift: BTreeMap::new(),
-        p95_ms: percentile(requests.iter().map(|request| request.ms).collect()),
-        error_rate: None,
-        alerts: Vec::new(),
+/// Distance of each feature from the baseline, where the monitor has a bound for it.
+fn drift_of(monitor: &MonitorRecord, requests: &[Request]) -> Result<BTreeMap<String, f64>, String> {
+    let (Some(_), Some(file)) = (monitor.drift, &monitor.baseline) else {
+        return Ok(BTreeMap::new());
     };
-    if !requests.is_empty() {
-        let failed = requests.iter().filter(|request| request.status >= 500).count();
-        check.error_rate = Some(failed as f64 / requests.len() as f64);
-    }
-    if let (Some(_), Some(file)) = (monitor.drift, &monitor.baseline) {
-        let say = |detail: &dyn std::fmt::Display| format!("cannot read the baseline `{}`: {detail}", file.display());
-        let text = std::fs::read_to_string(file).map_err(|error| say(&error))?;
-        let features = drift::baseline(&text).map_err(|detail| say(&detail))?;
-        let instances: Vec<&Value> = requests
-            .iter()
-            .filter_map(|request| request.instances.as_ref())
-            .flatten()
-            .collect();
-        for (at, feature) in features.iter().enumerate() {
-            let values: Vec<&Value> = instances
-                .iter()
-                .filter_map(|instance| value_of(instance, at, feature))
-                .collect();
-            if let Some(distance) = feature.distance(&values, monitor.metric) {
-                check.drift.insert(feature.name.clone(), distance);
-            }
-        }
-    }
-    Ok(check)
+    let say = |detail: &dyn std::fmt::Display| format!("cannot read the baseline `{}`: {detail}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| say(&error))?;
+    let features = drift::baseline(&text).map_err(|detail| say(&detail))?;
+    let instances: Vec<&Value> = requests
+        .iter()
+        .filter_map(|request| request.instances.as_ref())
+        .flatten()
+        .collect();
+    let distances = features.iter().enumerate().filter_map(|(at, feature)| {
+        let values = instances.iter().filter_map(|instance| value_of(instance, at, feature));
+        let distance = feature.distance(&values.collect::<Vec<_>>(), monitor.metric)?;
+        Some((feature.name.clone(), distance))
+    });
+    Ok(distances.collect())
+}
+
+/// None where there were no requests.
+fn error_rate(requests: &[Request]) -> Option<f64> {
+    let failed = requests.iter().filter(|request| request.status >= 500).count();
+    (!requests.is_empty()).then(|| failed as f64 / requests.len() as f64)
 }
 
 /// A feature of an instance: by its name in an object, by its place in a list.
