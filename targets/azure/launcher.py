@@ -9,26 +9,10 @@ with the service's PyTorch distribution.
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 
-from mlpipe_training import first_worker, launch
-
-
-def channel_folder(path, work, name):
-    """The channel's folder: the path, or a folder with the one file that it is."""
-    if os.path.isdir(path):
-        return path
-    folder = os.path.join(work, "data", name)
-    os.makedirs(folder)
-    shutil.copy(path, folder)
-    return folder
-
-
-def install(*packages):
-    if packages:
-        subprocess.run([sys.executable, "-m", "pip", "install", *packages], check=True)
+from mlpipe_training import channel_folder, first_worker, install, launch
 
 
 def main(run, channels):
@@ -44,11 +28,8 @@ def main(run, channels):
         if name == "--output":
             output = os.path.abspath(path)
             continue
-        os.environ[f"MLPIPE_DATA_{name.upper()}"] = channel_folder(path, work, name)
-    install(*os.environ.get("MLPIPE_REQUIREMENTS", "").split())
-    requirements = os.path.join(code, "requirements.txt")
-    if os.path.exists(requirements):
-        install("-r", requirements)
+        os.environ[f"MLPIPE_DATA_{name.upper()}"] = channel_folder(path, name)
+    install(code)
     script = os.path.join(code, os.environ["MLPIPE_SCRIPT"])
     ended = launch(script, json.loads(os.environ["MLPIPE_ARGUMENTS"]), result)
     # These folders are mounted containers: files come there whole, the result last.

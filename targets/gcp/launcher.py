@@ -6,12 +6,10 @@ and "Distributed training".
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 
-from mlpipe_training import failed, first_worker, launch, write
+from mlpipe_training import channel_folder, failed, first_worker, install, launch, write
 
 MOUNTED = os.environ.get("MLPIPE_GCS", "/gcs")
 CHANNEL = "MLPIPE_CHANNEL_"
@@ -35,17 +33,12 @@ def cluster():
     return {"RANK": str(rank), "WORLD_SIZE": str(len(workers)), "MASTER_ADDR": host, "MASTER_PORT": port}
 
 
-def channel_folder(uri, name):
+def folder_of(uri, name):
     """The folder that the URI names, or one with the file that it names; None where there is nothing."""
     path = mounted(uri)
     if not uri.startswith("gs://") or not os.path.exists(path):
         return None
-    if os.path.isdir(path):
-        return path
-    folder = os.path.join(tempfile.mkdtemp(prefix="mlpipe-"), name)
-    os.mkdir(folder)
-    shutil.copy(path, folder)
-    return folder
+    return channel_folder(path, name)
 
 
 def channels():
@@ -55,7 +48,7 @@ def channels():
         if not variable.startswith(CHANNEL):
             continue
         name = variable.removeprefix(CHANNEL)
-        folder = channel_folder(uri, name)
+        folder = folder_of(uri, name)
         if folder is None:
             what = name if "MLPIPE_OUTPUT" in os.environ else f"channel `{name}`"
             return found, failed("DataNotFound", f"{what}: there is nothing at {uri}")
@@ -73,11 +66,6 @@ def made():
     return {variable: mounted(folder)}, None
 
 
-def install(requirements):
-    if requirements:
-        subprocess.run([sys.executable, "-m", "pip", "install", *requirements], check=True)
-
-
 def main(script, arguments):
     code = os.path.dirname(os.path.abspath(__file__))
     result = mounted(os.environ["MLPIPE_RESULT"])
@@ -92,10 +80,7 @@ def main(script, arguments):
         return 1
     work = tempfile.mkdtemp(prefix="mlpipe-")
     os.environ.update(folders, **making, MLPIPE_METRICS=os.path.join(work, "metrics.json"))
-    install(os.environ.get("MLPIPE_REQUIREMENTS", "").split())
-    requirements = os.path.join(code, "requirements.txt")
-    if os.path.exists(requirements):
-        install(["-r", requirements])
+    install(code)
     return launch(os.path.join(code, script), arguments, result)
 
 

@@ -6,10 +6,9 @@ Where things are: SageMaker Developer Guide, "How Amazon SageMaker AI Provides T
 import json
 import os
 import shutil
-import subprocess
 import sys
 
-from mlpipe_training import launch
+from mlpipe_training import install, launch
 
 BASE = os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")
 CODE = "mlpipe-code"  # the channel that this file is in
@@ -68,9 +67,7 @@ def main(script):
     os.makedirs(os.environ["MLPIPE_MODEL_DIR"], exist_ok=True)
     if os.path.exists(RESULT):
         os.remove(RESULT)  # of before an interruption
-    requirements = os.path.join(code, "requirements.txt")
-    if os.path.exists(requirements):
-        subprocess.run([sys.executable, "-m", "pip", "install", "-r", requirements], check=True)
+    install(code)
     arguments = [word for name, value in config("hyperparameters").items() for word in (f"--{name}", value)]
     ended = launch(os.path.join(code, script), arguments, RESULT)
     if not ended:

@@ -4,7 +4,10 @@ import json
 import math
 import os
 import runpy
+import shutil
+import subprocess
 import sys
+import tempfile
 import traceback
 
 MAX_BYTES = 252 * 1024
@@ -27,6 +30,25 @@ def launch(script, arguments, result):
     if first_worker() or "error" in outcome:
         write(result, outcome)
     return 1 if "error" in outcome else 0
+
+
+def install(code):
+    """Has pip install what MLPIPE_REQUIREMENTS names, then the requirements.txt of the code."""
+    pins = os.environ.get("MLPIPE_REQUIREMENTS", "").split()
+    requirements = os.path.join(code, "requirements.txt")
+    for wanted in (pins, ["-r", requirements] if os.path.exists(requirements) else []):
+        if wanted:
+            subprocess.run([sys.executable, "-m", "pip", "install", *wanted], check=True)
+
+
+def channel_folder(path, name):
+    """The channel's folder: the path, or a folder of its name with the one file that it is."""
+    if os.path.isdir(path):
+        return path
+    folder = os.path.join(tempfile.mkdtemp(prefix="mlpipe-"), name)
+    os.mkdir(folder)
+    shutil.copy(path, folder)
+    return folder
 
 
 def attempt(script):
